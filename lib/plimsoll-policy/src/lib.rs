@@ -1,0 +1,9 @@
+//! Policies: pure decisions about one request at a time.
+//!
+//! A policy is a struct that is asked and answers. It reads no clock ([`Instant`](plimsoll_slo::Instant) is an
+//! argument), throws no dice of its own ([`Dice`] is an argument), takes no lock, awaits nothing, logs nothing and
+//! cannot fail. Whoever asks, acts: the gateway's pipeline and the tower layers are two thin shells over these.
+
+mod dice;
+
+pub use dice::{Dice, SeededDice};
