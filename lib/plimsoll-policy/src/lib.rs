@@ -4,6 +4,8 @@
 //! argument), throws no dice of its own ([`Dice`] is an argument), takes no lock, awaits nothing, logs nothing and
 //! cannot fail. Whoever asks, acts: the gateway's pipeline and the tower layers are two thin shells over these.
 
+mod balance;
 mod dice;
 
+pub use balance::{BalanceConfig, PeakEwma, SlowStart, choose_two, penalty, pick};
 pub use dice::{Dice, SeededDice};
