@@ -5,7 +5,9 @@
 //! cannot fail. Whoever asks, acts: the gateway's pipeline and the tower layers are two thin shells over these.
 
 mod balance;
+mod bulkhead;
 mod dice;
 
 pub use balance::{BalanceConfig, PeakEwma, SlowStart, choose_two, penalty, pick};
+pub use bulkhead::{Bulkhead, BulkheadDecision, Permit};
 pub use dice::{Dice, SeededDice};
