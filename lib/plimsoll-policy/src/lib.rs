@@ -7,7 +7,11 @@
 mod balance;
 mod bulkhead;
 mod dice;
+mod outlier;
+#[cfg(test)]
+mod transcript;
 
 pub use balance::{BalanceConfig, PeakEwma, SlowStart, choose_two, penalty, pick};
 pub use bulkhead::{Bulkhead, BulkheadDecision, Permit};
 pub use dice::{Dice, SeededDice};
+pub use outlier::{EjectWhy, HostSample, OutlierAction, OutlierChange, OutlierConfig, Outliers};
