@@ -8,6 +8,7 @@ mod balance;
 mod bulkhead;
 mod dice;
 mod outlier;
+mod rate;
 #[cfg(test)]
 mod transcript;
 
@@ -15,3 +16,4 @@ pub use balance::{BalanceConfig, PeakEwma, SlowStart, choose_two, penalty, pick}
 pub use bulkhead::{Bulkhead, BulkheadDecision, Permit};
 pub use dice::{Dice, SeededDice};
 pub use outlier::{EjectWhy, HostSample, OutlierAction, OutlierChange, OutlierConfig, Outliers};
+pub use rate::{KeyedLimiter, Quota, RateDecision, gcra, hash_key, ratelimit_policy_value, ratelimit_value};
