@@ -7,6 +7,7 @@
 mod balance;
 mod bulkhead;
 mod dice;
+mod fault;
 mod health;
 mod outlier;
 mod rate;
@@ -16,6 +17,10 @@ mod transcript;
 pub use balance::{BalanceConfig, PeakEwma, SlowStart, choose_two, penalty, pick};
 pub use bulkhead::{Bulkhead, BulkheadDecision, Permit};
 pub use dice::{Dice, SeededDice};
+pub use fault::{
+    Abort, FaultAction, FaultConfig, FaultHeaderError, FaultRule, Faults, Throttle, ThrottleDecision,
+    parse_fault_header,
+};
 pub use health::{Health, HealthChange, HealthConfig};
 pub use outlier::{EjectWhy, HostSample, OutlierAction, OutlierChange, OutlierConfig, Outliers};
 pub use rate::{KeyedLimiter, Quota, RateDecision, gcra, hash_key, ratelimit_policy_value, ratelimit_value};
