@@ -10,6 +10,7 @@ mod dice;
 mod fault;
 mod health;
 mod outlier;
+mod pace;
 mod rate;
 #[cfg(test)]
 mod transcript;
@@ -23,4 +24,5 @@ pub use fault::{
 };
 pub use health::{Health, HealthChange, HealthConfig};
 pub use outlier::{EjectWhy, HostSample, OutlierAction, OutlierChange, OutlierConfig, Outliers};
+pub use pace::{PaceConfig, PaceVerdict, UploadPace};
 pub use rate::{KeyedLimiter, Quota, RateDecision, gcra, hash_key, ratelimit_policy_value, ratelimit_value};
