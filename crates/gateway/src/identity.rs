@@ -1,0 +1,232 @@
+//! Who a request is: its id, its trace, its caller. Read from the headers once, written onto what we send on.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{FORWARDED, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use plimsoll_policy::Dice;
+
+use crate::plan::{CallersPlan, ListenerPlan, Network};
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// A W3C trace context, of which we are a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The trace.
+    pub trace_id: u128,
+    /// The caller's span; 0 when the trace begins here.
+    pub parent_id: u64,
+    /// Our span: the parent of everything behind us.
+    pub span_id: u64,
+    /// Whether the trace was chosen to be kept by whoever began it.
+    pub sampled: bool,
+}
+
+impl Trace {
+    /// Continues the caller's trace, or begins one. A new trace is sampled with probability `share`, decided by its
+    /// id, so that every hop that decides in the same way decides alike.
+    pub(crate) fn of(headers: &HeaderMap, dice: &mut impl Dice, share: f64) -> Self {
+        let span_id = dice.roll() | 1; // an id of zeros is invalid
+        if let Some((trace_id, parent_id, flags)) = headers.get(TRACEPARENT).and_then(|v| parse(v.as_bytes())) {
+            return Self { trace_id, parent_id, span_id, sampled: flags & 1 == 1 };
+        }
+        let trace_id = u128::from(dice.roll()) << 64 | u128::from(dice.roll()) | 1;
+        // The rightmost 56 bits are the random ones (W3C Trace Context Level 2, "random-trace-id").
+        let random = (trace_id as u64 & ((1 << 56) - 1)) as f64 / (1u64 << 56) as f64;
+        Self { trace_id, parent_id: 0, span_id, sampled: random < share }
+    }
+
+    /// The `traceparent` for what we send on.
+    pub(crate) fn header(&self) -> HeaderValue {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        hex(&mut text[3..35], self.trace_id);
+        hex(&mut text[36..52], u128::from(self.span_id));
+        text[54] = if self.sampled { b'1' } else { b'0' };
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+/// Version 00 and, as the specification asks, higher versions by their first four fields.
+fn parse(value: &[u8]) -> Option<(u128, u64, u8)> {
+    let fits = value.len() == 55 || (value.len() > 55 && value[55] == b'-' && !value.starts_with(b"00"));
+    if !fits || value.starts_with(b"ff") || value[2] != b'-' || value[35] != b'-' || value[52] != b'-' {
+        return None;
+    }
+    unhex(&value[..2])?;
+    let trace_id = unhex(&value[3..35])?;
+    let parent_id = unhex(&value[36..52])? as u64;
+    let flags = unhex(&value[53..55])? as u8;
+    (trace_id != 0 && parent_id != 0).then_some((trace_id, parent_id, flags))
+}
+
+fn unhex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0u128, |value, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None, // upper case is invalid by the specification
+        };
+        Some(value << 4 | u128::from(digit))
+    })
+}
+
+fn hex(out: &mut [u8], mut value: u128) {
+    for digit in out.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(value & 15) as usize];
+        value >>= 4;
+    }
+}
+
+/// The request's id: the caller's if it is sane, else the trace's, which is then ours and unique.
+pub(crate) fn request_id(headers: &HeaderMap, trace: &Trace, dice: &mut impl Dice) -> HeaderValue {
+    let sane = |value: &&HeaderValue| {
+        (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    if let Some(id) = headers.get(REQUEST_ID).filter(sane) {
+        return id.clone();
+    }
+    let id = if trace.parent_id == 0 {
+        trace.trace_id
+    } else {
+        u128::from(dice.roll()) << 64 | u128::from(dice.roll())
+    };
+    let mut text = [0; 32];
+    hex(&mut text, id);
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Who called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    /// The address that connected; `None` over a Unix socket.
+    pub(crate) peer: Option<IpAddr>,
+    /// The address behind trusted proxies, as far as they can be believed.
+    pub(crate) client: Option<IpAddr>,
+    /// Whether the peer's own forwarding, deadline and fault headers are believed.
+    pub(crate) trusted: bool,
+}
+
+impl Caller {
+    /// `X-Forwarded-For` is read from the right, and believed for as long as the addresses are trusted proxies.
+    pub(crate) fn of(peer: Option<IpAddr>, headers: &HeaderMap, trust: &[Network]) -> Self {
+        let trusts = |ip: IpAddr| trust.iter().any(|network| network.contains(ip));
+        // Whoever can open our Unix socket was let in by the file system.
+        let trusted = peer.is_none_or(trusts);
+        let mut client = peer;
+        if trusted {
+            let values = headers.get_all(FORWARDED_FOR).iter().rev();
+            for part in values.filter_map(|v| v.to_str().ok()).flat_map(|v| v.rsplit(',')) {
+                let Ok(ip) = part.trim().parse() else { break };
+                client = Some(ip);
+                if !trusts(ip) {
+                    break;
+                }
+            }
+        }
+        Self { peer, client, trusted }
+    }
+
+    /// Writes the forwarding headers: appended to a trusted peer's, in place of anyone else's.
+    pub(crate) fn forward(&self, headers: &mut HeaderMap, scheme: &'static str) {
+        let mut chain = String::new();
+        if self.trusted {
+            for value in headers.get_all(FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()) {
+                let _ = write!(chain, "{value}, ");
+            }
+        } else {
+            headers.remove(FORWARDED);
+        }
+        if let Some(peer) = self.peer {
+            let _ = write!(chain, "{peer}");
+        }
+        match HeaderValue::from_str(chain.trim_end_matches([',', ' '])) {
+            Ok(value) if !value.is_empty() => drop(headers.insert(FORWARDED_FOR, value)),
+            _ => drop(headers.remove(FORWARDED_FOR)),
+        }
+        if !self.trusted || !headers.contains_key(FORWARDED_PROTO) {
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+        }
+        if !self.trusted || !headers.contains_key(FORWARDED_HOST) {
+            match headers.get(HOST).cloned() {
+                Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
+                None => drop(headers.remove(FORWARDED_HOST)),
+            }
+        }
+    }
+}
+
+/// The tier of a request, as an index into the declared tiers; the number of tiers when it names none of them.
+pub(crate) fn tier(headers: &HeaderMap, callers: &CallersPlan) -> usize {
+    let named = callers.tier_header.as_ref().and_then(|name| headers.get(name));
+    named
+        .and_then(|value| callers.tiers.iter().position(|tier| tier.as_bytes() == value.as_bytes()))
+        .unwrap_or(callers.tiers.len())
+}
+
+/// The label of a tier by its index.
+pub(crate) fn tier_name(callers: &CallersPlan, tier: usize) -> Arc<str> {
+    callers.tiers.get(tier).map_or_else(|| "other".into(), Arc::clone)
+}
+
+/// The scheme a listener's callers use.
+pub(crate) fn scheme(listener: &ListenerPlan) -> &'static str {
+    if listener.tls.is_some() { "https" } else { "http" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_policy::SeededDice;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn a_trace_is_continued_and_a_broken_one_begun_anew() {
+        let mut dice = SeededDice::new(1);
+        let given = headers(&[("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]);
+        let trace = Trace::of(&given, &mut dice, 0.0);
+        assert_eq!(trace.trace_id, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
+        assert_eq!(trace.parent_id, 0xb7ad_6b71_6920_3331);
+        assert!(trace.sampled);
+        let onward = trace.header();
+        assert!(onward.to_str().unwrap().starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
+        for broken in [
+            "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "nonsense",
+        ] {
+            let map = HeaderMap::from_iter([(TRACEPARENT, HeaderValue::from_str(broken).unwrap())]);
+            assert_eq!(Trace::of(&map, &mut dice, 0.0).parent_id, 0, "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_first_untrusted_address_from_the_right() {
+        let trust = Network::loopback();
+        let given = headers(&[("x-forwarded-for", "6.6.6.6, 9.9.9.9, 127.0.0.2")]);
+        let caller = Caller::of(Some([127, 0, 0, 1].into()), &given, &trust);
+        assert_eq!(caller.client, Some([9, 9, 9, 9].into()));
+        let stranger = Caller::of(Some([8, 8, 8, 8].into()), &given, &trust);
+        assert_eq!(stranger.client, Some([8, 8, 8, 8].into()));
+    }
+
+    #[test]
+    fn a_strangers_forwarding_headers_are_replaced() {
+        let mut given = headers(&[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https"), ("host", "a")]);
+        Caller::of(Some([8, 8, 8, 8].into()), &given, &Network::loopback()).forward(&mut given, "http");
+        assert_eq!(given["x-forwarded-for"], "8.8.8.8");
+        assert_eq!(given["x-forwarded-proto"], "http");
+        assert_eq!(given["x-forwarded-host"], "a");
+    }
+}

@@ -1,0 +1,213 @@
+//! A plan come alive: routes with numbered series, upstreams with state, limits with counts.
+//!
+//! Built from a [`Plan`] and the world it replaces, and then immutable; cores swap to it between two requests.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use plimsoll_policy::{Dice, KeyedLimiter, Quota, RateDecision};
+use plimsoll_slo::Instant;
+
+use crate::env::Env;
+use crate::identity;
+use crate::ledger::{Ledger, SeriesId, SeriesKey};
+use crate::plan::{ListenerPlan, Plan, PlanError, RatePlan, RoutePlan};
+use crate::route::RouteTable;
+use crate::tls::{self, TlsError};
+use crate::upstream::Upstream;
+
+/// What runs.
+#[derive(Debug)]
+pub struct Running {
+    /// What it was built from.
+    pub plan: Plan,
+    /// Counts reloads: 1 is the first.
+    pub generation: u64,
+    pub(crate) listeners: Vec<Arc<Listener>>,
+    /// In the order of the plan.
+    pub upstreams: Vec<Arc<Upstream>>,
+}
+
+/// A listener with its routes.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) plan: ListenerPlan,
+    pub(crate) table: RouteTable,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) tls: Option<tls::Acceptor>,
+    pub(crate) scheme: &'static str,
+    /// By tier: where requests without a route are counted.
+    pub(crate) unrouted: Vec<SeriesId>,
+}
+
+/// A route with its counts and limits.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) plan: RoutePlan,
+    /// Index into [`Running::upstreams`].
+    pub(crate) upstream: usize,
+    /// By tier.
+    pub(crate) series: Vec<SeriesId>,
+    pub(crate) rates: Vec<Arc<RateLimit>>,
+    pub(crate) times: Arc<RouteTimes>,
+}
+
+/// What a route's good requests usually take, kept up to date by the control side. Zero is unknown.
+#[derive(Debug, Default)]
+pub(crate) struct RouteTimes {
+    p50: AtomicU64,
+    p999: AtomicU64,
+}
+
+impl RouteTimes {
+    pub(crate) fn set(&self, p50: Option<Duration>, p999: Option<Duration>) {
+        let nanos = |d: Option<Duration>| d.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        self.p50.store(nanos(p50), Relaxed);
+        self.p999.store(nanos(p999), Relaxed);
+    }
+
+    pub(crate) fn p50(&self) -> Option<Duration> {
+        Some(self.p50.load(Relaxed)).filter(|n| *n > 0).map(Duration::from_nanos)
+    }
+
+    pub(crate) fn p999(&self) -> Option<Duration> {
+        Some(self.p999.load(Relaxed)).filter(|n| *n > 0).map(Duration::from_nanos)
+    }
+}
+
+/// A rate limit with its keys, shared by all cores: a lock per shard of keys, held for one look-up.
+#[derive(Debug)]
+pub(crate) struct RateLimit {
+    pub(crate) plan: RatePlan,
+    pub(crate) seed: u64,
+    shards: Vec<Mutex<KeyedLimiter>>,
+}
+
+/// Shards of one limit: enough that sixteen cores seldom meet.
+const RATE_SHARDS: usize = 16;
+
+impl RateLimit {
+    fn new(plan: RatePlan, seed: u64) -> Self {
+        let keys = plan.keys_max.div_ceil(RATE_SHARDS);
+        let shards = (0..RATE_SHARDS).map(|_| Mutex::new(KeyedLimiter::new(keys))).collect();
+        Self { plan, seed, shards }
+    }
+
+    pub(crate) fn decide(&self, now: Instant, key: u64, quota: &Quota) -> RateDecision {
+        let shard = &self.shards[(key >> 60) as usize % RATE_SHARDS];
+        shard.lock().unwrap_or_else(PoisonError::into_inner).decide(now, key, quota, 1)
+    }
+}
+
+/// Why a plan could not be brought to life. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The plan does not hold together.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Running {
+    /// Brings `plan` to life, keeping what `old` has learned.
+    pub(crate) fn build(
+        plan: Plan,
+        env: &Env,
+        ledger: &Ledger,
+        cores: usize,
+        old: Option<&Self>,
+    ) -> Result<Self, ApplyError> {
+        plan.check()?;
+        let mut upstreams = Vec::new();
+        for upstream in &plan.upstreams {
+            let before = old.and_then(|old| old.upstreams.iter().find(|u| u.plan.name == upstream.name));
+            upstreams.push(Arc::new(Upstream::build(upstream.clone(), cores, before.map(AsRef::as_ref))?));
+        }
+        let mut limits = kept_limits(old);
+        let mut listeners = Vec::new();
+        for listener in &plan.listeners {
+            let before = old.and_then(|old| old.listeners.iter().find(|l| l.plan.name == listener.name));
+            let build = ListenerBuild { plan: &plan, env, ledger, limits: &mut limits };
+            listeners.push(Arc::new(build.listener(listener, before.map(AsRef::as_ref))?));
+        }
+        let generation = old.map_or(1, |old| old.generation + 1);
+        Ok(Self { plan, generation, listeners, upstreams })
+    }
+}
+
+/// Rate limits by name: those of one name share their counts, and keep them as long as their plan is the same.
+type Limits = HashMap<Arc<str>, Arc<RateLimit>>;
+
+fn kept_limits(old: Option<&Running>) -> Limits {
+    let listeners = old.into_iter().flat_map(|old| &old.listeners);
+    let limits = listeners.flat_map(|listener| &listener.routes).flat_map(|route| &route.rates);
+    limits.map(|limit| (Arc::clone(&limit.plan.name), Arc::clone(limit))).collect()
+}
+
+struct ListenerBuild<'a> {
+    plan: &'a Plan,
+    env: &'a Env,
+    ledger: &'a Ledger,
+    limits: &'a mut Limits,
+}
+
+impl ListenerBuild<'_> {
+    fn listener(mut self, plan: &ListenerPlan, old: Option<&Listener>) -> Result<Listener, ApplyError> {
+        let table = RouteTable::build(&plan.routes).map_err(|error| PlanError(vec![error.to_string()]))?;
+        let routes = plan.routes.iter().map(|route| self.route(plan, route, old)).collect();
+        let tls = plan.tls.as_ref().map(tls::Acceptor::build).transpose()?;
+        let unrouted = self.series(plan, "-", None);
+        let scheme = identity::scheme(plan);
+        Ok(Listener { plan: plan.clone(), table, routes, tls, scheme, unrouted })
+    }
+
+    fn route(&mut self, listener: &ListenerPlan, route: &RoutePlan, old: Option<&Listener>) -> Route {
+        let upstream = self.plan.upstreams.iter().position(|u| u.name == route.upstream);
+        let upstream = upstream.expect("Plan::check found every upstream");
+        let series = self.series(listener, &route.name, Some(upstream));
+        let rates = route.rates.iter().map(|rate| self.rate(rate)).collect();
+        let before = old.and_then(|old| old.routes.iter().find(|r| r.plan.name == route.name));
+        let times = before.map_or_else(Arc::default, |before| Arc::clone(&before.times));
+        Route { plan: route.clone(), upstream, series, rates, times }
+    }
+
+    fn rate(&mut self, plan: &RatePlan) -> Arc<RateLimit> {
+        match self.limits.get(&plan.name) {
+            Some(limit) if limit.plan == *plan => Arc::clone(limit),
+            _ => {
+                let limit = Arc::new(RateLimit::new(plan.clone(), self.env.dice().roll()));
+                self.limits.insert(Arc::clone(&plan.name), Arc::clone(&limit));
+                limit
+            }
+        }
+    }
+
+    /// The series of a route, one per tier, the undeclared one last.
+    fn series(&self, listener: &ListenerPlan, route: &str, upstream: Option<usize>) -> Vec<SeriesId> {
+        let upstream = upstream.map(|index| &self.plan.upstreams[index]);
+        let tiers = 0..=self.plan.callers.tiers.len();
+        tiers
+            .map(|tier| {
+                self.ledger.series(SeriesKey {
+                    listener: Arc::clone(&listener.name),
+                    route: route.into(),
+                    tier: identity::tier_name(&self.plan.callers, tier),
+                    upstream: upstream.map_or_else(|| "-".into(), |u| Arc::clone(&u.name)),
+                    version: upstream.map_or_else(|| "-".into(), |u| Arc::clone(&u.version)),
+                })
+            })
+            .collect()
+    }
+}

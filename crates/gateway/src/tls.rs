@@ -1,0 +1,191 @@
+//! TLS by rustls (ring), towards callers and towards upstreams.
+//!
+//! A listener's certificate is read again when its files change; connections made before keep the one they began
+//! with. A file that cannot be used is reported and the certificate in use stays.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::env::Stream;
+use crate::plan::{Protocol, TlsClientPlan, TlsServerPlan};
+use crate::versioned::Versioned;
+
+/// What is wrong with a certificate, key or authority file.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read, or holds no PEM of the right kind.
+    #[error("cannot read {what} from {}", path.display())]
+    Read {
+        /// What was wanted.
+        what: &'static str,
+        /// From where.
+        path: PathBuf,
+        /// Why not.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The file holds none.
+    #[error("{} holds no certificate in PEM", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The parts do not fit together: the key is another certificate's, the algorithm is unknown.
+    #[error("cannot use the certificate and key in {}", path.display())]
+    Config {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// The client authorities are of no use.
+    #[error("cannot use the client authorities in {}", path.display())]
+    ClientCa {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: rustls::server::VerifierBuilderError,
+    },
+}
+
+/// Terminates TLS on a listener.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    plan: TlsServerPlan,
+    config: Versioned<ServerConfig>,
+    seen: std::sync::Mutex<Vec<u8>>,
+}
+
+impl Acceptor {
+    pub(crate) fn build(plan: &TlsServerPlan) -> Result<Self, TlsError> {
+        let config = server_config(plan)?;
+        let seen = std::sync::Mutex::new(fingerprint(plan));
+        Ok(Self { plan: plan.clone(), config: Versioned::new(config), seen })
+    }
+
+    /// Reads the files again if they changed; says whether it did.
+    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+        let now = fingerprint(&self.plan);
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *seen == now {
+            return Ok(false);
+        }
+        // Remember what failed too, so that it is reported once and not at every look.
+        *seen = now;
+        self.config.store(Arc::new(server_config(&self.plan)?));
+        Ok(true)
+    }
+
+    /// Shakes hands. The stream is HTTP/2 if the caller chose it by ALPN.
+    pub(crate) async fn accept(&self, stream: Stream) -> std::io::Result<(Stream, bool)> {
+        let acceptor = tokio_rustls::TlsAcceptor::from(self.config.load().1);
+        let stream = acceptor.accept(stream).await?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok((Stream::TlsServer(Box::new(stream)), http2))
+    }
+}
+
+/// The files' contents, to tell whether they changed: a renewal may keep size and time.
+fn fingerprint(plan: &TlsServerPlan) -> Vec<u8> {
+    let files = [Some(&plan.certificate), Some(&plan.key), plan.client_ca.as_ref()];
+    files.into_iter().flatten().flat_map(|path| std::fs::read(path).unwrap_or_default()).collect()
+}
+
+fn server_config(plan: &TlsServerPlan) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().map_err(|e| unusable(&plan.certificate, e))?;
+    let builder = match &plan.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(roots(path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+            let verifier = if plan.client_required { verifier } else { verifier.allow_unauthenticated() };
+            let verifier =
+                verifier.build().map_err(|source| TlsError::ClientCa { path: path.clone(), source })?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let (chain, key) = (chain(&plan.certificate)?, key(&plan.key)?);
+    let mut config = builder.with_single_cert(chain, key).map_err(|e| unusable(&plan.certificate, e))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Speaks TLS to an upstream.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    config: Arc<ClientConfig>,
+    server_name: Option<String>,
+}
+
+impl Connector {
+    pub(crate) fn build(plan: &TlsClientPlan, protocol: Protocol) -> Result<Self, TlsError> {
+        let roots = match &plan.ca {
+            Some(path) => roots(path)?,
+            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+        };
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions();
+        let none = PathBuf::new();
+        let path = plan.identity.as_ref().map_or(&none, |(certificate, _)| certificate);
+        let builder = builder.map_err(|e| unusable(path, e))?.with_root_certificates(roots);
+        let mut config = match &plan.identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, private)) => builder
+                .with_client_auth_cert(chain(certificate)?, key(private)?)
+                .map_err(|e| unusable(certificate, e))?,
+        };
+        config.alpn_protocols = match protocol {
+            Protocol::Http1 => vec![b"http/1.1".to_vec()],
+            Protocol::Http2 => vec![b"h2".to_vec()],
+            Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
+        Ok(Self { config: Arc::new(config), server_name: plan.server_name.clone() })
+    }
+
+    /// Shakes hands with an endpoint found under `host`; says whether HTTP/2 was chosen.
+    pub(crate) async fn connect(&self, stream: Stream, host: &str) -> std::io::Result<(Stream, bool)> {
+        let name = self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(name)
+            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
+        let stream = connector.connect(name, stream).await?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok((Stream::TlsClient(Box::new(stream)), http2))
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn unusable(path: &Path, source: rustls::Error) -> TlsError {
+    TlsError::Config { path: path.to_owned(), source }
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = |source| TlsError::Read { what: "a certificate", path: path.to_owned(), source };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(path).map_err(read)?.collect::<Result<_, _>>().map_err(read)?;
+    if chain.is_empty() { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(chain) }
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path)
+        .map_err(|source| TlsError::Read { what: "a private key", path: path.to_owned(), source })
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    let (added, _) = store.add_parsable_certificates(chain(path)?);
+    if added == 0 { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(store) }
+}

@@ -1,0 +1,325 @@
+//! What all cores share of an upstream: its endpoints and the state of its policies.
+//!
+//! The pure policies sit behind short mutexes and atomics here. A lock is held for one decision (tens of
+//! nanoseconds) and never across an await.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::HeaderValue;
+use plimsoll_policy::{Breaker, BreakerState, Bulkhead, HostSample, OutlierAction, Outliers, RetryBudget};
+use plimsoll_slo::{Histogram, Instant};
+
+use crate::env::Env;
+use crate::plan::{EndpointPlan, UpstreamPlan};
+use crate::tls;
+use crate::versioned::Versioned;
+
+/// An upstream as one plan has it. The state behind it outlives plans.
+#[derive(Debug)]
+pub struct Upstream {
+    /// What was asked for.
+    pub plan: UpstreamPlan,
+    /// What has happened so far.
+    pub state: Arc<UpstreamState>,
+    pub(crate) tls: Option<tls::Connector>,
+    pub(crate) budget: Arc<RetryBudget>,
+}
+
+/// The part of an upstream that a reload keeps.
+#[derive(Debug)]
+pub struct UpstreamState {
+    pub(crate) breaker: Mutex<Breaker>,
+    pub(crate) bulkhead: Arc<Bulkhead>,
+    outliers: Mutex<Outliers>,
+    endpoints: Versioned<Vec<Arc<Endpoint>>>,
+    /// Why the last look-up of its names failed; empty when it did not.
+    resolve_error: Mutex<String>,
+    cores: usize,
+}
+
+/// One address of an upstream.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Stable for as long as the endpoint is known.
+    pub id: u64,
+    /// Where it is.
+    pub address: Address,
+    /// What goes into `Host` when it is rewritten.
+    pub(crate) authority: HeaderValue,
+    /// The name it was found by, for TLS.
+    pub(crate) host: String,
+    /// When it was first known, for slow start.
+    pub(crate) since: Instant,
+    /// By active health checks; up until they say otherwise.
+    pub(crate) healthy: AtomicBool,
+    /// Nanoseconds on the monotonic clock until which it is ejected; 0 when it is not.
+    pub(crate) ejected_until: AtomicU64,
+    /// One row per core.
+    pub(crate) counts: Vec<EndpointCounts>,
+    /// From sending an attempt to the head of its answer.
+    pub latency: Histogram,
+}
+
+/// Where an endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What one core counted of an endpoint. Aligned so that two cores never write the same cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct EndpointCounts {
+    pub(crate) attempts: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    /// Failures since this core's last success.
+    pub(crate) consecutive: AtomicU32,
+    pub(crate) pending: AtomicU32,
+    pub(crate) connections: AtomicU32,
+}
+
+/// A reading of an endpoint, for status and metrics.
+#[derive(Clone, Debug)]
+pub struct EndpointReading {
+    /// Where it is.
+    pub address: String,
+    /// By active health checks.
+    pub healthy: bool,
+    /// By outlier ejection.
+    pub ejected: bool,
+    /// Attempts sent.
+    pub attempts: u64,
+    /// Attempts that failed by the endpoint's fault.
+    pub failures: u64,
+    /// Attempts under way.
+    pub pending: u32,
+    /// Open connections.
+    pub connections: u32,
+}
+
+impl Endpoint {
+    /// Whether it may be chosen.
+    pub(crate) fn is_usable(&self, now: Instant) -> bool {
+        self.healthy.load(Relaxed) && self.ejected_until.load(Relaxed) <= now.as_nanos()
+    }
+
+    fn total(&self, count: impl Fn(&EndpointCounts) -> u64) -> u64 {
+        self.counts.iter().map(count).sum()
+    }
+
+    /// A reading for people and metrics.
+    pub fn reading(&self, now: Instant) -> EndpointReading {
+        EndpointReading {
+            address: self.address.to_string(),
+            healthy: self.healthy.load(Relaxed),
+            ejected: self.ejected_until.load(Relaxed) > now.as_nanos(),
+            attempts: self.total(|c| c.attempts.load(Relaxed)),
+            failures: self.total(|c| c.failures.load(Relaxed)),
+            pending: self.total(|c| c.pending.load(Relaxed).into()) as u32,
+            connections: self.total(|c| c.connections.load(Relaxed).into()) as u32,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A decision cannot panic half-way through a state change that matters more than going on.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Upstream {
+    /// Builds an upstream for a plan, keeping the state of the one it replaces.
+    ///
+    /// # Errors
+    /// A certificate or key of its TLS plan cannot be used.
+    pub(crate) fn build(plan: UpstreamPlan, cores: usize, old: Option<&Self>) -> Result<Self, tls::TlsError> {
+        let tls = plan.tls.as_ref().map(|tls| tls::Connector::build(tls, plan.protocol)).transpose()?;
+        let kept_budget = old.filter(|old| old.plan.budget == plan.budget).map(|old| Arc::clone(&old.budget));
+        let budget = kept_budget.unwrap_or_else(|| Arc::new(RetryBudget::new(&plan.budget)));
+        let state = old.map_or_else(|| Arc::new(UpstreamState::new(&plan, cores)), |old| Arc::clone(&old.state));
+        state.configure(&plan);
+        Ok(Self { plan, state, tls, budget })
+    }
+
+    /// Looks its names up again and takes over what changed. Endpoints that stay keep their state. When a name
+    /// cannot be looked up its last known addresses stay, since an old address is better than none.
+    pub async fn resolve(&self, env: &Env) {
+        let known = self.state.endpoints();
+        let mut found: Vec<Arc<Endpoint>> = Vec::new();
+        let mut error = String::new();
+        for (index, endpoint) in self.plan.endpoints.iter().enumerate() {
+            let addresses = match endpoint {
+                EndpointPlan::Unix(path) => Ok(vec![Address::Unix(path.clone())]),
+                EndpointPlan::Host(host, port) => lookup(env, host, *port).await,
+            };
+            let (host, authority) = names(endpoint);
+            match addresses {
+                Ok(addresses) => {
+                    for address in addresses {
+                        let kept = known.iter().find(|e| e.address == address && e.host == host);
+                        let endpoint = kept.map_or_else(
+                            || Arc::new(self.state.endpoint(env, address, host.clone(), authority.clone(), known.is_empty())),
+                            Arc::clone,
+                        );
+                        if !found.iter().any(|e| e.id == endpoint.id) {
+                            found.push(endpoint);
+                        }
+                    }
+                }
+                Err(cause) => {
+                    error = format!("endpoint {index} ({host}): {cause}");
+                    found.extend(known.iter().filter(|e| e.host == host).cloned());
+                }
+            }
+        }
+        *lock(&self.state.resolve_error) = error;
+        if found.len() != known.len() || found.iter().zip(known.iter()).any(|(a, b)| a.id != b.id) {
+            self.state.endpoints.store(Arc::new(found));
+        }
+    }
+
+    /// Ejects and restores endpoints by what they did since the last sweep.
+    pub fn sweep_outliers(&self, env: &Env) {
+        if self.plan.outlier.is_none() {
+            return;
+        }
+        let endpoints = self.state.endpoints();
+        let mut outliers = lock(&self.state.outliers);
+        let samples: Vec<HostSample> = endpoints
+            .iter()
+            .map(|endpoint| {
+                let attempts = endpoint.total(|c| c.attempts.load(Relaxed));
+                let failed = endpoint.total(|c| c.failures.load(Relaxed)).min(attempts);
+                let consecutive = endpoint.counts.iter().map(|c| c.consecutive.load(Relaxed)).max();
+                outliers.since_last(endpoint.id, attempts - failed, failed, consecutive.unwrap_or(0))
+            })
+            .collect();
+        for change in outliers.sweep(env.now(), &samples, &mut env.dice()) {
+            let Some(endpoint) = endpoints.iter().find(|e| e.id == change.host) else { continue };
+            let until = match change.action {
+                OutlierAction::Eject { until, .. } => until.as_nanos(),
+                OutlierAction::Restore => 0,
+            };
+            endpoint.ejected_until.store(until, Relaxed);
+            endpoint.counts.iter().for_each(|c| c.consecutive.store(0, Relaxed));
+        }
+    }
+}
+
+/// A short name lookup; literals need none.
+async fn lookup(env: &Env, host: &str, port: u16) -> Result<Vec<Address>, String> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(ip) = bare.parse() {
+        return Ok(vec![Address::Tcp(SocketAddr::new(ip, port))]);
+    }
+    match tokio::time::timeout(LOOKUP_MAX, env.resolve(bare, port)).await {
+        Ok(Ok(found)) => Ok(found.into_iter().map(Address::Tcp).collect()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer from the resolver within {LOOKUP_MAX:?}")),
+    }
+}
+
+/// A resolver that takes longer is as good as down; the old addresses go on.
+const LOOKUP_MAX: Duration = Duration::from_secs(3);
+
+/// The host for TLS, and what goes into `Host`.
+fn names(endpoint: &EndpointPlan) -> (String, HeaderValue) {
+    match endpoint {
+        EndpointPlan::Unix(_) => ("localhost".to_owned(), HeaderValue::from_static("localhost")),
+        EndpointPlan::Host(host, port) => {
+            let authority = HeaderValue::from_str(&format!("{host}:{port}"));
+            (host.clone(), authority.unwrap_or(HeaderValue::from_static("invalid")))
+        }
+    }
+}
+
+/// Numbers endpoints over the whole process, so that a new one is never taken for an old one.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl UpstreamState {
+    fn new(plan: &UpstreamPlan, cores: usize) -> Self {
+        Self {
+            breaker: Mutex::new(Breaker::new(plan.breaker.clone().unwrap_or_default())),
+            bulkhead: Arc::new(Bulkhead::new(plan.in_flight_max)),
+            outliers: Mutex::new(Outliers::new(plan.outlier.clone().unwrap_or_default())),
+            endpoints: Versioned::new(Vec::new()),
+            resolve_error: Mutex::default(),
+            cores,
+        }
+    }
+
+    fn configure(&self, plan: &UpstreamPlan) {
+        self.bulkhead.set_max(plan.in_flight_max);
+        if let Some(config) = &plan.breaker {
+            lock(&self.breaker).set_config(config.clone());
+        }
+        if let Some(config) = &plan.outlier {
+            lock(&self.outliers).set_config(config.clone());
+        } else {
+            self.endpoints().iter().for_each(|e| e.ejected_until.store(0, Relaxed));
+        }
+    }
+
+    fn endpoint(&self, env: &Env, address: Address, host: String, authority: HeaderValue, first: bool) -> Endpoint {
+        Endpoint {
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            address,
+            authority,
+            host,
+            // The endpoints of a fresh start are all equally new: nobody is spared.
+            since: if first { Instant::ORIGIN } else { env.now() },
+            healthy: AtomicBool::new(true),
+            ejected_until: AtomicU64::new(0),
+            counts: (0..self.cores).map(|_| EndpointCounts::default()).collect(),
+            latency: Histogram::default(),
+        }
+    }
+
+    /// The endpoints as they are known now.
+    pub fn endpoints(&self) -> Arc<Vec<Arc<Endpoint>>> {
+        self.endpoints.load().1
+    }
+
+    pub(crate) fn endpoints_versioned(&self) -> &Versioned<Vec<Arc<Endpoint>>> {
+        &self.endpoints
+    }
+
+    /// Why the last look-up failed; empty when it did not.
+    pub fn resolve_error(&self) -> String {
+        lock(&self.resolve_error).clone()
+    }
+
+    /// The state of the breaker.
+    pub fn breaker_state(&self, now: Instant) -> BreakerState {
+        lock(&self.breaker).state(now)
+    }
+
+    /// How often the breaker tripped.
+    pub fn breaker_trips(&self) -> u64 {
+        lock(&self.breaker).trips()
+    }
+
+    /// Requests in flight, the most that may be, and how many were refused for it.
+    pub fn bulkhead(&self) -> (u32, u32, u64) {
+        (self.bulkhead.in_flight(), self.bulkhead.max(), self.bulkhead.refused())
+    }
+
+    pub(crate) fn lock_breaker(&self) -> MutexGuard<'_, Breaker> {
+        lock(&self.breaker)
+    }
+}
