@@ -4,24 +4,31 @@
 //! argument), throws no dice of its own ([`Dice`] is an argument), takes no lock, awaits nothing, logs nothing and
 //! cannot fail. Whoever asks, acts: the gateway's pipeline and the tower layers are two thin shells over these.
 
+mod backoff;
 mod balance;
 mod bulkhead;
+mod deadline;
 mod dice;
 mod fault;
+mod grpc_timeout;
 mod health;
 mod outlier;
 mod pace;
 mod rate;
+mod script;
 #[cfg(test)]
 mod transcript;
 
+pub use backoff::Backoff;
 pub use balance::{BalanceConfig, PeakEwma, SlowStart, choose_two, penalty, pick};
 pub use bulkhead::{Bulkhead, BulkheadDecision, Permit};
+pub use deadline::{DeadlineConfig, DeadlineDecision};
 pub use dice::{Dice, SeededDice};
 pub use fault::{
     Abort, FaultAction, FaultConfig, FaultHeaderError, FaultRule, Faults, Throttle, ThrottleDecision,
     parse_fault_header,
 };
+pub use grpc_timeout::{GrpcTimeout, parse_grpc_timeout, write_grpc_timeout};
 pub use health::{Health, HealthChange, HealthConfig};
 pub use outlier::{EjectWhy, HostSample, OutlierAction, OutlierChange, OutlierConfig, Outliers};
 pub use pace::{PaceConfig, PaceVerdict, UploadPace};
