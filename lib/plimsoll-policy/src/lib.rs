@@ -6,6 +6,7 @@
 
 mod backoff;
 mod balance;
+mod budget;
 mod bulkhead;
 mod deadline;
 mod dice;
@@ -21,6 +22,7 @@ mod transcript;
 
 pub use backoff::Backoff;
 pub use balance::{BalanceConfig, PeakEwma, SlowStart, choose_two, penalty, pick};
+pub use budget::{BudgetConfig, RetryBudget, Withdrawal};
 pub use bulkhead::{Bulkhead, BulkheadDecision, Permit};
 pub use deadline::{DeadlineConfig, DeadlineDecision};
 pub use dice::{Dice, SeededDice};
