@@ -15,7 +15,10 @@ mod grpc_timeout;
 mod health;
 mod outlier;
 mod pace;
+mod pushback;
 mod rate;
+mod retry;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod transcript;
@@ -34,4 +37,6 @@ pub use grpc_timeout::{GrpcTimeout, parse_grpc_timeout, write_grpc_timeout};
 pub use health::{Health, HealthChange, HealthConfig};
 pub use outlier::{EjectWhy, HostSample, OutlierAction, OutlierChange, OutlierConfig, Outliers};
 pub use pace::{PaceConfig, PaceVerdict, UploadPace};
+pub use pushback::{Pushback, parse_grpc_pushback, parse_retry_after};
 pub use rate::{KeyedLimiter, Quota, RateDecision, gcra, hash_key, ratelimit_policy_value, ratelimit_value};
+pub use retry::{Attempted, Failure, FailureKind, Repeatable, RetryConfig, RetryDecision, Stop};
