@@ -6,6 +6,7 @@
 
 mod backoff;
 mod balance;
+mod breaker;
 mod budget;
 mod bulkhead;
 mod deadline;
@@ -25,6 +26,7 @@ mod transcript;
 
 pub use backoff::Backoff;
 pub use balance::{BalanceConfig, PeakEwma, SlowStart, choose_two, penalty, pick};
+pub use breaker::{Breaker, BreakerConfig, BreakerDecision, BreakerState, Pass, Report};
 pub use budget::{BudgetConfig, RetryBudget, Withdrawal};
 pub use bulkhead::{Bulkhead, BulkheadDecision, Permit};
 pub use deadline::{DeadlineConfig, DeadlineDecision};
