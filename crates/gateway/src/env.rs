@@ -26,6 +26,7 @@ use tokio::net::{TcpStream, UnixStream};
 mod listener;
 mod stream;
 
+pub(crate) use listener::Listening;
 pub use listener::{Accepted, Bound};
 pub use stream::{Io, Stream};
 
@@ -66,12 +67,20 @@ impl Env {
         use std::hash::{BuildHasher, RandomState};
         // The standard library seeds its hashers from the system's entropy; hashing a constant reads it out.
         let seed = RandomState::new().hash_one(std::process::id());
-        Self { origin: tokio::time::Instant::now(), seed: Arc::new(AtomicU64::new(seed)), world: None }
+        Self {
+            origin: tokio::time::Instant::now(),
+            seed: Arc::new(AtomicU64::new(seed)),
+            world: None,
+        }
     }
 
     /// A simulated world. Must be called where tokio's clock is the simulated one.
     pub fn simulated(seed: u64, world: Arc<dyn World>) -> Self {
-        Self { origin: tokio::time::Instant::now(), seed: Arc::new(AtomicU64::new(seed)), world: Some(world) }
+        Self {
+            origin: tokio::time::Instant::now(),
+            seed: Arc::new(AtomicU64::new(seed)),
+            world: Some(world),
+        }
     }
 
     /// Whether this is a simulation.
@@ -146,7 +155,11 @@ impl Env {
         };
         found.sort_unstable();
         found.dedup();
-        if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found) }
+        if found.is_empty() {
+            Err(io::ErrorKind::NotFound.into())
+        } else {
+            Ok(found)
+        }
     }
 
     /// Runs a task on the current core's thread.
@@ -165,6 +178,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Env").field("simulated", &self.is_simulated()).finish_non_exhaustive()
+        f.debug_struct("Env")
+            .field("simulated", &self.is_simulated())
+            .finish_non_exhaustive()
     }
 }

@@ -86,7 +86,14 @@ impl Teller {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Box<Event>>, Arc<AtomicU64>) {
         let (queue, events) = mpsc::channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
-        (Self { queue, dropped: Arc::clone(&dropped) }, events, dropped)
+        (
+            Self {
+                queue,
+                dropped: Arc::clone(&dropped),
+            },
+            events,
+            dropped,
+        )
     }
 
     pub(crate) fn tell(&self, event: Box<Event>) {

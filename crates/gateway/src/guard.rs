@@ -19,14 +19,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::env::Stream;
+use crate::framing::Refusal;
 use crate::framing::chunk::Chunks;
 use crate::framing::head::{self, Body, Head, HeadLimits};
-use crate::framing::Refusal;
 use crate::wire::{UpgradeAnswer, Wire};
 use plimsoll_slo::Reason;
 
-const EARLY: Refusal =
-    Refusal::new(Reason::EarlyUpgradeData, "bytes followed an Upgrade request before its answer");
+const EARLY: Refusal = Refusal::new(
+    Reason::EarlyUpgradeData,
+    "bytes followed an Upgrade request before its answer",
+);
 
 /// How much is read at once when a head comes in pieces.
 const PIECE: usize = 4096;
@@ -57,13 +59,31 @@ pub(crate) struct Guard {
 impl Guard {
     /// Guards an HTTP/1 connection of which `ahead` was read already.
     pub(crate) fn http1(stream: Stream, ahead: Vec<u8>, limits: HeadLimits, wire: Arc<Wire>) -> Self {
-        Self { stream, state: State::Head, ahead, limits, wire, last_words: Vec::new() }
+        Self {
+            stream,
+            state: State::Head,
+            ahead,
+            limits,
+            wire,
+            last_words: Vec::new(),
+        }
     }
 
     /// Passes an HTTP/2 connection through: its framing is the codec's.
     pub(crate) fn raw(stream: Stream, ahead: Vec<u8>, wire: Arc<Wire>) -> Self {
-        let limits = HeadLimits { bytes: 0, headers: 0, target: 0 };
-        Self { stream, state: State::Raw, ahead, limits, wire, last_words: Vec::new() }
+        let limits = HeadLimits {
+            bytes: 0,
+            headers: 0,
+            target: 0,
+        };
+        Self {
+            stream,
+            state: State::Raw,
+            ahead,
+            limits,
+            wire,
+            last_words: Vec::new(),
+        }
     }
 
     /// Judges `bytes`: how many of them hyper may have, and the rule that what follows them breaks.
@@ -159,7 +179,11 @@ impl Guard {
             let refusal = self.wire.refusal().unwrap_or(EARLY);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refusal)));
         }
-        if self.wire.wait_until_answered(cx.waker()) { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if self.wire.wait_until_answered(cx.waker()) {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 
     fn poll_head_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

@@ -34,13 +34,24 @@ impl Trace {
     /// id, so that every hop that decides in the same way decides alike.
     pub(crate) fn of(headers: &HeaderMap, dice: &mut impl Dice, share: f64) -> Self {
         let span_id = dice.roll() | 1; // an id of zeros is invalid
-        if let Some((trace_id, parent_id, flags)) = headers.get(TRACEPARENT).and_then(|v| parse(v.as_bytes())) {
-            return Self { trace_id, parent_id, span_id, sampled: flags & 1 == 1 };
+        if let Some((trace_id, parent_id, flags)) = headers.get(TRACEPARENT).and_then(|v| parse(v.as_bytes()))
+        {
+            return Self {
+                trace_id,
+                parent_id,
+                span_id,
+                sampled: flags & 1 == 1,
+            };
         }
         let trace_id = u128::from(dice.roll()) << 64 | u128::from(dice.roll()) | 1;
         // The rightmost 56 bits are the random ones (W3C Trace Context Level 2, "random-trace-id").
         let random = (trace_id as u64 & ((1 << 56) - 1)) as f64 / (1u64 << 56) as f64;
-        Self { trace_id, parent_id: 0, span_id, sampled: random < share }
+        Self {
+            trace_id,
+            parent_id: 0,
+            span_id,
+            sampled: random < share,
+        }
     }
 
     /// The `traceparent` for what we send on.
@@ -130,14 +141,22 @@ impl Caller {
                 }
             }
         }
-        Self { peer, client, trusted }
+        Self {
+            peer,
+            client,
+            trusted,
+        }
     }
 
     /// Writes the forwarding headers: appended to a trusted peer's, in place of anyone else's.
     pub(crate) fn forward(&self, headers: &mut HeaderMap, scheme: &'static str) {
         let mut chain = String::new();
         if self.trusted {
-            for value in headers.get_all(FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()) {
+            for value in headers
+                .get_all(FORWARDED_FOR)
+                .iter()
+                .filter_map(|v| v.to_str().ok())
+            {
                 let _ = write!(chain, "{value}, ");
             }
         } else {
@@ -166,7 +185,12 @@ impl Caller {
 pub(crate) fn tier(headers: &HeaderMap, callers: &CallersPlan) -> usize {
     let named = callers.tier_header.as_ref().and_then(|name| headers.get(name));
     named
-        .and_then(|value| callers.tiers.iter().position(|tier| tier.as_bytes() == value.as_bytes()))
+        .and_then(|value| {
+            callers
+                .tiers
+                .iter()
+                .position(|tier| tier.as_bytes() == value.as_bytes())
+        })
         .unwrap_or(callers.tiers.len())
 }
 
@@ -186,19 +210,30 @@ mod tests {
     use plimsoll_policy::SeededDice;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+        pairs
+            .iter()
+            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
+            .collect()
     }
 
     #[test]
     fn a_trace_is_continued_and_a_broken_one_begun_anew() {
         let mut dice = SeededDice::new(1);
-        let given = headers(&[("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]);
+        let given = headers(&[(
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        )]);
         let trace = Trace::of(&given, &mut dice, 0.0);
         assert_eq!(trace.trace_id, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
         assert_eq!(trace.parent_id, 0xb7ad_6b71_6920_3331);
         assert!(trace.sampled);
         let onward = trace.header();
-        assert!(onward.to_str().unwrap().starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
+        assert!(
+            onward
+                .to_str()
+                .unwrap()
+                .starts_with("00-0af7651916cd43dd8448eb211c80319c-")
+        );
         for broken in [
             "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
@@ -223,7 +258,11 @@ mod tests {
 
     #[test]
     fn a_strangers_forwarding_headers_are_replaced() {
-        let mut given = headers(&[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https"), ("host", "a")]);
+        let mut given = headers(&[
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("host", "a"),
+        ]);
         Caller::of(Some([8, 8, 8, 8].into()), &given, &Network::loopback()).forward(&mut given, "http");
         assert_eq!(given["x-forwarded-for"], "8.8.8.8");
         assert_eq!(given["x-forwarded-proto"], "http");

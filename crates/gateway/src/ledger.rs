@@ -54,7 +54,9 @@ pub(crate) struct Shard {
 impl Ledger {
     /// A ledger for so many cores.
     pub fn new(cores: usize) -> Self {
-        let shard = || Shard { tallies: (0..SERIES_MAX).map(|_| OnceLock::new()).collect() };
+        let shard = || Shard {
+            tallies: (0..SERIES_MAX).map(|_| OnceLock::new()).collect(),
+        };
         Self {
             keys: Mutex::default(),
             shards: (0..cores).map(|_| Arc::new(shard())).collect(),
@@ -91,7 +93,12 @@ impl Ledger {
 
     /// Every series that counted anything, merged over the cores, in the order of their keys.
     pub fn snapshot(&self) -> Vec<(SeriesKey, TallySnapshot)> {
-        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner).by_number.clone();
+        let keys = self
+            .keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_number
+            .clone();
         let mut series: Vec<_> = keys
             .into_iter()
             .enumerate()
@@ -150,7 +157,10 @@ mod tests {
         ledger.shard(1).record(id, &outcome);
         let snapshot = ledger.snapshot();
         assert_eq!(snapshot.len(), 1);
-        assert_eq!((snapshot[0].1.good, snapshot[0].1.attempts, snapshot[0].1.retries), (2, 4, 2));
+        assert_eq!(
+            (snapshot[0].1.good, snapshot[0].1.attempts, snapshot[0].1.retries),
+            (2, 4, 2)
+        );
     }
 
     #[test]

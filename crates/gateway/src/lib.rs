@@ -1,1 +1,39 @@
-//! Placeholder.
+//! The data plane: it listens, protects, forwards and counts.
+//!
+//! Thread per core: every core has its own sockets, connections and counters, and asks the pure policies of
+//! `plimsoll-policy` about each request, in the order that [`pipeline`] reads. What cores share is in [`upstream`]
+//! and [`running`]; what they may touch of the world outside comes from [`env::Env`].
+
+mod attempt;
+mod attempts;
+mod body;
+mod connection;
+mod core;
+pub mod env;
+pub mod event;
+mod framing;
+mod gateway;
+mod guard;
+mod headers;
+mod identity;
+pub mod ledger;
+mod pipeline;
+pub mod plan;
+mod pool;
+pub mod reconcile;
+mod respond;
+mod route;
+pub mod running;
+mod ticket;
+mod tls;
+mod upgrade;
+pub mod upstream;
+mod versioned;
+mod wire;
+
+pub use gateway::{CoreSeat, Gateway, Phase};
+pub use identity::Trace;
+pub use plan::Plan;
+pub use route::{Found, RouteError, RouteTable};
+pub use running::{ApplyError, Running};
+pub use tls::TlsError;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 use plimsoll_policy::{
-    BalanceConfig, BreakerConfig, BudgetConfig, DeadlineConfig, FaultConfig, HealthConfig, OutlierConfig, Quota,
-    RetryConfig,
+    BalanceConfig, BreakerConfig, BudgetConfig, DeadlineConfig, FaultConfig, HealthConfig, OutlierConfig,
+    Quota, RetryConfig,
 };
 
 /// Everything the data plane needs to know.
@@ -65,6 +65,15 @@ pub enum ListenAddress {
     Tcp(SocketAddr),
     /// A Unix socket at this path, replaced if nobody listens on it.
     Unix(PathBuf),
+}
+
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// A range of addresses in CIDR form.
@@ -213,7 +222,11 @@ pub struct CallersPlan {
 
 impl Default for CallersPlan {
     fn default() -> Self {
-        Self { tier_header: None, tiers: Vec::new(), tenant_header: Some(HeaderName::from_static("x-tenant")) }
+        Self {
+            tier_header: None,
+            tiers: Vec::new(),
+            tenant_header: Some(HeaderName::from_static("x-tenant")),
+        }
     }
 }
 
@@ -230,7 +243,11 @@ pub struct ObservePlan {
 
 impl Default for ObservePlan {
     fn default() -> Self {
-        Self { trace_share: 0.01, slow: Duration::from_secs(1), log_good: false }
+        Self {
+            trace_share: 0.01,
+            slow: Duration::from_secs(1),
+            log_good: false,
+        }
     }
 }
 
@@ -371,14 +388,21 @@ impl Plan {
             unique("route", listener.routes.iter().map(|r| &r.name), &mut problems);
             for route in &listener.routes {
                 if !self.upstreams.iter().any(|u| u.name == route.upstream) {
-                    problems.push(format!("route {} leads to unknown upstream {}", route.name, route.upstream));
+                    problems.push(format!(
+                        "route {} leads to unknown upstream {}",
+                        route.name, route.upstream
+                    ));
                 }
             }
             if let Err(error) = crate::route::RouteTable::build(&listener.routes) {
                 problems.push(error.to_string());
             }
         }
-        if problems.is_empty() { Ok(()) } else { Err(PlanError(problems)) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(PlanError(problems))
+        }
     }
 }
 
@@ -395,8 +419,14 @@ impl Network {
     /// The loopback ranges of both families: the default trust list.
     pub fn loopback() -> Vec<Self> {
         vec![
-            Self { address: IpAddr::from([127, 0, 0, 0]), prefix: 8 },
-            Self { address: IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), prefix: 128 },
+            Self {
+                address: IpAddr::from([127, 0, 0, 0]),
+                prefix: 8,
+            },
+            Self {
+                address: IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+                prefix: 128,
+            },
         ]
     }
 
@@ -404,11 +434,15 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(net), IpAddr::V4(ip)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0);
+                let mask = u32::MAX
+                    .checked_shl(32 - u32::from(self.prefix.min(32)))
+                    .unwrap_or(0);
                 net.to_bits() & mask == ip.to_bits() & mask
             }
             (IpAddr::V6(net), IpAddr::V6(ip)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix.min(128))).unwrap_or(0);
+                let mask = u128::MAX
+                    .checked_shl(128 - u32::from(self.prefix.min(128)))
+                    .unwrap_or(0);
                 net.to_bits() & mask == ip.to_bits() & mask
             }
             _ => false,

@@ -88,7 +88,11 @@ pub(crate) fn http(refused: &Refused, request_id: &str) -> Response<Bytes> {
     if let Some(after) = refused.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
     }
-    if let Some(allow) = refused.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+    if let Some(allow) = refused
+        .allow
+        .as_deref()
+        .and_then(|allow| HeaderValue::from_str(allow).ok())
+    {
         headers.insert(ALLOW, allow);
     }
     if closes_connection(refused.reason) {
@@ -117,7 +121,10 @@ pub(crate) fn grpc(refused: &Refused, request_id: &str) -> Response<Bytes> {
         headers.insert(GRPC_DETAILS, value);
     }
     if let Some(after) = refused.retry_after {
-        headers.insert(GRPC_PUSHBACK, HeaderValue::from(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)));
+        headers.insert(
+            GRPC_PUSHBACK,
+            HeaderValue::from(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+        );
     } else if info.retry == RetrySafety::Never {
         headers.insert(GRPC_PUSHBACK, HeaderValue::from_static("-1"));
     }
@@ -127,13 +134,21 @@ pub(crate) fn grpc(refused: &Refused, request_id: &str) -> Response<Bytes> {
 /// A whole HTTP/1.1 answer in bytes, for a connection that hyper is done with. It ends the connection.
 pub(crate) fn last_words(refusal: Refusal) -> Vec<u8> {
     let answer = http(&Refused::from(refusal), "");
-    let mut text = format!("HTTP/1.1 {} {}\r\n", answer.status().as_u16(), answer.status().canonical_reason().unwrap_or(""));
+    let mut text = format!(
+        "HTTP/1.1 {} {}\r\n",
+        answer.status().as_u16(),
+        answer.status().canonical_reason().unwrap_or("")
+    );
     for (name, value) in answer.headers() {
         if name != CONNECTION {
             let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or(""));
         }
     }
-    let _ = write!(text, "{CONTENT_LENGTH}: {}\r\nconnection: close\r\n\r\n", answer.body().len());
+    let _ = write!(
+        text,
+        "{CONTENT_LENGTH}: {}\r\nconnection: close\r\n\r\n",
+        answer.body().len()
+    );
     let mut bytes = text.into_bytes();
     bytes.extend_from_slice(answer.body());
     bytes
@@ -241,14 +256,22 @@ fn grpc_details(refused: &Refused, code: u8, message: &str, request_id: &str) ->
     let mut status = Vec::new();
     proto_varint(&mut status, 1, u64::from(code));
     proto_bytes(&mut status, 2, message.as_bytes());
-    proto_bytes(&mut status, 3, &any("type.googleapis.com/google.rpc.ErrorInfo", &error_info));
+    proto_bytes(
+        &mut status,
+        3,
+        &any("type.googleapis.com/google.rpc.ErrorInfo", &error_info),
+    );
     if let Some(after) = refused.retry_after {
         let mut delay = Vec::new();
         proto_varint(&mut delay, 1, after.as_secs());
         proto_varint(&mut delay, 2, u64::from(after.subsec_nanos()));
         let mut retry_info = Vec::new();
         proto_bytes(&mut retry_info, 1, &delay);
-        proto_bytes(&mut status, 3, &any("type.googleapis.com/google.rpc.RetryInfo", &retry_info));
+        proto_bytes(
+            &mut status,
+            3,
+            &any("type.googleapis.com/google.rpc.RetryInfo", &retry_info),
+        );
     }
     status
 }
@@ -284,7 +307,8 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let bits =
+            chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for index in 0..=chunk.len() {
             text.push(char::from(ALPHABET[(bits >> (18 - 6 * index) & 63) as usize]));
         }
@@ -299,7 +323,9 @@ mod tests {
     #[test]
     fn every_reason_makes_a_whole_answer() {
         for &reason in Reason::ALL {
-            let refused = Refused::new(reason).cause("a \"cause\"\n").retry_after(Duration::from_millis(1500));
+            let refused = Refused::new(reason)
+                .cause("a \"cause\"\n")
+                .retry_after(Duration::from_millis(1500));
             let answer = http(&refused, "id-1");
             assert_eq!(answer.status().as_u16(), reason.info().status);
             assert_eq!(answer.headers()[RETRY_AFTER], "2");
@@ -315,7 +341,14 @@ mod tests {
 
     #[test]
     fn base64_agrees_with_the_rfc() {
-        let cases = [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("foobar", "Zm9vYmFy")];
+        let cases = [
+            ("", ""),
+            ("f", "Zg"),
+            ("fo", "Zm8"),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg"),
+            ("foobar", "Zm9vYmFy"),
+        ];
         for (plain, encoded) in cases {
             assert_eq!(base64(plain.as_bytes()), encoded);
         }

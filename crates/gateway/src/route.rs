@@ -21,7 +21,9 @@ pub enum RouteError {
         what: String,
     },
     /// The template cannot be read.
-    #[error("route {route} has the path `{path}`, {why}; right would be `/orders/{{id}}` or `/static/{{*rest}}`")]
+    #[error(
+        "route {route} has the path `{path}`, {why}; right would be `/orders/{{id}}` or `/static/{{*rest}}`"
+    )]
     Template {
         /// The route.
         route: String,
@@ -69,13 +71,21 @@ impl RouteTable {
     pub fn build(routes: &[RoutePlan]) -> Result<Self, RouteError> {
         let mut by_host: BTreeMap<&str, BTreeMap<&str, Methods>> = BTreeMap::new();
         for (index, route) in routes.iter().enumerate() {
-            let hosts = if route.hosts.is_empty() { vec![""] } else { route.hosts.iter().map(String::as_str).collect() };
+            let hosts = if route.hosts.is_empty() {
+                vec![""]
+            } else {
+                route.hosts.iter().map(String::as_str).collect()
+            };
             for host in hosts {
                 let methods = by_host.entry(host).or_default().entry(&route.path).or_default();
                 methods.add(index, routes)?;
             }
         }
-        let mut table = Self { exact: HashMap::new(), wildcard: Vec::new(), any: None };
+        let mut table = Self {
+            exact: HashMap::new(),
+            wildcard: Vec::new(),
+            any: None,
+        };
         for (host, paths) in by_host {
             let router = router(&paths, routes)?;
             match host.strip_prefix('*') {
@@ -84,7 +94,9 @@ impl RouteTable {
                 None => drop(table.exact.insert(host.to_ascii_lowercase(), router)),
             }
         }
-        table.wildcard.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+        table
+            .wildcard
+            .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
         Ok(table)
     }
 
@@ -108,7 +120,10 @@ impl RouteTable {
         } else {
             let host = without_port(host).to_ascii_lowercase();
             let exact = self.exact.get(&host);
-            let wildcard = self.wildcard.iter().find(|(suffix, _)| host.ends_with(suffix.as_str()));
+            let wildcard = self
+                .wildcard
+                .iter()
+                .find(|(suffix, _)| host.ends_with(suffix.as_str()));
             (exact, wildcard.map(|(_, paths)| paths))
         };
         exact.into_iter().chain(wildcard).chain(self.any.as_ref())
@@ -125,15 +140,23 @@ fn without_port(host: &str) -> &str {
 fn router(paths: &BTreeMap<&str, Methods>, routes: &[RoutePlan]) -> Result<Paths, RouteError> {
     let mut router = Paths::new();
     for (path, methods) in paths {
-        let route = methods.any_index().map_or_else(String::new, |index| routes[index].name.to_string());
-        let template = |why: String| RouteError::Template { route: route.clone(), path: (*path).to_owned(), why };
+        let route = methods
+            .any_index()
+            .map_or_else(String::new, |index| routes[index].name.to_string());
+        let template = |why: String| RouteError::Template {
+            route: route.clone(),
+            path: (*path).to_owned(),
+            why,
+        };
         if !path.starts_with('/') {
             return Err(template("which does not begin with `/`".to_owned()));
         }
-        router.insert(*path, methods.clone()).map_err(|error| match error {
-            matchit::InsertError::Conflict { with } => template(format!("which clashes with `{with}`")),
-            other => template(format!("which is not a template ({other})")),
-        })?;
+        router
+            .insert(*path, methods.clone())
+            .map_err(|error| match error {
+                matchit::InsertError::Conflict { with } => template(format!("which clashes with `{with}`")),
+                other => template(format!("which is not a template ({other})")),
+            })?;
     }
     // A catch-all matches the bare directory too, unless that has a route of its own.
     for (path, methods) in paths {
@@ -169,13 +192,27 @@ impl Methods {
     }
 
     fn any_index(&self) -> Option<usize> {
-        self.any.or_else(|| self.by_method.first().map(|(_, index)| *index))
+        self.any
+            .or_else(|| self.by_method.first().map(|(_, index)| *index))
     }
 
     fn find(&self, method: &Method) -> Option<usize> {
-        let exact = |wanted: &Method| self.by_method.iter().find(|(m, _)| m == wanted).map(|(_, index)| *index);
+        let exact = |wanted: &Method| {
+            self.by_method
+                .iter()
+                .find(|(m, _)| m == wanted)
+                .map(|(_, index)| *index)
+        };
         // A route that takes GET takes HEAD (RFC 9110 §9.3.2).
-        exact(method).or_else(|| if *method == Method::HEAD { exact(&Method::GET) } else { None }).or(self.any)
+        exact(method)
+            .or_else(|| {
+                if *method == Method::HEAD {
+                    exact(&Method::GET)
+                } else {
+                    None
+                }
+            })
+            .or(self.any)
     }
 
     fn allow(&self) -> String {
@@ -216,13 +253,25 @@ mod tests {
         assert_eq!(table.find(&Method::GET, "x", "/orders/open"), Found::Route(2));
         assert_eq!(table.find(&Method::HEAD, "x", "/orders/7"), Found::Route(1));
         assert_eq!(table.find(&Method::GET, "x", "/"), Found::Route(0));
-        assert_eq!(table.find(&Method::GET, "a.example.com:8080", "/orders/7"), Found::Route(3));
-        assert_eq!(table.find(&Method::GET, "ADMIN.example.com", "/"), Found::Route(4));
+        assert_eq!(
+            table.find(&Method::GET, "a.example.com:8080", "/orders/7"),
+            Found::Route(3)
+        );
+        assert_eq!(
+            table.find(&Method::GET, "ADMIN.example.com", "/"),
+            Found::Route(4)
+        );
     }
 
     #[test]
     fn a_known_path_with_another_method_lists_what_is_allowed() {
-        let table = RouteTable::build(&[route("order", &[Method::GET, Method::DELETE], &[], "/orders/{id}")]).unwrap();
+        let table = RouteTable::build(&[route(
+            "order",
+            &[Method::GET, Method::DELETE],
+            &[],
+            "/orders/{id}",
+        )])
+        .unwrap();
         assert_eq!(
             table.find(&Method::PUT, "x", "/orders/7"),
             Found::MethodNotAllowed("GET, DELETE, HEAD".to_owned())
@@ -236,9 +285,17 @@ mod tests {
             route("a", &[Method::GET], &[], "/orders"),
             route("b", &[Method::GET, Method::PUT], &[], "/orders"),
         ]);
-        assert_eq!(clash.unwrap_err().to_string(), "routes a and b both take GET /orders");
+        assert_eq!(
+            clash.unwrap_err().to_string(),
+            "routes a and b both take GET /orders"
+        );
         let template = RouteTable::build(&[route("a", &[], &[], "orders")]);
-        assert!(template.unwrap_err().to_string().contains("does not begin with `/`"));
+        assert!(
+            template
+                .unwrap_err()
+                .to_string()
+                .contains("does not begin with `/`")
+        );
         let names = RouteTable::build(&[route("a", &[], &[], "/o/{id}"), route("b", &[], &[], "/o/{name}")]);
         assert!(names.unwrap_err().to_string().contains("clashes with"));
     }

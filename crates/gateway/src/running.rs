@@ -3,7 +3,7 @@
 //! Built from a [`Plan`] and the world it replaces, and then immutable; cores swap to it between two requests.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,15 @@ pub(crate) struct Listener {
     pub(crate) scheme: &'static str,
     /// By tier: where requests without a route are counted.
     pub(crate) unrouted: Vec<SeriesId>,
+    pub(crate) counts: Arc<ListenerCounts>,
+}
+
+/// Connections of a listener, over all cores.
+#[derive(Debug, Default)]
+pub(crate) struct ListenerCounts {
+    pub(crate) open: AtomicU32,
+    /// Turned away because there were as many as may be.
+    pub(crate) refused: AtomicU64,
 }
 
 /// A route with its counts and limits.
@@ -69,11 +78,15 @@ impl RouteTimes {
     }
 
     pub(crate) fn p50(&self) -> Option<Duration> {
-        Some(self.p50.load(Relaxed)).filter(|n| *n > 0).map(Duration::from_nanos)
+        Some(self.p50.load(Relaxed))
+            .filter(|n| *n > 0)
+            .map(Duration::from_nanos)
     }
 
     pub(crate) fn p999(&self) -> Option<Duration> {
-        Some(self.p999.load(Relaxed)).filter(|n| *n > 0).map(Duration::from_nanos)
+        Some(self.p999.load(Relaxed))
+            .filter(|n| *n > 0)
+            .map(Duration::from_nanos)
     }
 }
 
@@ -91,13 +104,18 @@ const RATE_SHARDS: usize = 16;
 impl RateLimit {
     fn new(plan: RatePlan, seed: u64) -> Self {
         let keys = plan.keys_max.div_ceil(RATE_SHARDS);
-        let shards = (0..RATE_SHARDS).map(|_| Mutex::new(KeyedLimiter::new(keys))).collect();
+        let shards = (0..RATE_SHARDS)
+            .map(|_| Mutex::new(KeyedLimiter::new(keys)))
+            .collect();
         Self { plan, seed, shards }
     }
 
     pub(crate) fn decide(&self, now: Instant, key: u64, quota: &Quota) -> RateDecision {
         let shard = &self.shards[(key >> 60) as usize % RATE_SHARDS];
-        shard.lock().unwrap_or_else(PoisonError::into_inner).decide(now, key, quota, 1)
+        shard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .decide(now, key, quota, 1)
     }
 }
 
@@ -133,17 +151,31 @@ impl Running {
         let mut upstreams = Vec::new();
         for upstream in &plan.upstreams {
             let before = old.and_then(|old| old.upstreams.iter().find(|u| u.plan.name == upstream.name));
-            upstreams.push(Arc::new(Upstream::build(upstream.clone(), cores, before.map(AsRef::as_ref))?));
+            upstreams.push(Arc::new(Upstream::build(
+                upstream.clone(),
+                cores,
+                before.map(AsRef::as_ref),
+            )?));
         }
         let mut limits = kept_limits(old);
         let mut listeners = Vec::new();
         for listener in &plan.listeners {
             let before = old.and_then(|old| old.listeners.iter().find(|l| l.plan.name == listener.name));
-            let build = ListenerBuild { plan: &plan, env, ledger, limits: &mut limits };
+            let build = ListenerBuild {
+                plan: &plan,
+                env,
+                ledger,
+                limits: &mut limits,
+            };
             listeners.push(Arc::new(build.listener(listener, before.map(AsRef::as_ref))?));
         }
         let generation = old.map_or(1, |old| old.generation + 1);
-        Ok(Self { plan, generation, listeners, upstreams })
+        Ok(Self {
+            plan,
+            generation,
+            listeners,
+            upstreams,
+        })
     }
 }
 
@@ -152,8 +184,12 @@ type Limits = HashMap<Arc<str>, Arc<RateLimit>>;
 
 fn kept_limits(old: Option<&Running>) -> Limits {
     let listeners = old.into_iter().flat_map(|old| &old.listeners);
-    let limits = listeners.flat_map(|listener| &listener.routes).flat_map(|route| &route.rates);
-    limits.map(|limit| (Arc::clone(&limit.plan.name), Arc::clone(limit))).collect()
+    let limits = listeners
+        .flat_map(|listener| &listener.routes)
+        .flat_map(|route| &route.rates);
+    limits
+        .map(|limit| (Arc::clone(&limit.plan.name), Arc::clone(limit)))
+        .collect()
 }
 
 struct ListenerBuild<'a> {
@@ -166,11 +202,24 @@ struct ListenerBuild<'a> {
 impl ListenerBuild<'_> {
     fn listener(mut self, plan: &ListenerPlan, old: Option<&Listener>) -> Result<Listener, ApplyError> {
         let table = RouteTable::build(&plan.routes).map_err(|error| PlanError(vec![error.to_string()]))?;
-        let routes = plan.routes.iter().map(|route| self.route(plan, route, old)).collect();
+        let routes = plan
+            .routes
+            .iter()
+            .map(|route| self.route(plan, route, old))
+            .collect();
         let tls = plan.tls.as_ref().map(tls::Acceptor::build).transpose()?;
         let unrouted = self.series(plan, "-", None);
         let scheme = identity::scheme(plan);
-        Ok(Listener { plan: plan.clone(), table, routes, tls, scheme, unrouted })
+        let counts = old.map_or_else(Arc::default, |old| Arc::clone(&old.counts));
+        Ok(Listener {
+            plan: plan.clone(),
+            table,
+            routes,
+            tls,
+            scheme,
+            unrouted,
+            counts,
+        })
     }
 
     fn route(&mut self, listener: &ListenerPlan, route: &RoutePlan, old: Option<&Listener>) -> Route {
@@ -180,7 +229,13 @@ impl ListenerBuild<'_> {
         let rates = route.rates.iter().map(|rate| self.rate(rate)).collect();
         let before = old.and_then(|old| old.routes.iter().find(|r| r.plan.name == route.name));
         let times = before.map_or_else(Arc::default, |before| Arc::clone(&before.times));
-        Route { plan: route.clone(), upstream, series, rates, times }
+        Route {
+            plan: route.clone(),
+            upstream,
+            series,
+            rates,
+            times,
+        }
     }
 
     fn rate(&mut self, plan: &RatePlan) -> Arc<RateLimit> {

@@ -64,13 +64,20 @@ impl Acceptor {
     pub(crate) fn build(plan: &TlsServerPlan) -> Result<Self, TlsError> {
         let config = server_config(plan)?;
         let seen = std::sync::Mutex::new(fingerprint(plan));
-        Ok(Self { plan: plan.clone(), config: Versioned::new(config), seen })
+        Ok(Self {
+            plan: plan.clone(),
+            config: Versioned::new(config),
+            seen,
+        })
     }
 
     /// Reads the files again if they changed; says whether it did.
     pub(crate) fn reload(&self) -> Result<bool, TlsError> {
         let now = fingerprint(&self.plan);
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if *seen == now {
             return Ok(false);
         }
@@ -92,25 +99,39 @@ impl Acceptor {
 /// The files' contents, to tell whether they changed: a renewal may keep size and time.
 fn fingerprint(plan: &TlsServerPlan) -> Vec<u8> {
     let files = [Some(&plan.certificate), Some(&plan.key), plan.client_ca.as_ref()];
-    files.into_iter().flatten().flat_map(|path| std::fs::read(path).unwrap_or_default()).collect()
+    files
+        .into_iter()
+        .flatten()
+        .flat_map(|path| std::fs::read(path).unwrap_or_default())
+        .collect()
 }
 
 fn server_config(plan: &TlsServerPlan) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider());
-    let builder = builder.with_safe_default_protocol_versions().map_err(|e| unusable(&plan.certificate, e))?;
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(|e| unusable(&plan.certificate, e))?;
     let builder = match &plan.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
             let roots = Arc::new(roots(path)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
-            let verifier = if plan.client_required { verifier } else { verifier.allow_unauthenticated() };
-            let verifier =
-                verifier.build().map_err(|source| TlsError::ClientCa { path: path.clone(), source })?;
+            let verifier = if plan.client_required {
+                verifier
+            } else {
+                verifier.allow_unauthenticated()
+            };
+            let verifier = verifier.build().map_err(|source| TlsError::ClientCa {
+                path: path.clone(),
+                source,
+            })?;
             builder.with_client_cert_verifier(verifier)
         }
     };
     let (chain, key) = (chain(&plan.certificate)?, key(&plan.key)?);
-    let mut config = builder.with_single_cert(chain, key).map_err(|e| unusable(&plan.certificate, e))?;
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|e| unusable(&plan.certificate, e))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -126,13 +147,20 @@ impl Connector {
     pub(crate) fn build(plan: &TlsClientPlan, protocol: Protocol) -> Result<Self, TlsError> {
         let roots = match &plan.ca {
             Some(path) => roots(path)?,
-            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+            None => RootCertStore {
+                roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+            },
         };
         let builder = ClientConfig::builder_with_provider(provider());
         let builder = builder.with_safe_default_protocol_versions();
         let none = PathBuf::new();
-        let path = plan.identity.as_ref().map_or(&none, |(certificate, _)| certificate);
-        let builder = builder.map_err(|e| unusable(path, e))?.with_root_certificates(roots);
+        let path = plan
+            .identity
+            .as_ref()
+            .map_or(&none, |(certificate, _)| certificate);
+        let builder = builder
+            .map_err(|e| unusable(path, e))?
+            .with_root_certificates(roots);
         let mut config = match &plan.identity {
             None => builder.with_no_client_auth(),
             Some((certificate, private)) => builder
@@ -144,12 +172,20 @@ impl Connector {
             Protocol::Http2 => vec![b"h2".to_vec()],
             Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         };
-        Ok(Self { config: Arc::new(config), server_name: plan.server_name.clone() })
+        Ok(Self {
+            config: Arc::new(config),
+            server_name: plan.server_name.clone(),
+        })
     }
 
     /// Shakes hands with an endpoint found under `host`; says whether HTTP/2 was chosen.
     pub(crate) async fn connect(&self, stream: Stream, host: &str) -> std::io::Result<(Stream, bool)> {
-        let name = self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']).to_owned();
+        let name = self
+            .server_name
+            .as_deref()
+            .unwrap_or(host)
+            .trim_matches(['[', ']'])
+            .to_owned();
         let name = ServerName::try_from(name)
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
@@ -161,7 +197,9 @@ impl Connector {
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connector").field("server_name", &self.server_name).finish_non_exhaustive()
+        f.debug_struct("Connector")
+            .field("server_name", &self.server_name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -170,22 +208,47 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 fn unusable(path: &Path, source: rustls::Error) -> TlsError {
-    TlsError::Config { path: path.to_owned(), source }
+    TlsError::Config {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = |source| TlsError::Read { what: "a certificate", path: path.to_owned(), source };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path).map_err(read)?.collect::<Result<_, _>>().map_err(read)?;
-    if chain.is_empty() { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(chain) }
+    let read = |source| TlsError::Read {
+        what: "a certificate",
+        path: path.to_owned(),
+        source,
+    };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
+        .map_err(read)?
+        .collect::<Result<_, _>>()
+        .map_err(read)?;
+    if chain.is_empty() {
+        Err(TlsError::Empty {
+            path: path.to_owned(),
+        })
+    } else {
+        Ok(chain)
+    }
 }
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path)
-        .map_err(|source| TlsError::Read { what: "a private key", path: path.to_owned(), source })
+    PrivateKeyDer::from_pem_file(path).map_err(|source| TlsError::Read {
+        what: "a private key",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(chain(path)?);
-    if added == 0 { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(store) }
+    if added == 0 {
+        Err(TlsError::Empty {
+            path: path.to_owned(),
+        })
+    } else {
+        Ok(store)
+    }
 }

@@ -62,6 +62,9 @@ pub struct Endpoint {
     pub(crate) counts: Vec<EndpointCounts>,
     /// From sending an attempt to the head of its answer.
     pub latency: Histogram,
+    /// Attempts and failures as the last outlier sweep saw them.
+    swept_attempts: AtomicU64,
+    swept_failures: AtomicU64,
 }
 
 /// Where an endpoint is.
@@ -123,6 +126,21 @@ impl Endpoint {
         self.counts.iter().map(count).sum()
     }
 
+    /// What it did since the last sweep.
+    fn sample(&self) -> HostSample {
+        let attempts = self.total(|c| c.attempts.load(Relaxed));
+        let failures = self.total(|c| c.failures.load(Relaxed)).min(attempts);
+        let failed = failures.saturating_sub(self.swept_failures.swap(failures, Relaxed));
+        let ended = attempts.saturating_sub(self.swept_attempts.swap(attempts, Relaxed));
+        let consecutive = self.counts.iter().map(|c| c.consecutive.load(Relaxed)).max();
+        HostSample {
+            host: self.id,
+            succeeded: ended.saturating_sub(failed),
+            failed,
+            consecutive_failures: consecutive.unwrap_or(0),
+        }
+    }
+
     /// A reading for people and metrics.
     pub fn reading(&self, now: Instant) -> EndpointReading {
         EndpointReading {
@@ -148,12 +166,29 @@ impl Upstream {
     /// # Errors
     /// A certificate or key of its TLS plan cannot be used.
     pub(crate) fn build(plan: UpstreamPlan, cores: usize, old: Option<&Self>) -> Result<Self, tls::TlsError> {
-        let tls = plan.tls.as_ref().map(|tls| tls::Connector::build(tls, plan.protocol)).transpose()?;
-        let kept_budget = old.filter(|old| old.plan.budget == plan.budget).map(|old| Arc::clone(&old.budget));
-        let budget = kept_budget.unwrap_or_else(|| Arc::new(RetryBudget::new(&plan.budget)));
-        let state = old.map_or_else(|| Arc::new(UpstreamState::new(&plan, cores)), |old| Arc::clone(&old.state));
+        let tls = plan
+            .tls
+            .as_ref()
+            .map(|tls| tls::Connector::build(tls, plan.protocol))
+            .transpose()?;
+        let kept_budget = old
+            .filter(|old| old.plan.budget == plan.budget)
+            .map(|old| Arc::clone(&old.budget));
+        let budget = kept_budget.unwrap_or_else(|| match old {
+            Some(old) => Arc::new(RetryBudget::resume(&plan.budget, old.budget.balance())),
+            None => Arc::new(RetryBudget::new(&plan.budget)),
+        });
+        let state = old.map_or_else(
+            || Arc::new(UpstreamState::new(&plan, cores)),
+            |old| Arc::clone(&old.state),
+        );
         state.configure(&plan);
-        Ok(Self { plan, state, tls, budget })
+        Ok(Self {
+            plan,
+            state,
+            tls,
+            budget,
+        })
     }
 
     /// Looks its names up again and takes over what changed. Endpoints that stay keep their state. When a name
@@ -173,7 +208,15 @@ impl Upstream {
                     for address in addresses {
                         let kept = known.iter().find(|e| e.address == address && e.host == host);
                         let endpoint = kept.map_or_else(
-                            || Arc::new(self.state.endpoint(env, address, host.clone(), authority.clone(), known.is_empty())),
+                            || {
+                                Arc::new(self.state.endpoint(
+                                    env,
+                                    address,
+                                    host.clone(),
+                                    authority.clone(),
+                                    known.is_empty(),
+                                ))
+                            },
                             Arc::clone,
                         );
                         if !found.iter().any(|e| e.id == endpoint.id) {
@@ -200,23 +243,20 @@ impl Upstream {
         }
         let endpoints = self.state.endpoints();
         let mut outliers = lock(&self.state.outliers);
-        let samples: Vec<HostSample> = endpoints
-            .iter()
-            .map(|endpoint| {
-                let attempts = endpoint.total(|c| c.attempts.load(Relaxed));
-                let failed = endpoint.total(|c| c.failures.load(Relaxed)).min(attempts);
-                let consecutive = endpoint.counts.iter().map(|c| c.consecutive.load(Relaxed)).max();
-                outliers.since_last(endpoint.id, attempts - failed, failed, consecutive.unwrap_or(0))
-            })
-            .collect();
+        let samples: Vec<HostSample> = endpoints.iter().map(|endpoint| endpoint.sample()).collect();
         for change in outliers.sweep(env.now(), &samples, &mut env.dice()) {
-            let Some(endpoint) = endpoints.iter().find(|e| e.id == change.host) else { continue };
+            let Some(endpoint) = endpoints.iter().find(|e| e.id == change.host) else {
+                continue;
+            };
             let until = match change.action {
                 OutlierAction::Eject { until, .. } => until.as_nanos(),
                 OutlierAction::Restore => 0,
             };
             endpoint.ejected_until.store(until, Relaxed);
-            endpoint.counts.iter().for_each(|c| c.consecutive.store(0, Relaxed));
+            endpoint
+                .counts
+                .iter()
+                .for_each(|c| c.consecutive.store(0, Relaxed));
         }
     }
 }
@@ -243,7 +283,10 @@ fn names(endpoint: &EndpointPlan) -> (String, HeaderValue) {
         EndpointPlan::Unix(_) => ("localhost".to_owned(), HeaderValue::from_static("localhost")),
         EndpointPlan::Host(host, port) => {
             let authority = HeaderValue::from_str(&format!("{host}:{port}"));
-            (host.clone(), authority.unwrap_or(HeaderValue::from_static("invalid")))
+            (
+                host.clone(),
+                authority.unwrap_or(HeaderValue::from_static("invalid")),
+            )
         }
     }
 }
@@ -271,11 +314,20 @@ impl UpstreamState {
         if let Some(config) = &plan.outlier {
             lock(&self.outliers).set_config(config.clone());
         } else {
-            self.endpoints().iter().for_each(|e| e.ejected_until.store(0, Relaxed));
+            self.endpoints()
+                .iter()
+                .for_each(|e| e.ejected_until.store(0, Relaxed));
         }
     }
 
-    fn endpoint(&self, env: &Env, address: Address, host: String, authority: HeaderValue, first: bool) -> Endpoint {
+    fn endpoint(
+        &self,
+        env: &Env,
+        address: Address,
+        host: String,
+        authority: HeaderValue,
+        first: bool,
+    ) -> Endpoint {
         Endpoint {
             id: NEXT_ID.fetch_add(1, Relaxed),
             address,
@@ -287,6 +339,8 @@ impl UpstreamState {
             ejected_until: AtomicU64::new(0),
             counts: (0..self.cores).map(|_| EndpointCounts::default()).collect(),
             latency: Histogram::default(),
+            swept_attempts: AtomicU64::new(0),
+            swept_failures: AtomicU64::new(0),
         }
     }
 
@@ -316,7 +370,11 @@ impl UpstreamState {
 
     /// Requests in flight, the most that may be, and how many were refused for it.
     pub fn bulkhead(&self) -> (u32, u32, u64) {
-        (self.bulkhead.in_flight(), self.bulkhead.max(), self.bulkhead.refused())
+        (
+            self.bulkhead.in_flight(),
+            self.bulkhead.max(),
+            self.bulkhead.refused(),
+        )
     }
 
     pub(crate) fn lock_breaker(&self) -> MutexGuard<'_, Breaker> {

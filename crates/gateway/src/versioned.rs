@@ -12,7 +12,10 @@ pub(crate) struct Versioned<T> {
 
 impl<T> Versioned<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self { version: AtomicU64::new(1), value: Mutex::new(Arc::new(value)) }
+        Self {
+            version: AtomicU64::new(1),
+            value: Mutex::new(Arc::new(value)),
+        }
     }
 
     /// The version of the value: it never decreases, and 0 is before any.
@@ -23,7 +26,10 @@ impl<T> Versioned<T> {
     /// The value, and a version that is not newer than it.
     pub(crate) fn load(&self) -> (u64, Arc<T>) {
         let version = self.version();
-        (version, Arc::clone(&self.value.lock().unwrap_or_else(PoisonError::into_inner)))
+        (
+            version,
+            Arc::clone(&self.value.lock().unwrap_or_else(PoisonError::into_inner)),
+        )
     }
 
     /// Replaces the value.

@@ -51,6 +51,7 @@ struct Poison {
     refusal: Option<Refusal>,
     reader: Option<Waker>,
     spoken: bool,
+    answered: bool,
 }
 
 impl Wire {
@@ -119,7 +120,11 @@ impl Wire {
 
     /// The refusal, if the connection is poisoned.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
-        if self.poisoned.load(Relaxed) == 0 { None } else { self.poison_lock().refusal }
+        if self.poisoned.load(Relaxed) == 0 {
+            None
+        } else {
+            self.poison_lock().refusal
+        }
     }
 
     /// The refusal, once: for whoever writes the last words.
@@ -128,12 +133,25 @@ impl Wire {
             return None;
         }
         let mut poison = self.poison_lock();
-        if poison.spoken { None } else { poison.refusal.inspect(|_| poison.spoken = true) }
+        if poison.spoken {
+            None
+        } else {
+            poison.refusal.inspect(|_| poison.spoken = true)
+        }
     }
 
-    /// The service answered with the refusal itself: there are no last words to write.
-    pub(crate) fn refusal_answered(&self) {
-        self.poison_lock().spoken = true;
+    /// The service answered a refusal itself: if it was the connection's, there are no last words to write.
+    pub(crate) fn answered_refusal(&self) {
+        if self.poisoned.load(Relaxed) == 1 {
+            let mut poison = self.poison_lock();
+            (poison.spoken, poison.answered) = (true, true);
+        }
+    }
+
+    /// A refusal that ended the connection and belonged to no request that the codec saw.
+    pub(crate) fn unanswered_refusal(&self) -> Option<Refusal> {
+        let poison = self.poison_lock();
+        if poison.answered { None } else { poison.refusal }
     }
 
     /// Wakes the reader when the connection is poisoned from outside.

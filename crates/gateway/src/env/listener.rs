@@ -53,7 +53,10 @@ impl Env {
                 for _ in 1..cores {
                     sockets.push(bind_tcp(address)?);
                 }
-                Ok(sockets.into_iter().map(|socket| Bound(Socket_::Tcp(socket))).collect())
+                Ok(sockets
+                    .into_iter()
+                    .map(|socket| Bound(Socket_::Tcp(socket)))
+                    .collect())
             }
             (None, ListenAddress::Unix(path)) => {
                 let first = bind_unix(path)?;
@@ -61,7 +64,10 @@ impl Env {
                 for _ in 1..cores {
                     sockets.push(sockets[0].try_clone()?);
                 }
-                Ok(sockets.into_iter().map(|socket| Bound(Socket_::Unix(socket))).collect())
+                Ok(sockets
+                    .into_iter()
+                    .map(|socket| Bound(Socket_::Unix(socket)))
+                    .collect())
             }
             (Some(world), ListenAddress::Tcp(address)) => {
                 Ok(vec![Bound(Socket_::World(world.listen(*address).await?))])
@@ -133,11 +139,17 @@ impl Listening {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok(Accepted { stream: Stream::Tcp(stream), peer: Some(peer) })
+                Ok(Accepted {
+                    stream: Stream::Tcp(stream),
+                    peer: Some(peer),
+                })
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Accepted { stream: Stream::Unix(stream), peer: None })
+                Ok(Accepted {
+                    stream: Stream::Unix(stream),
+                    peer: None,
+                })
             }
             Self::World(listener) => listener.accept().await,
         }

@@ -39,7 +39,12 @@ pub(crate) struct Chunks {
 
 impl Chunks {
     pub(crate) fn new() -> Self {
-        Self { state: State::Size { digits: 0 }, left: 0, line: Vec::new(), trailers: 0 }
+        Self {
+            state: State::Size { digits: 0 },
+            left: 0,
+            line: Vec::new(),
+            trailers: 0,
+        }
     }
 
     /// Takes the next bytes; returns how many of them belong to this body. Fewer than all of them means that the
@@ -88,19 +93,27 @@ impl Chunks {
             }
             (State::Size { digits: 1.. }, b'\r') => State::SizeLf,
             (State::Size { digits: 1.. }, b';') => State::Extension { bytes: 0 },
-            (State::Size { .. }, _) => return Err(Refusal::ambiguous("a chunk size is not a plain hexadecimal number")),
+            (State::Size { .. }, _) => {
+                return Err(Refusal::ambiguous(
+                    "a chunk size is not a plain hexadecimal number",
+                ));
+            }
             (State::Extension { .. }, b'\r') => State::SizeLf,
             (State::Extension { bytes }, _) if VALUE[usize::from(byte)] && bytes < EXTENSION_MAX => {
                 State::Extension { bytes: bytes + 1 }
             }
-            (State::Extension { .. }, _) => return Err(Refusal::ambiguous("a chunk extension is too long or not text")),
+            (State::Extension { .. }, _) => {
+                return Err(Refusal::ambiguous("a chunk extension is too long or not text"));
+            }
             (State::SizeLf, b'\n') if self.left == 0 => State::Trailer,
             (State::SizeLf, b'\n') => State::Data,
             (State::SizeLf, _) => return Err(Refusal::ambiguous("a chunk size line does not end in CRLF")),
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size { digits: 0 },
             (State::DataCr | State::DataLf, _) => {
-                return Err(Refusal::ambiguous("a chunk is longer than it said, or does not end in CRLF"));
+                return Err(Refusal::ambiguous(
+                    "a chunk is longer than it said, or does not end in CRLF",
+                ));
             }
             (state @ (State::Data | State::Trailer | State::End), _) => state,
         };
@@ -112,7 +125,10 @@ impl Chunks {
         let taken = found.map_or(bytes.len(), |lf| lf + 1);
         self.trailers += taken;
         if self.trailers > TRAILERS_MAX {
-            return Err(Refusal::new(Reason::HeadTooLarge, "the trailers are larger than the limit"));
+            return Err(Refusal::new(
+                Reason::HeadTooLarge,
+                "the trailers are larger than the limit",
+            ));
         }
         self.line.extend_from_slice(&bytes[..taken]);
         if found.is_some() {
@@ -138,7 +154,10 @@ impl Chunks {
             return Err(Refusal::ambiguous("a trailer line is not `name: value`"));
         }
         let framing: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"host"];
-        if framing.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)) {
+        if framing
+            .iter()
+            .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+        {
             return Err(Refusal::ambiguous("a trailer names a framing header"));
         }
         Ok(())

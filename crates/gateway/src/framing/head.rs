@@ -57,29 +57,46 @@ pub(crate) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Head, Refusal> {
     while let Some(length) = memchr(b'\n', &bytes[at..]) {
         let end = at + length + 1;
         if end > limits.bytes {
-            return Err(Refusal::new(Reason::HeadTooLarge, "the head is larger than the limit"));
+            return Err(Refusal::new(
+                Reason::HeadTooLarge,
+                "the head is larger than the limit",
+            ));
         }
         let Some(line) = bytes[at..end - 1].strip_suffix(b"\r") else {
-            return Err(Refusal::malformed("a line ends in a bare LF; it must end in CRLF"));
+            return Err(Refusal::malformed(
+                "a line ends in a bare LF; it must end in CRLF",
+            ));
         };
         if lines == 0 {
             request_line(line, limits, &mut seen)?;
         } else if line.is_empty() {
-            return Ok(Head::Whole { length: end, body: seen.body()? });
+            return Ok(Head::Whole {
+                length: end,
+                body: seen.body()?,
+            });
         } else {
             header(line, &mut seen)?;
             if lines > limits.headers {
-                return Err(Refusal::new(Reason::HeadTooLarge, "there are more headers than the limit"));
+                return Err(Refusal::new(
+                    Reason::HeadTooLarge,
+                    "there are more headers than the limit",
+                ));
             }
         }
         lines += 1;
         at = end;
     }
     if bytes.len() > limits.bytes {
-        return Err(Refusal::new(Reason::HeadTooLarge, "the head is larger than the limit"));
+        return Err(Refusal::new(
+            Reason::HeadTooLarge,
+            "the head is larger than the limit",
+        ));
     }
     if lines == 0 && bytes.len() > limits.target + 64 {
-        return Err(Refusal::new(Reason::TargetTooLong, "the request line is longer than the limit"));
+        return Err(Refusal::new(
+            Reason::TargetTooLong,
+            "the request line is longer than the limit",
+        ));
     }
     Ok(Head::Partial)
 }
@@ -89,16 +106,23 @@ fn request_line(line: &[u8], limits: &HeadLimits, seen: &mut Seen) -> Result<(),
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(Refusal::malformed("the request line is not `METHOD target HTTP/1.1` with single spaces"));
+        return Err(Refusal::malformed(
+            "the request line is not `METHOD target HTTP/1.1` with single spaces",
+        ));
     };
     if method.is_empty() || !all(&TOKEN, method) {
         return Err(Refusal::malformed("the method is not a token"));
     }
     if target.len() > limits.target {
-        return Err(Refusal::new(Reason::TargetTooLong, "the request target is longer than the limit"));
+        return Err(Refusal::new(
+            Reason::TargetTooLong,
+            "the request target is longer than the limit",
+        ));
     }
     if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
-        return Err(Refusal::malformed("the request target holds bytes that a URI may not"));
+        return Err(Refusal::malformed(
+            "the request target holds bytes that a URI may not",
+        ));
     }
     match version {
         b"HTTP/1.1" => Ok(()),
@@ -112,14 +136,18 @@ fn request_line(line: &[u8], limits: &HeadLimits, seen: &mut Seen) -> Result<(),
 
 fn header(line: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
     if matches!(line[0], b' ' | b'\t') {
-        return Err(Refusal::malformed("a header line begins with white space (folding is obsolete)"));
+        return Err(Refusal::malformed(
+            "a header line begins with white space (folding is obsolete)",
+        ));
     }
     let Some(colon) = memchr(b':', line) else {
         return Err(Refusal::malformed("a header line has no colon"));
     };
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     if matches!(name.last(), Some(b' ' | b'\t')) {
-        return Err(Refusal::malformed("there is white space between a header's name and its colon"));
+        return Err(Refusal::malformed(
+            "there is white space between a header's name and its colon",
+        ));
     }
     if name.is_empty() || !all(&TOKEN, name) {
         return Err(Refusal::malformed("a header name is not a token"));
@@ -136,8 +164,9 @@ fn header(line: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
             Ok(())
         }
         10 if name.eq_ignore_ascii_case(b"connection") => {
-            seen.connection_upgrade |=
-                value.split(|b| *b == b',').any(|part| trim(part).eq_ignore_ascii_case(b"upgrade"));
+            seen.connection_upgrade |= value
+                .split(|b| *b == b',')
+                .any(|part| trim(part).eq_ignore_ascii_case(b"upgrade"));
             Ok(())
         }
         14 if name.eq_ignore_ascii_case(b"content-length") => content_length(trim(value), seen),
@@ -148,11 +177,19 @@ fn header(line: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
 
 fn host(value: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
     seen.hosts += 1;
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%' | b'~');
+    let plain = |b: &u8| {
+        b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%' | b'~')
+    };
     if seen.hosts > 1 {
-        Err(Refusal::new(Reason::InvalidHost, "there is more than one Host header"))
+        Err(Refusal::new(
+            Reason::InvalidHost,
+            "there is more than one Host header",
+        ))
     } else if value.is_empty() || !value.iter().all(plain) {
-        Err(Refusal::new(Reason::InvalidHost, "the Host header is not a host and optional port"))
+        Err(Refusal::new(
+            Reason::InvalidHost,
+            "the Host header is not a host and optional port",
+        ))
     } else {
         Ok(())
     }
@@ -166,7 +203,11 @@ fn content_length(value: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
     if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
         return Err(Refusal::ambiguous("Content-Length is not a plain decimal number"));
     }
-    seen.length = Some(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')));
+    seen.length = Some(
+        value
+            .iter()
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
+    );
     Ok(())
 }
 
@@ -190,12 +231,17 @@ impl Seen {
             return Err(Refusal::ambiguous("an HTTP/1.0 request has a Transfer-Encoding"));
         }
         if self.chunked && self.length.is_some() {
-            return Err(Refusal::ambiguous("there are both a Content-Length and a Transfer-Encoding"));
+            return Err(Refusal::ambiguous(
+                "there are both a Content-Length and a Transfer-Encoding",
+            ));
         }
         if self.upgrade && self.connection_upgrade {
             return match (self.chunked, self.length) {
                 (false, None | Some(0)) => Ok(Body::Upgrade),
-                _ => Err(Refusal::new(Reason::EarlyUpgradeData, "an Upgrade request has a body")),
+                _ => Err(Refusal::new(
+                    Reason::EarlyUpgradeData,
+                    "an Upgrade request has a body",
+                )),
             };
         }
         Ok(match (self.chunked, self.length) {

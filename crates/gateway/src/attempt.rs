@@ -1,0 +1,398 @@
+//! One attempt: an endpoint is chosen, permits are taken, the request is sent, and what comes back is classed.
+//!
+//! Everything taken is a guard: whatever way an attempt ends, dropped half-way included, the breaker hears of it, the
+//! permit returns and the endpoint's load goes down.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use plimsoll_policy::{
+    BreakerDecision, BulkheadDecision, FailureKind, Pass, Permit, Pushback, Report, parse_grpc_pushback,
+    parse_retry_after, penalty,
+};
+use plimsoll_slo::{Instant, Reason};
+
+use crate::body::answer::grpc_status;
+use crate::body::upload::{AttemptBody, Failed, Upload};
+use crate::core::{Core, CoreUpstream};
+use crate::pool::{ConnectFailed, CoreEndpoint, Lease, SendFailed};
+use crate::upstream::UpstreamState;
+
+/// An answer with everything that is held until its body ends.
+pub(crate) struct Answered {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) lease: Lease,
+    pub(crate) permit: Permit,
+    pub(crate) endpoint: Rc<CoreEndpoint>,
+}
+
+/// Why an attempt brought no answer.
+pub(crate) struct Missed {
+    pub(crate) reason: Reason,
+    pub(crate) cause: std::borrow::Cow<'static, str>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) endpoint: Option<Rc<CoreEndpoint>>,
+}
+
+impl Missed {
+    fn refused(reason: Reason, cause: &'static str) -> Self {
+        Self {
+            reason,
+            cause: cause.into(),
+            retry_after: None,
+            endpoint: None,
+        }
+    }
+}
+
+/// When an attempt is given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until {
+    /// The end of this try.
+    pub(crate) try_end: Instant,
+    /// The end of the request.
+    pub(crate) deadline: Instant,
+    /// From the end of an upload; applies when the caller set no deadline itself.
+    pub(crate) after_upload: Option<Duration>,
+}
+
+/// What an attempt needs of its request.
+pub(crate) struct Sending<'a> {
+    pub(crate) upload: Option<&'a Rc<std::cell::RefCell<Upload>>>,
+    pub(crate) grpc: bool,
+    pub(crate) repeatable: bool,
+    pub(crate) tried: &'a [u64],
+    pub(crate) until: Until,
+}
+
+impl Core {
+    /// Makes one attempt. `build` makes the request for the endpoint and connection that were chosen.
+    pub(crate) async fn attempt(
+        self: &Rc<Self>,
+        upstream: &CoreUpstream,
+        sending: &Sending<'_>,
+        build: impl Fn(&CoreEndpoint, &Lease) -> Request<AttemptBody>,
+    ) -> Result<Answered, Missed> {
+        let state = &upstream.shared.state;
+        let BulkheadDecision::Admit(permit) = state.bulkhead.enter() else {
+            return Err(Missed::refused(
+                Reason::BulkheadFull,
+                "as many requests are in flight as may be",
+            ));
+        };
+        let watch = Watch::admit(self, upstream)?;
+        let chosen = upstream.choose(self.env.now(), &mut self.dice.borrow_mut(), sending.tried);
+        let Some(endpoint) = chosen else {
+            return Err(Missed::refused(
+                Reason::NoEndpoint,
+                "the upstream has no known endpoint",
+            ));
+        };
+        let flight = Flight::begin(self, upstream, &endpoint);
+        let sent = self.exchange(upstream, sending, &endpoint, build).await;
+        match sent {
+            Ok((response, lease)) => {
+                let verdict = Judged::of(&response, self.env.wall());
+                flight.end(verdict.rtt_penalty, verdict.failed);
+                watch.report(verdict.report);
+                Ok(Answered {
+                    response,
+                    lease,
+                    permit,
+                    endpoint,
+                })
+            }
+            Err(Ended::Caller(missed)) => Err(missed),
+            Err(Ended::Upstream(mut missed)) => {
+                flight.end(Some(penalty(None)), true);
+                watch.report(Report::Failure);
+                missed.endpoint = Some(endpoint);
+                Err(missed)
+            }
+        }
+    }
+
+    async fn exchange(
+        self: &Rc<Self>,
+        upstream: &CoreUpstream,
+        sending: &Sending<'_>,
+        endpoint: &Rc<CoreEndpoint>,
+        build: impl Fn(&CoreEndpoint, &Lease) -> Request<AttemptBody>,
+    ) -> Result<(Response<Incoming>, Lease), Ended> {
+        let mut work = std::pin::pin!(self.lease_and_send(upstream, sending, endpoint, build));
+        let mut timer = std::pin::pin!(self.env.sleep_until(sending.first_check(self.env.now())));
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut work => return sent,
+                () = &mut timer => match sending.check(self.env.now()) {
+                    Ok(next) => timer.set(self.env.sleep_until(next)),
+                    Err(ended) => return Err(ended),
+                },
+            }
+        }
+    }
+
+    async fn lease_and_send(
+        self: &Rc<Self>,
+        upstream: &CoreUpstream,
+        sending: &Sending<'_>,
+        endpoint: &Rc<CoreEndpoint>,
+        build: impl Fn(&CoreEndpoint, &Lease) -> Request<AttemptBody>,
+    ) -> Result<(Response<Incoming>, Lease), Ended> {
+        let mut unsent = None;
+        // An idle connection may turn out to be closed before a byte was written: then the next is taken. Each turn
+        // uses one up, so the loop ends with a new connection at the latest.
+        loop {
+            let leased = endpoint
+                .lease(&self.env, &upstream.shared, sending.grpc, sending.repeatable)
+                .await;
+            let mut lease =
+                leased.map_err(|ConnectFailed { reason, cause }| Ended::upstream(reason, cause))?;
+            let request = unsent.take().unwrap_or_else(|| build(endpoint, &lease));
+            let reused = lease.reused;
+            match lease.send(request).await {
+                Ok(response) => return Ok((response, lease)),
+                Err(Ok(request)) if reused => unsent = Some(request),
+                Err(Ok(_)) => {
+                    return Err(Ended::upstream(
+                        Reason::UpstreamUndelivered,
+                        "the connection closed at once",
+                    ));
+                }
+                Err(Err(SendFailed { reason, cause })) => return Err(sending.blame(reason, cause)),
+            }
+        }
+    }
+}
+
+/// Whose fault it is that an attempt ended.
+enum Ended {
+    /// The caller's body, or its own deadline, which says nothing about the upstream.
+    Caller(Missed),
+    /// The upstream's.
+    Upstream(Missed),
+}
+
+impl Ended {
+    fn upstream(reason: Reason, cause: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Self::Upstream(Missed {
+            reason,
+            cause: cause.into(),
+            retry_after: None,
+            endpoint: None,
+        })
+    }
+
+    fn caller(failed: Failed) -> Self {
+        let (reason, cause) = match failed {
+            Failed::Refused(refusal) => (refusal.reason, refusal.cause),
+            Failed::Gone => (Reason::ClientClosed, "the request body broke off"),
+        };
+        Self::Caller(Missed::refused(reason, cause))
+    }
+}
+
+impl Sending<'_> {
+    /// A send that failed because the caller's body did is not the upstream's fault.
+    fn blame(&self, reason: Reason, cause: String) -> Ended {
+        match self.upload.and_then(|upload| upload.borrow().failed()) {
+            Some(failed) => Ended::caller(failed),
+            None => Ended::upstream(reason, cause),
+        }
+    }
+
+    /// When to look at the clock first: at the end of the try, or sooner to see whether an upload keeps its pace.
+    fn first_check(&self, now: Instant) -> Instant {
+        let uploading = self
+            .upload
+            .is_some_and(|upload| upload.borrow().ended().is_none());
+        if uploading {
+            self.until.try_end.min(now + PACE_CHECK)
+        } else {
+            self.until.try_end
+        }
+    }
+
+    /// Whether the attempt goes on, and when to ask again. While the caller is still sending, time runs for the
+    /// upload's pace and not for the upstream, which then has its full time from the last byte on.
+    fn check(&self, now: Instant) -> Result<Instant, Ended> {
+        let mut end = self.until.try_end;
+        let mut uploading = false;
+        if let Some(upload) = self.upload {
+            let mut upload = upload.borrow_mut();
+            upload.check_pace(now);
+            if let Some(failed) = upload.failed() {
+                return Err(Ended::caller(failed));
+            }
+            uploading = upload.ended().is_none();
+            end = match (upload.ended(), self.until.after_upload) {
+                (None, Some(_)) => Instant::NEVER,
+                (Some(ended), Some(time)) => end.max(ended + time),
+                (_, None) => end,
+            };
+        }
+        if now < end {
+            return Ok(if uploading { end.min(now + PACE_CHECK) } else { end });
+        }
+        Err(if end >= self.until.deadline {
+            Ended::upstream(Reason::DeadlineExceeded, "the request's deadline passed")
+        } else {
+            Ended::upstream(Reason::UpstreamTimeout, "no answer within the time of one try")
+        })
+    }
+}
+
+/// How often an upload's pace is looked at.
+const PACE_CHECK: Duration = Duration::from_secs(1);
+
+/// What an answer says about the endpoint.
+pub(crate) struct Judged {
+    failed: bool,
+    report: Report,
+    rtt_penalty: Option<Duration>,
+    /// How it would look to the retry policy; `None` when it is no failure.
+    pub(crate) failure: Option<(FailureKind, Pushback)>,
+}
+
+impl Judged {
+    pub(crate) fn of(response: &Response<Incoming>, wall: Duration) -> Self {
+        let headers = response.headers();
+        let status = response.status();
+        let retry_after = headers
+            .get(http::header::RETRY_AFTER)
+            .and_then(|value| parse_retry_after(value.as_bytes(), wall.as_secs()));
+        if let Some(code) = grpc_status(headers) {
+            let pushback = headers.get("grpc-retry-pushback-ms");
+            let pushback = pushback.map_or(Pushback::None, |value| parse_grpc_pushback(value.as_bytes()));
+            return Self::grpc(code, pushback);
+        }
+        let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        let pushback = retry_after.map_or(Pushback::None, Pushback::After);
+        Self {
+            failed,
+            report: if failed {
+                Report::Failure
+            } else if status == StatusCode::TOO_MANY_REQUESTS {
+                Report::Neutral
+            } else {
+                Report::Success
+            },
+            rtt_penalty: failed.then(|| penalty(retry_after)),
+            failure: (status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS)
+                .then_some((FailureKind::Status(status.as_u16()), pushback)),
+        }
+    }
+
+    fn grpc(code: u8, pushback: Pushback) -> Self {
+        let failed = matches!(code, 2 | 4 | 13 | 14 | 15);
+        Self {
+            failed,
+            report: match code {
+                8 => Report::Neutral,
+                _ if failed => Report::Failure,
+                _ => Report::Success,
+            },
+            rtt_penalty: failed.then(|| penalty(None)),
+            failure: (code != 0).then_some((FailureKind::Grpc(code), pushback)),
+        }
+    }
+}
+
+/// The breaker's pass: reported once, or given back when the attempt is dropped.
+struct Watch {
+    state: Arc<UpstreamState>,
+    core: Rc<Core>,
+    pass: Option<Pass>,
+}
+
+impl Watch {
+    fn admit(core: &Rc<Core>, upstream: &CoreUpstream) -> Result<Self, Missed> {
+        let state = Arc::clone(&upstream.shared.state);
+        let pass = if upstream.shared.plan.breaker.is_some() {
+            let decision = state
+                .lock_breaker()
+                .admit(core.env.now(), &mut *core.dice.borrow_mut());
+            match decision {
+                BreakerDecision::Admit(pass) => Some(pass),
+                BreakerDecision::Refuse { retry_after } => {
+                    let mut missed = Missed::refused(Reason::BreakerTripped, "the breaker is tripped");
+                    missed.retry_after = Some(retry_after);
+                    return Err(missed);
+                }
+            }
+        } else {
+            None
+        };
+        Ok(Self {
+            state,
+            core: Rc::clone(core),
+            pass,
+        })
+    }
+
+    fn report(mut self, report: Report) {
+        if let Some(pass) = self.pass.take() {
+            self.state
+                .lock_breaker()
+                .report(self.core.env.now(), pass, report);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            self.state.lock_breaker().cancel(self.core.env.now(), pass);
+        }
+    }
+}
+
+/// An attempt in flight, as its endpoint sees it.
+struct Flight {
+    core: Rc<Core>,
+    endpoint: Rc<CoreEndpoint>,
+    tau: Duration,
+    began: Instant,
+}
+
+impl Flight {
+    fn begin(core: &Rc<Core>, upstream: &CoreUpstream, endpoint: &Rc<CoreEndpoint>) -> Self {
+        endpoint.counts().pending.fetch_add(1, Relaxed);
+        endpoint.counts().attempts.fetch_add(1, Relaxed);
+        Self {
+            core: Rc::clone(core),
+            endpoint: Rc::clone(endpoint),
+            tau: upstream.shared.plan.balance.tau,
+            began: core.env.now(),
+        }
+    }
+
+    /// The attempt ended by the endpoint's doing. A failure counts as slow, so that an endpoint that fails fast does
+    /// not attract traffic.
+    fn end(self, penalty: Option<Duration>, failed: bool) {
+        let now = self.core.env.now();
+        let took = now - self.began;
+        let mut ewma = self.endpoint.ewma.get();
+        ewma.record(now, penalty.map_or(took, |penalty| took.max(penalty)), self.tau);
+        self.endpoint.ewma.set(ewma);
+        let counts = self.endpoint.counts();
+        if failed {
+            counts.failures.fetch_add(1, Relaxed);
+            counts.consecutive.fetch_add(1, Relaxed);
+        } else {
+            counts.consecutive.store(0, Relaxed);
+            self.endpoint.shared.latency.record(took);
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.endpoint.counts().pending.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,285 @@
+//! The caller's body, as attempts see it.
+//!
+//! It streams: a chunk is read from the caller when an attempt has room for it. What was read is kept for as long as
+//! it fits the retry's bound, so that the next attempt begins at the first byte; beyond the bound nothing is kept,
+//! and there will be no further attempt. One attempt owns the stream at a time: an attempt that was given up cannot
+//! steal bytes from the next.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use plimsoll_policy::{PaceConfig, PaceVerdict, UploadPace};
+use plimsoll_slo::{Instant, Reason};
+
+use super::BodyError;
+use crate::env::Env;
+use crate::framing::Refusal;
+
+/// The caller's body. Shared by the attempts of one request.
+pub(crate) struct Upload {
+    incoming: Incoming,
+    env: Env,
+    declared: SizeHint,
+    received: u64,
+    limit: u64,
+    /// What was read, for the next attempt; `None` once it was too much.
+    kept: Option<Vec<Bytes>>,
+    kept_bytes: u64,
+    keep_max: u64,
+    pace: UploadPace,
+    /// Since when the attempt has not asked for more: the caller cannot send then.
+    unread_since: Option<Instant>,
+    owner: u32,
+    trailers: Option<HeaderMap>,
+    ended: Option<Instant>,
+    failed: Option<Failed>,
+}
+
+/// Why the caller's body cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// It broke a rule.
+    Refused(Refusal),
+    /// The caller went away.
+    Gone,
+}
+
+/// Bounds on an upload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UploadLimits {
+    pub(crate) body: u64,
+    pub(crate) keep: u64,
+    pub(crate) pace: PaceConfig,
+}
+
+const TOO_LARGE: Refusal = Refusal::new(Reason::BodyTooLarge, "the body is larger than the route accepts");
+const TOO_SLOW: Refusal = Refusal::new(
+    Reason::SlowRequest,
+    "the body arrives more slowly than the listener bears",
+);
+
+impl Upload {
+    /// Takes the caller's body; `None` if there is none.
+    pub(crate) fn new(incoming: Incoming, limits: UploadLimits, env: &Env) -> Option<Rc<RefCell<Self>>> {
+        if incoming.is_end_stream() {
+            return None;
+        }
+        let declared = incoming.size_hint();
+        Some(Rc::new(RefCell::new(Self {
+            env: env.clone(),
+            declared,
+            received: 0,
+            limit: limits.body,
+            kept: Some(Vec::new()),
+            kept_bytes: 0,
+            keep_max: limits.keep,
+            pace: UploadPace::new(env.now(), &limits.pace),
+            unread_since: Some(env.now()),
+            owner: 0,
+            trailers: None,
+            ended: None,
+            failed: None,
+            incoming,
+        })))
+    }
+
+    /// Whether the declared length is over the limit, so that nothing need be read to refuse it.
+    pub(crate) fn declares_too_much(&self) -> bool {
+        self.declared.lower() > self.limit
+    }
+
+    /// A body for the next attempt, from the first byte.
+    pub(crate) fn attempt(this: &Rc<RefCell<Self>>) -> AttemptBody {
+        let mut upload = this.borrow_mut();
+        upload.owner += 1;
+        AttemptBody(Some(Reader {
+            upload: Rc::clone(this),
+            owner: upload.owner,
+            at: 0,
+            trailers_read: false,
+        }))
+    }
+
+    /// Whether another attempt could begin at the first byte.
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.received == 0 || self.kept.is_some()
+    }
+
+    /// When the caller's body was complete; `None` while it is under way.
+    pub(crate) fn ended(&self) -> Option<Instant> {
+        self.ended
+    }
+
+    /// Why it cannot go on, if so.
+    pub(crate) fn failed(&self) -> Option<Failed> {
+        self.failed
+    }
+
+    /// Asks whether the caller keeps pace; if not, the upload has failed from now on.
+    pub(crate) fn check_pace(&mut self, now: Instant) {
+        if self.ended.is_some() || self.failed.is_some() {
+            return;
+        }
+        if let Some(since) = &mut self.unread_since {
+            self.pace.excuse(now - *since);
+            *since = now;
+        }
+        if self.pace.verdict(now) == PaceVerdict::TooSlow {
+            self.failed = Some(Failed::Refused(TOO_SLOW));
+        }
+    }
+
+    fn keep(&mut self, data: &Bytes) {
+        self.kept_bytes += data.len() as u64;
+        if self.kept_bytes > self.keep_max {
+            self.kept = None;
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.push(data.clone());
+        }
+    }
+
+    fn poll_caller(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.failed {
+            Some(Failed::Refused(refusal)) => return Poll::Ready(Some(Err(BodyError::Refused(refusal)))),
+            Some(Failed::Gone) => return Poll::Ready(Some(Err(BodyError::GivenUp))),
+            None => {}
+        }
+        let polled = match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Pending => {
+                if let Some(since) = self.unread_since.take() {
+                    self.pace.excuse(self.env.now() - since);
+                }
+                return Poll::Pending;
+            }
+            Poll::Ready(polled) => polled,
+        };
+        if self.unread_since.is_none() {
+            self.unread_since = Some(self.env.now());
+        }
+        match polled {
+            None => {
+                self.ended.get_or_insert(self.env.now());
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => {
+                let refusal = refusal_of(&error);
+                self.failed = Some(refusal.map_or(Failed::Gone, Failed::Refused));
+                let error = refusal.map_or(BodyError::Caller(error), BodyError::Refused);
+                Poll::Ready(Some(Err(error)))
+            }
+            Some(Ok(frame)) => Poll::Ready(Some(self.take(frame))),
+        }
+    }
+
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+        if let Some(data) = frame.data_ref() {
+            self.received += data.len() as u64;
+            if self.received > self.limit {
+                self.failed = Some(Failed::Refused(TOO_LARGE));
+                return Err(BodyError::Refused(TOO_LARGE));
+            }
+            self.pace.progress(data.len());
+            let data = data.clone();
+            self.keep(&data);
+        } else if let Some(trailers) = frame.trailers_ref() {
+            self.trailers = Some(trailers.clone());
+        }
+        if self.incoming.is_end_stream() {
+            self.ended.get_or_insert(self.env.now());
+        }
+        Ok(frame)
+    }
+}
+
+/// The refusal that the guard put into the stream, if that is what broke it.
+fn refusal_of(error: &hyper::Error) -> Option<Refusal> {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if let Some(refusal) = error.downcast_ref::<Refusal>() {
+            return Some(*refusal);
+        }
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
+            return Some(*refusal);
+        }
+        source = error.source();
+    }
+    None
+}
+
+/// The body that one attempt sends: none, or the caller's from its first byte.
+pub(crate) struct AttemptBody(Option<Reader>);
+
+struct Reader {
+    upload: Rc<RefCell<Upload>>,
+    owner: u32,
+    /// Chunks that this attempt has sent of those that are kept.
+    at: usize,
+    trailers_read: bool,
+}
+
+impl AttemptBody {
+    /// No body.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+}
+
+impl Body for AttemptBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(reader) = &mut self.get_mut().0 else {
+            return Poll::Ready(None);
+        };
+        let mut upload = reader.upload.borrow_mut();
+        if upload.owner != reader.owner {
+            return Poll::Ready(Some(Err(BodyError::GivenUp)));
+        }
+        if let Some(data) = upload.kept.as_ref().and_then(|kept| kept.get(reader.at)) {
+            reader.at += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
+        }
+        if upload.ended.is_some() {
+            if reader.trailers_read {
+                return Poll::Ready(None);
+            }
+            reader.trailers_read = true;
+            return Poll::Ready(
+                upload
+                    .trailers
+                    .clone()
+                    .map(|trailers| Ok(Frame::trailers(trailers))),
+            );
+        }
+        let polled = upload.poll_caller(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            reader.at += usize::from(frame.is_data());
+            reader.trailers_read |= frame.is_trailers();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            None => SizeHint::with_exact(0),
+            Some(reader) => reader.upload.borrow().declared.clone(),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! One connection, from its accept to its end.
+//!
+//! TLS if there is any, then HTTP/2 by ALPN or by its preface, else HTTP/1 behind the framing guard. The task that
+//! runs here owns the connection; it also hears the orders to drain or to close it.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use plimsoll_slo::{Class, Outcome, Reason};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::body::answer::AnswerBody;
+use crate::core::{Core, View};
+use crate::env::{Accepted, Stream};
+use crate::framing::Refusal;
+use crate::framing::head::HeadLimits;
+use crate::guard::Guard;
+use crate::pipeline;
+use crate::pool::LocalExecutor;
+use crate::running::Listener;
+use crate::wire::{Order, Wire};
+
+/// What HTTP/2 by prior knowledge begins with (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection that was caught: what its requests have in common.
+pub(crate) struct Caught {
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) http2: bool,
+    /// The world as of the last request. A listener that a reload removed keeps the last world it was in.
+    world: RefCell<(Rc<View>, Arc<Listener>)>,
+}
+
+impl Caught {
+    /// What runs now, and this connection's listener in it.
+    pub(crate) fn world(&self, core: &Core) -> (Rc<View>, Arc<Listener>) {
+        let view = core.view();
+        let mut world = self.world.borrow_mut();
+        if !Rc::ptr_eq(&world.0, &view) {
+            let name = &world.1.plan.name;
+            if let Some(listener) = view
+                .running
+                .listeners
+                .iter()
+                .find(|l| l.plan.name == *name)
+                .cloned()
+            {
+                *world = (view, listener);
+            }
+        }
+        (Rc::clone(&world.0), Arc::clone(&world.1))
+    }
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(core: Rc<Core>, view: Rc<View>, listener: Arc<Listener>, accepted: Accepted) {
+    let _counted = Counted::new(&listener);
+    let limits = listener.plan.limits.clone();
+    let opened = core.env.sleep(limits.head_time);
+    let Accepted { stream, peer } = accepted;
+    let peer = peer.map(|peer| peer.ip().to_canonical());
+    let began = async {
+        let (stream, chose_http2) = match &listener.tls {
+            None => (stream, None),
+            Some(tls) => {
+                let (stream, http2) = tls.accept(stream).await.ok()?;
+                (stream, Some(http2))
+            }
+        };
+        match chose_http2 {
+            Some(http2) => Some((stream, Vec::new(), http2)),
+            None => sniff(stream).await,
+        }
+    };
+    let began = tokio::select! {
+        biased;
+        began = began => began,
+        // Nothing was asked, so nobody is answered.
+        () = opened => None,
+    };
+    let Some((stream, ahead, http2)) = began else {
+        return;
+    };
+    let wire = Arc::new(Wire::default());
+    let caught = Caught {
+        wire: Arc::clone(&wire),
+        peer,
+        http2,
+        world: RefCell::new((view, Arc::clone(&listener))),
+    };
+    let tracking = core.track(&wire, &limits);
+    if core.is_draining() {
+        wire.give_order(Order::Drain);
+    }
+    if http2 {
+        serve_http2(&core, Rc::new(caught), stream, ahead, &limits).await;
+    } else {
+        serve_http1(&core, Rc::new(caught), &listener, stream, ahead, &limits).await;
+    }
+    drop(tracking);
+}
+
+/// Answers a connection that is one too many: whoever it is should know that it is not the network.
+pub(crate) async fn turn_away(core: Rc<Core>, listener: Arc<Listener>, accepted: Accepted) {
+    let mut stream = accepted.stream;
+    // Over TLS a handshake would cost what there is too little of.
+    if listener.tls.is_none() {
+        let refusal = Refusal::new(
+            Reason::Overloaded,
+            "the listener has as many connections as it may hold",
+        );
+        let words = crate::respond::last_words(refusal);
+        let write = async {
+            stream.write_all(&words).await?;
+            stream.shutdown().await
+        };
+        // A peer that does not read is not waited for.
+        drop(tokio::time::timeout(TURN_AWAY_MAX, write).await);
+    }
+    let outcome = refused_outcome(Reason::Overloaded);
+    core.shard
+        .record(listener.unrouted[listener.unrouted.len() - 1], &outcome);
+}
+
+/// How long turning a connection away may take.
+const TURN_AWAY_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The outcome of a request that never came to the pipeline.
+fn refused_outcome(reason: Reason) -> Outcome {
+    let none = std::time::Duration::ZERO;
+    Outcome {
+        class: Class::of_refusal(reason),
+        latency: none,
+        first_byte: none,
+        attempts: 0,
+    }
+}
+
+/// Reads the first bytes to tell HTTP/2 from HTTP/1; returns them with the stream.
+async fn sniff(mut stream: Stream) -> Option<(Stream, Vec<u8>, bool)> {
+    let mut ahead = Vec::with_capacity(1024);
+    loop {
+        if stream.read_buf(&mut ahead).await.ok()? == 0 {
+            return None;
+        }
+        if ahead.len() >= PREFACE.len() || !PREFACE.starts_with(&ahead) {
+            let http2 = ahead.starts_with(PREFACE);
+            return Some((stream, ahead, http2));
+        }
+    }
+}
+
+async fn serve_http1(
+    core: &Rc<Core>,
+    caught: Rc<Caught>,
+    listener: &Listener,
+    stream: Stream,
+    ahead: Vec<u8>,
+    limits: &crate::plan::LimitsPlan,
+) {
+    let wire = Arc::clone(&caught.wire);
+    let head = HeadLimits {
+        bytes: limits.head_bytes,
+        headers: limits.headers,
+        target: limits.target_bytes,
+    };
+    let guard = Guard::http1(stream, ahead, head, Arc::clone(&wire));
+    let service = service_fn(|request| answer(core, &caught, request));
+    let connection = http1::Builder::new()
+        .max_headers(limits.headers + 1)
+        // The guard has bounded the head; this only has to be no less.
+        .max_buf_size((limits.head_bytes + 1024).max(8192))
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(guard), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    loop {
+        tokio::select! {
+            biased;
+            _ended = connection.as_mut() => break,
+            () = wire.ordered() => match wire.order() {
+                Order::Carry => {}
+                Order::Drain => connection.as_mut().graceful_shutdown(),
+                Order::Close => break,
+            },
+        }
+    }
+    // A refusal that no request of the codec's stood for is an outcome all the same.
+    if let Some(refusal) = wire.unanswered_refusal() {
+        let outcome = refused_outcome(refusal.reason);
+        core.shard
+            .record(listener.unrouted[listener.unrouted.len() - 1], &outcome);
+    }
+}
+
+async fn serve_http2(
+    core: &Rc<Core>,
+    caught: Rc<Caught>,
+    stream: Stream,
+    ahead: Vec<u8>,
+    limits: &crate::plan::LimitsPlan,
+) {
+    let wire = Arc::clone(&caught.wire);
+    let guard = Guard::raw(stream, ahead, Arc::clone(&wire));
+    let served = (Rc::clone(core), caught);
+    let service = service_fn(move |request| {
+        let (core, caught) = served.clone();
+        async move {
+            caught.wire.head_passed();
+            answer(&core, &caught, request).await
+        }
+    });
+    let connection = http2::Builder::new(LocalExecutor(core.env.clone()))
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        // Rapid reset (CVE-2023-44487) and its kin: so many streams that we or the peer reset are borne.
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(1024)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(2 << 20)
+        .max_send_buf_size(256 << 10)
+        .keep_alive_interval(std::time::Duration::from_secs(60))
+        .keep_alive_timeout(std::time::Duration::from_secs(20))
+        .serve_connection(TokioIo::new(guard), service);
+    let mut connection = pin!(connection);
+    loop {
+        tokio::select! {
+            biased;
+            _ended = connection.as_mut() => break,
+            () = wire.ordered() => match wire.order() {
+                Order::Carry => {}
+                Order::Drain => connection.as_mut().graceful_shutdown(),
+                Order::Close => break,
+            },
+        }
+    }
+}
+
+/// Answers one request. A panic in the pipeline costs that request, not the connection's neighbours.
+async fn answer(
+    core: &Rc<Core>,
+    caught: &Rc<Caught>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, std::convert::Infallible> {
+    let handled = CatchPanic(Box::pin(pipeline::handle(
+        Rc::clone(core),
+        Rc::clone(caught),
+        request,
+    )));
+    match handled.await {
+        Some(response) => response,
+        None => Ok(pipeline::panicked(core)),
+    }
+}
+
+/// A future whose panic is its `None`.
+struct CatchPanic<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // What the future has borrowed are cells whose guards are dropped in the unwinding, and counters.
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
+            Err(_) => Poll::Ready(None),
+        }
+    }
+}
+
+/// Counts an open connection of a listener.
+struct Counted(Arc<Listener>);
+
+impl Counted {
+    fn new(listener: &Arc<Listener>) -> Self {
+        listener.counts.open.fetch_add(1, Relaxed);
+        Self(Arc::clone(listener))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.counts.open.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,258 @@
+//! One core: what its thread owns, and what it shares with the others.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use plimsoll_policy::{SeededDice, pick};
+use plimsoll_slo::Instant;
+
+use crate::env::Env;
+use crate::event::Teller;
+use crate::gateway::Shared;
+use crate::ledger::Shard;
+use crate::pool::CoreEndpoint;
+use crate::running::Running;
+use crate::upstream::Upstream;
+use crate::wire::{Order, Wire};
+
+/// What one core's thread owns. Everything in it is single-threaded.
+pub(crate) struct Core {
+    pub(crate) env: Env,
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) teller: Teller,
+    pub(crate) dice: RefCell<SeededDice>,
+    view: RefCell<Rc<View>>,
+    seen: Cell<u64>,
+    connections: RefCell<HashMap<u64, Tracked>>,
+    next_connection: Cell<u64>,
+    pub(crate) draining: AtomicBool,
+}
+
+/// What runs, as this core sees it: the shared world with this core's pools beside it.
+pub(crate) struct View {
+    pub(crate) running: Arc<Running>,
+    /// In the order of the plan's upstreams.
+    pub(crate) upstreams: Vec<Rc<CoreUpstream>>,
+}
+
+/// This core's side of an upstream.
+pub(crate) struct CoreUpstream {
+    pub(crate) shared: Arc<Upstream>,
+    endpoints: RefCell<(u64, Rc<[Rc<CoreEndpoint>]>)>,
+    core: usize,
+}
+
+/// A connection as the sweep sees it.
+struct Tracked {
+    wire: Arc<Wire>,
+    heads: u32,
+    /// Since when nothing has been under way and nothing new has come.
+    quiet_since: Instant,
+    /// Since when a head has been coming in.
+    head_since: Option<Instant>,
+    head_time: std::time::Duration,
+    idle_time: std::time::Duration,
+}
+
+impl Core {
+    pub(crate) fn new(env: Env, index: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let (version, running) = shared.running.load();
+        let view = View::build(running, index, None);
+        Rc::new(Self {
+            shard: shared.ledger.shard(index),
+            teller: shared.teller.clone(),
+            dice: RefCell::new(env.dice()),
+            view: RefCell::new(Rc::new(view)),
+            seen: Cell::new(version),
+            connections: RefCell::default(),
+            next_connection: Cell::new(0),
+            draining: AtomicBool::new(false),
+            env,
+            index,
+            shared,
+        })
+    }
+
+    /// What runs now.
+    pub(crate) fn view(&self) -> Rc<View> {
+        if self.shared.running.version() != self.seen.get() {
+            let (version, running) = self.shared.running.load();
+            self.seen.set(version);
+            let old = Rc::clone(&self.view.borrow());
+            *self.view.borrow_mut() = Rc::new(View::build(running, self.index, Some(&old)));
+        }
+        Rc::clone(&self.view.borrow())
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Watches a connection until the returned guard is dropped.
+    pub(crate) fn track(self: &Rc<Self>, wire: &Arc<Wire>, limits: &crate::plan::LimitsPlan) -> Tracking {
+        let id = self.next_connection.get();
+        self.next_connection.set(id + 1);
+        let tracked = Tracked {
+            wire: Arc::clone(wire),
+            heads: 0,
+            quiet_since: self.env.now(),
+            head_since: None,
+            head_time: limits.head_time,
+            idle_time: limits.idle_time,
+        };
+        self.connections.borrow_mut().insert(id, tracked);
+        Tracking {
+            core: Rc::clone(self),
+            id,
+        }
+    }
+
+    /// Connections this core holds.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.borrow().len()
+    }
+
+    /// Tells every connection to drain, or to close.
+    pub(crate) fn order_all(&self, order: Order) {
+        self.connections
+            .borrow()
+            .values()
+            .for_each(|tracked| tracked.wire.give_order(order));
+    }
+
+    /// Refuses heads that are too slow, closes what is idle, and drops idle upstream connections that are too old.
+    /// Called every second, so every limit holds to a second.
+    pub(crate) fn sweep(&self) {
+        let now = self.env.now();
+        for tracked in self.connections.borrow_mut().values_mut() {
+            tracked.sweep(now);
+        }
+        for upstream in &self.view().upstreams {
+            for endpoint in upstream.endpoints().iter() {
+                endpoint.sweep(now, upstream.shared.plan.idle_time);
+            }
+        }
+    }
+}
+
+impl Tracked {
+    fn sweep(&mut self, now: Instant) {
+        let heads = self.wire.heads();
+        if self.wire.is_in_head() && heads == self.heads {
+            let since = *self.head_since.get_or_insert(now);
+            if now - since >= self.head_time {
+                self.wire.poison(crate::framing::Refusal::new(
+                    plimsoll_slo::Reason::SlowRequest,
+                    "the head did not arrive in time",
+                ));
+            }
+        } else {
+            self.head_since = None;
+        }
+        if self.wire.owes_answer() || heads != self.heads || self.wire.is_in_head() {
+            self.heads = heads;
+            self.quiet_since = now;
+        } else if now - self.quiet_since >= self.idle_time {
+            self.wire.give_order(Order::Drain);
+        }
+    }
+}
+
+/// Ends the watch over a connection when it is dropped.
+pub(crate) struct Tracking {
+    core: Rc<Core>,
+    id: u64,
+}
+
+impl Drop for Tracking {
+    fn drop(&mut self) {
+        self.core.connections.borrow_mut().remove(&self.id);
+    }
+}
+
+impl View {
+    fn build(running: Arc<Running>, core: usize, old: Option<&Self>) -> Self {
+        let upstreams = running.upstreams.iter().map(|upstream| {
+            // Pools go on, unless they were made by other rules.
+            let kept = old.and_then(|old| old.upstreams.iter().find(|u| u.continues_as(upstream)));
+            let endpoints = kept.map_or_else(
+                || (0, Rc::from(Vec::new())),
+                |kept| kept.endpoints.borrow().clone(),
+            );
+            Rc::new(CoreUpstream {
+                shared: Arc::clone(upstream),
+                endpoints: RefCell::new(endpoints),
+                core,
+            })
+        });
+        Self {
+            upstreams: upstreams.collect(),
+            running,
+        }
+    }
+}
+
+impl CoreUpstream {
+    fn continues_as(&self, new: &Upstream) -> bool {
+        let old = &self.shared.plan;
+        Arc::ptr_eq(&self.shared.state, &new.state)
+            && old.tls == new.plan.tls
+            && old.protocol == new.plan.protocol
+    }
+
+    /// The endpoints as they are known now, with this core's pools.
+    pub(crate) fn endpoints(&self) -> Rc<[Rc<CoreEndpoint>]> {
+        let versioned = self.shared.state.endpoints_versioned();
+        if versioned.version() != self.endpoints.borrow().0 {
+            let (version, shared) = versioned.load();
+            let old = Rc::clone(&self.endpoints.borrow().1);
+            let rtt = self.shared.plan.balance.default_rtt;
+            let fresh = shared.iter().map(|endpoint| {
+                let kept = old.iter().find(|e| e.shared.id == endpoint.id);
+                kept.map_or_else(
+                    || Rc::new(CoreEndpoint::new(Arc::clone(endpoint), self.core, rtt)),
+                    Rc::clone,
+                )
+            });
+            let fresh: Rc<[_]> = fresh.collect();
+            *self.endpoints.borrow_mut() = (version, fresh);
+        }
+        Rc::clone(&self.endpoints.borrow().1)
+    }
+
+    /// Chooses an endpoint: two by chance, the one that would answer sooner. Those in `tried` come last, and so do
+    /// the ejected and unhealthy: when only they are left one of them is tried all the same, since every check
+    /// failing is more often the check's fault, and a refusal would help nobody.
+    pub(crate) fn choose(
+        &self,
+        now: Instant,
+        dice: &mut SeededDice,
+        tried: &[u64],
+    ) -> Option<Rc<CoreEndpoint>> {
+        let endpoints = self.endpoints();
+        let balance = &self.shared.plan.balance;
+        let load = |endpoint: &CoreEndpoint| {
+            let pending = endpoint.counts().pending.load(Relaxed);
+            let age = now - endpoint.shared.since;
+            endpoint.ewma.get().load(now, pending) * balance.slow_start.factor(age)
+        };
+        let usable = |endpoint: &CoreEndpoint| endpoint.shared.is_usable(now);
+        let fresh = |endpoint: &CoreEndpoint| !tried.contains(&endpoint.shared.id);
+        let index = pick(endpoints.len(), dice, |i| {
+            let endpoint = &endpoints[i];
+            (usable(endpoint) && fresh(endpoint)).then(|| load(endpoint))
+        });
+        let index = index.or_else(|| {
+            pick(endpoints.len(), dice, |i| {
+                usable(&endpoints[i]).then(|| load(&endpoints[i]))
+            })
+        });
+        let index = index.or_else(|| pick(endpoints.len(), dice, |i| Some(load(&endpoints[i]))));
+        index.map(|index| Rc::clone(&endpoints[index]))
+    }
+}

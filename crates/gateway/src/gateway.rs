@@ -1,0 +1,420 @@
+//! The gateway as its owner sees it: build it from a plan, start its cores, apply other plans, drain it.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use plimsoll_slo::Instant;
+use tokio::sync::{mpsc, watch};
+
+use crate::connection;
+use crate::core::Core;
+use crate::env::{Accepted, Bound, Env, Listening};
+use crate::event::{Event, Teller};
+use crate::ledger::Ledger;
+use crate::plan::{ListenAddress, Plan};
+use crate::running::{ApplyError, Listener, Running};
+use crate::versioned::Versioned;
+use crate::wire::Order;
+
+/// What all cores share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) running: Versioned<Running>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) teller: Teller,
+    events_dropped: Arc<AtomicU64>,
+    phase: watch::Sender<Phase>,
+    cores: usize,
+    mailboxes: Mutex<Vec<mpsc::Sender<Mail>>>,
+    bound: Mutex<Vec<(Arc<str>, ListenAddress, Option<std::net::SocketAddr>)>>,
+}
+
+/// Whether the gateway takes traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It does.
+    Serving,
+    /// It finishes what is under way; nothing new is accepted.
+    Draining,
+    /// It has stopped.
+    Stopped,
+}
+
+/// What a core is told.
+enum Mail {
+    /// Accept on this socket too, for the listener of this name.
+    Listen(Arc<str>, Bound),
+    /// Stop accepting for the listener of this name, and drain its connections.
+    Leave(Arc<str>),
+}
+
+/// Letters that may wait for a core: a reload sends one per listener that changed.
+const MAILBOX: usize = 256;
+
+/// The data plane. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    env: Env,
+    shared: Arc<Shared>,
+}
+
+/// A core that is to be run on a thread of its own, inside a single-threaded runtime: see [`CoreSeat::run`].
+pub struct CoreSeat {
+    env: Env,
+    shared: Arc<Shared>,
+    index: usize,
+    mail: mpsc::Receiver<Mail>,
+}
+
+impl Gateway {
+    /// Builds a gateway for `plan` with so many cores, and binds its addresses. Nothing is accepted until the seats
+    /// are run.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when the plan cannot be brought to life; nothing is left bound then.
+    pub async fn build(
+        env: Env,
+        plan: Plan,
+        cores: usize,
+    ) -> Result<(Self, Vec<CoreSeat>, mpsc::Receiver<Box<Event>>), ApplyError> {
+        let ledger = Arc::new(Ledger::new(cores));
+        let running = Running::build(plan, &env, &ledger, cores, None)?;
+        let (teller, events, events_dropped) = Teller::new();
+        let mut mailboxes = Vec::new();
+        let mut letters = Vec::new();
+        for _ in 0..cores {
+            let (sender, receiver) = mpsc::channel(MAILBOX);
+            mailboxes.push(sender);
+            letters.push(receiver);
+        }
+        let shared = Arc::new(Shared {
+            running: Versioned::new(running),
+            ledger,
+            teller,
+            events_dropped,
+            phase: watch::Sender::new(Phase::Serving),
+            cores,
+            mailboxes: Mutex::new(mailboxes),
+            bound: Mutex::default(),
+        });
+        let gateway = Self {
+            env: env.clone(),
+            shared: Arc::clone(&shared),
+        };
+        let running = gateway.running();
+        let bound = gateway.bind_new(&running).await?;
+        for upstream in &running.upstreams {
+            upstream.resolve(&env).await;
+        }
+        gateway.hand_out(bound).await;
+        let seat = |(index, mail)| CoreSeat {
+            env: env.clone(),
+            shared: Arc::clone(&shared),
+            index,
+            mail,
+        };
+        let seats = letters.into_iter().enumerate().map(seat).collect();
+        Ok((gateway, seats, events))
+    }
+
+    /// What runs now.
+    pub fn running(&self) -> Arc<Running> {
+        self.shared.running.load().1
+    }
+
+    /// The counters.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.shared.ledger
+    }
+
+    /// The world it runs in.
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// Events that were not told because the queue was full.
+    pub fn events_dropped(&self) -> u64 {
+        self.shared.events_dropped.load(Relaxed)
+    }
+
+    /// Cores that carry traffic.
+    pub fn cores(&self) -> usize {
+        self.shared.cores
+    }
+
+    /// Whether it takes traffic; the receiver hears of changes.
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.shared.phase.subscribe()
+    }
+
+    /// Listeners and the addresses they are bound to; `None` for Unix sockets.
+    pub fn addresses(&self) -> Vec<(Arc<str>, Option<std::net::SocketAddr>)> {
+        let bound = self.lock_bound();
+        bound
+            .iter()
+            .map(|(name, _, address)| (Arc::clone(name), *address))
+            .collect()
+    }
+
+    /// Replaces the plan: all of it or nothing. State is kept for whatever goes on; a listener whose address changed
+    /// is bound anew before the old one is left.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; what ran before runs on then.
+    pub async fn apply(&self, plan: Plan) -> Result<Arc<Running>, ApplyError> {
+        let old = self.running();
+        let new = Running::build(
+            plan,
+            &self.env,
+            &self.shared.ledger,
+            self.shared.cores,
+            Some(&old),
+        )?;
+        let bound = self.bind_new(&new).await?;
+        for upstream in &new.upstreams {
+            upstream.resolve(&self.env).await;
+        }
+        let new = Arc::new(new);
+        self.shared.running.store(Arc::clone(&new));
+        self.hand_out(bound).await;
+        self.leave_old(&new).await;
+        Ok(new)
+    }
+
+    /// Binds every listener of `running` that is not bound yet.
+    async fn bind_new(&self, running: &Running) -> Result<Vec<(Arc<Listener>, Vec<Bound>)>, ApplyError> {
+        let mut fresh = Vec::new();
+        for listener in &running.listeners {
+            let plan = &listener.plan;
+            let known = self
+                .lock_bound()
+                .iter()
+                .any(|(name, at, _)| *name == plan.name && *at == plan.address);
+            if !known {
+                let sockets = self.env.bind(&plan.address, self.shared.cores).await;
+                let sockets = sockets.map_err(|source| ApplyError::Bind {
+                    address: plan.address.to_string(),
+                    source,
+                })?;
+                fresh.push((Arc::clone(listener), sockets));
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// Gives each core its socket of every fresh listener.
+    async fn hand_out(&self, fresh: Vec<(Arc<Listener>, Vec<Bound>)>) {
+        for (listener, sockets) in fresh {
+            let plan = &listener.plan;
+            let address = sockets.first().and_then(|socket| socket.address().ok().flatten());
+            let moved = self.forget_bound(&plan.name);
+            self.lock_bound()
+                .push((Arc::clone(&plan.name), plan.address.clone(), address));
+            let mailboxes = self.mailboxes();
+            for (mailbox, socket) in mailboxes.iter().zip(sockets) {
+                if moved {
+                    // A core that is gone has no use for letters.
+                    drop(mailbox.send(Mail::Leave(Arc::clone(&plan.name))).await);
+                }
+                drop(mailbox.send(Mail::Listen(Arc::clone(&plan.name), socket)).await);
+            }
+        }
+    }
+
+    async fn leave_old(&self, running: &Running) {
+        let names: Vec<_> = self
+            .lock_bound()
+            .iter()
+            .map(|(name, ..)| Arc::clone(name))
+            .collect();
+        for name in names
+            .into_iter()
+            .filter(|name| !running.listeners.iter().any(|l| l.plan.name == *name))
+        {
+            self.forget_bound(&name);
+            for mailbox in self.mailboxes() {
+                drop(mailbox.send(Mail::Leave(Arc::clone(&name))).await);
+            }
+        }
+    }
+
+    fn forget_bound(&self, name: &str) -> bool {
+        let mut bound = self.lock_bound();
+        let before = bound.len();
+        bound.retain(|(known, ..)| **known != *name);
+        bound.len() < before
+    }
+
+    fn lock_bound(
+        &self,
+    ) -> std::sync::MutexGuard<'_, Vec<(Arc<str>, ListenAddress, Option<std::net::SocketAddr>)>> {
+        self.shared.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mailboxes(&self) -> Vec<mpsc::Sender<Mail>> {
+        self.shared
+            .mailboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Stops accepting and lets what is under way finish, for as long as the plan allows. The cores' seats return
+    /// when they are done.
+    pub fn drain(&self) {
+        self.shared.phase.send_if_modified(|phase| {
+            let serving = *phase == Phase::Serving;
+            if serving {
+                *phase = Phase::Draining;
+            }
+            serving
+        });
+    }
+
+    /// Stops at once: what is under way is cut off.
+    pub fn stop(&self) {
+        self.shared.phase.send_replace(Phase::Stopped);
+    }
+
+    /// Open connections and the most there may be, by listener.
+    pub fn connections(&self) -> Vec<(Arc<str>, u32, u32, u64)> {
+        let running = self.running();
+        let reading = |listener: &Arc<Listener>| {
+            let counts = &listener.counts;
+            let max = listener.plan.limits.connections;
+            (
+                Arc::clone(&listener.plan.name),
+                counts.open.load(Relaxed),
+                max,
+                counts.refused.load(Relaxed),
+            )
+        };
+        running.listeners.iter().map(reading).collect()
+    }
+}
+
+impl std::fmt::Debug for CoreSeat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CoreSeat")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CoreSeat {
+    /// Which core this is, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Carries traffic until the gateway has drained. Must run inside a runtime (or local set) that can spawn local
+    /// tasks.
+    pub async fn run(mut self) {
+        let core = Core::new(self.env.clone(), self.index, Arc::clone(&self.shared));
+        let mut phase = self.shared.phase.subscribe();
+        let mut accepting: Vec<(Arc<str>, watch::Sender<()>)> = Vec::new();
+        let mut tick = core.env.now() + SWEEP;
+        while *phase.borrow_and_update() == Phase::Serving {
+            tokio::select! {
+                biased;
+                _ = phase.changed() => {}
+                mail = self.mail.recv() => match mail {
+                    Some(Mail::Listen(name, bound)) => accepting.extend(accept(&core, name, bound)),
+                    Some(Mail::Leave(name)) => accepting.retain(|(known, _)| *known != name),
+                    None => break,
+                },
+                () = core.env.sleep_until(tick) => {
+                    core.sweep();
+                    tick = core.env.now() + SWEEP;
+                }
+            }
+        }
+        drop(accepting);
+        core.finish(&mut phase).await;
+    }
+}
+
+/// How often a core looks for what is idle or slow.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Starts accepting on a socket, until the returned sender is dropped.
+fn accept(core: &Rc<Core>, name: Arc<str>, bound: Bound) -> Option<(Arc<str>, watch::Sender<()>)> {
+    let listening = bound.listen().ok()?;
+    let (stop, stopped) = watch::channel(());
+    core.env.spawn_local(accept_loop(
+        Rc::clone(core),
+        Arc::clone(&name),
+        listening,
+        stopped,
+    ));
+    Some((name, stop))
+}
+
+async fn accept_loop(
+    core: Rc<Core>,
+    name: Arc<str>,
+    mut listening: Listening,
+    mut stopped: watch::Receiver<()>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            accepted = listening.accept() => accepted,
+        };
+        match accepted {
+            Ok(accepted) => admit(&core, &name, accepted),
+            // Out of file descriptors or memory, or the peer was gone at once. Accepting again at once would spin.
+            Err(_) => core.env.sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// How long accepting rests after it failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+fn admit(core: &Rc<Core>, name: &str, accepted: Accepted) {
+    let view = core.view();
+    let Some(listener) = view
+        .running
+        .listeners
+        .iter()
+        .find(|l| *l.plan.name == *name)
+        .cloned()
+    else {
+        return;
+    };
+    if listener.counts.open.load(Relaxed) >= listener.plan.limits.connections {
+        listener.counts.refused.fetch_add(1, Relaxed);
+        core.env
+            .spawn_local(connection::turn_away(Rc::clone(core), listener, accepted));
+        return;
+    }
+    core.env
+        .spawn_local(connection::serve(Rc::clone(core), view, listener, accepted));
+}
+
+impl Core {
+    /// Lets connections finish, then cuts off what is left.
+    async fn finish(self: &Rc<Self>, phase: &mut watch::Receiver<Phase>) {
+        self.draining.store(true, Relaxed);
+        self.order_all(Order::Drain);
+        let end = self.env.now() + self.shared.running.load().1.plan.drain_max;
+        while self.connections() > 0 && *phase.borrow_and_update() != Phase::Stopped && self.env.now() < end {
+            tokio::select! {
+                biased;
+                _ = phase.changed() => {}
+                () = self.env.sleep(DRAIN_LOOK) => {}
+            }
+        }
+        self.order_all(Order::Close);
+        // One more turn of the loop, so that the connections' tasks hear of it.
+        let grace: Instant = self.env.now() + DRAIN_LOOK;
+        self.env.sleep_until(grace).await;
+    }
+}
+
+/// How often a draining core looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);

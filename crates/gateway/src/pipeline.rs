@@ -1,0 +1,449 @@
+//! How a request flows. Read it top to bottom: this is the order in which policies are asked.
+//!
+//! It is one straight function over pure policies. A refusal anywhere is an `Err(Refused)`, which becomes an answer
+//! in one place; an outcome is counted by the [`Ticket`], which no path can lose.
+//!
+//! Places kept for what comes next: adaptive concurrency and shedding stand at *admission*, idempotency keys and
+//! preconditions before *version*, splitting and shadowing at *version*, hedging inside *attempts*.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::{CONNECTION, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use plimsoll_policy::{
+    DeadlineDecision, PaceConfig, Quota, RateDecision, hash_key, parse_grpc_timeout, ratelimit_policy_value,
+    ratelimit_value,
+};
+use plimsoll_slo::{Class, Instant, Reason};
+
+use crate::attempts;
+use crate::body::answer::AnswerBody;
+use crate::body::upload::{Upload, UploadLimits};
+use crate::connection::Caught;
+use crate::core::{Core, CoreUpstream, View};
+use crate::headers;
+use crate::identity::{self, Caller, REQUEST_ID, Trace};
+use crate::plan::KeyPart;
+use crate::respond::{self, Refused};
+use crate::route::Found;
+use crate::running::{Listener, RateLimit, Route};
+use crate::ticket::{Drawn, Ticket};
+
+/// Everything known about a request once it is routed: what the attempts work from.
+pub(crate) struct Flow<'a> {
+    pub(crate) core: &'a Rc<Core>,
+    pub(crate) listener: &'a Listener,
+    pub(crate) route: &'a Route,
+    pub(crate) upstream: &'a CoreUpstream,
+    pub(crate) grpc: bool,
+    pub(crate) deadline: Deadline,
+    pub(crate) faults: plimsoll_policy::Faults,
+}
+
+/// When the request is given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    /// The caller set it, so it holds to the last byte.
+    pub(crate) asked: bool,
+}
+
+/// Takes a request through, and always has an answer.
+pub(crate) async fn handle(
+    core: Rc<Core>,
+    conn: Rc<Caught>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let (view, listener) = conn.world(&core);
+    let grpc = is_grpc(request.headers());
+    let mut ticket = draw(&core, &conn, &view, &listener, &request);
+    let mut rates = HeaderMap::new();
+    let answered = flow(
+        &core,
+        &conn,
+        &view,
+        &listener,
+        request,
+        grpc,
+        &mut ticket,
+        &mut rates,
+    )
+    .await;
+    let mut response = match answered {
+        Ok(answered) => answered.into_response(ticket),
+        Err(refused) => refuse(*refused, grpc, ticket),
+    };
+    response.headers_mut().extend(rates);
+    Ok(response)
+}
+
+/// Who is it? Request id, trace, caller, tier: known before anything can be refused.
+fn draw(
+    core: &Rc<Core>,
+    conn: &Rc<Caught>,
+    view: &Rc<View>,
+    listener: &std::sync::Arc<Listener>,
+    request: &Request<Incoming>,
+) -> Ticket {
+    let headers = request.headers();
+    let observe = &view.running.plan.observe;
+    let mut dice = core.dice.borrow_mut();
+    let trace = Trace::of(headers, &mut *dice, observe.trace_share);
+    let request_id = identity::request_id(headers, &trace, &mut *dice);
+    drop(dice);
+    let drawn = Drawn {
+        running: std::sync::Arc::clone(&view.running),
+        listener: std::sync::Arc::clone(listener),
+        wire: std::sync::Arc::clone(&conn.wire),
+        began: core.env.now(),
+        caller: Caller::of(conn.peer, headers, &listener.plan.trust),
+        trace,
+        request_id,
+        tier: identity::tier(headers, &view.running.plan.callers),
+        method: request.method().clone(),
+        path: request.uri().path().into(),
+    };
+    Ticket::draw(Rc::clone(core), drawn)
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the one function that joins everything; a struct would only rename it"
+)]
+async fn flow(
+    core: &Rc<Core>,
+    conn: &Rc<Caught>,
+    view: &Rc<View>,
+    listener: &Listener,
+    mut request: Request<Incoming>,
+    grpc: bool,
+    ticket: &mut Ticket,
+    rates: &mut HeaderMap,
+) -> Result<attempts::Answer, Box<Refused>> {
+    // A new connection is not accepted while draining; a request that came on an old one is still taken: refusing
+    // it would be an error that waiting two milliseconds avoids.
+    acceptable(&request, conn)?;
+
+    // Which route?
+    let index = find(listener, &request)?;
+    let route = &listener.routes[index];
+    ticket.routed(index);
+    let upstream = &view.upstreams[route.upstream];
+
+    // By when?
+    let deadline = deadline(route, request.headers(), &ticket.caller, ticket.began)?;
+
+    // Within its rate?
+    limit(core, view, route, request.headers(), ticket, rates)?;
+
+    // Admission: adaptive concurrency and shedding by priority will stand here.
+
+    // Is a fault to be played?
+    let faults = faults(core, route, &mut request, ticket.caller.trusted)?;
+    if let Some(delay) = faults.delay {
+        core.env.sleep(delay).await;
+    }
+    if let Some(abort) = faults.abort {
+        let mut refused = Refused::new(Reason::FaultInjected).cause("a fault rule aborted the request");
+        refused.pretend = Some((abort.status, abort.grpc));
+        return Err(Box::new(refused));
+    }
+
+    // Idempotency keys and preconditions will stand here; then the choice of a version.
+
+    // Attempts.
+    let limits = UploadLimits {
+        body: route.plan.body_bytes.unwrap_or(listener.plan.limits.body_bytes),
+        keep: route.plan.retry.as_ref().map_or(0, |retry| retry.body_max),
+        pace: PaceConfig {
+            grace: listener.plan.limits.pace_grace,
+            bytes_per_second_min: listener.plan.limits.upload_rate_min,
+        },
+    };
+    let flow = Flow {
+        core,
+        listener,
+        route,
+        upstream,
+        grpc,
+        deadline,
+        faults,
+    };
+    let upgrade = if conn.http2 {
+        None
+    } else {
+        headers::upgrade(request.headers())
+    };
+    match upgrade {
+        Some(protocol) => crate::upgrade::carry(&flow, request, protocol, ticket).await,
+        None => {
+            let (parts, incoming) = request.into_parts();
+            let upload = Upload::new(incoming, limits, &core.env);
+            if upload
+                .as_ref()
+                .is_some_and(|upload| upload.borrow().declares_too_much())
+            {
+                let cause = format!("Content-Length is over the limit of {} bytes", limits.body);
+                return Err(Box::new(Refused::new(Reason::BodyTooLarge).cause(cause)));
+            }
+            attempts::make(&flow, parts, upload, ticket).await
+        }
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// What the codec let through and we do not: tunnels to anywhere, expectations other than the one there is, and
+/// HTTP/2 requests without an authority.
+fn acceptable(request: &Request<Incoming>, conn: &Caught) -> Result<(), Box<Refused>> {
+    if request.method() == Method::CONNECT {
+        let refused =
+            Refused::new(Reason::MethodNotAllowed).cause("CONNECT is not offered: Plimsoll is no open proxy");
+        return Err(Box::new(refused));
+    }
+    if let Some(expect) = request.headers().get(http::header::EXPECT)
+        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Box::new(Refused::new(Reason::ExpectationFailed)));
+    }
+    let host = request.headers().get(HOST);
+    match (request.uri().authority(), host) {
+        (None, None) if conn.http2 => Err(Box::new(
+            Refused::new(Reason::InvalidHost).cause("there is no :authority"),
+        )),
+        // RFC 9112 §3.2.2 lets the target win; servers behind us may not, so the two must agree.
+        (Some(authority), Some(host))
+            if !authority
+                .as_str()
+                .as_bytes()
+                .eq_ignore_ascii_case(host.as_bytes()) =>
+        {
+            Err(Box::new(
+                Refused::new(Reason::InvalidHost).cause("the target and the Host header name two hosts"),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn find(listener: &Listener, request: &Request<Incoming>) -> Result<usize, Box<Refused>> {
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
+    let host = authority
+        .or_else(|| request.headers().get(HOST)?.to_str().ok())
+        .unwrap_or("");
+    match listener.table.find(request.method(), host, request.uri().path()) {
+        Found::Route(index) => Ok(index),
+        Found::Unknown => Err(Box::new(Refused::new(Reason::UnknownRoute))),
+        Found::MethodNotAllowed(allow) => {
+            let mut refused = Refused::new(Reason::MethodNotAllowed).cause(format!("the path takes {allow}"));
+            refused.allow = Some(allow);
+            Err(Box::new(refused))
+        }
+    }
+}
+
+fn deadline(
+    route: &Route,
+    headers: &HeaderMap,
+    caller: &Caller,
+    now: Instant,
+) -> Result<Deadline, Box<Refused>> {
+    let config = &route.plan.deadline;
+    let grpc = headers
+        .get(headers::GRPC_TIMEOUT)
+        .and_then(|value| parse_grpc_timeout(value.as_bytes()));
+    let asked = grpc.or_else(|| headers::number(headers, &headers::DEADLINE).map(Duration::from_millis));
+    // Anyone may ask for less time; only those we trust may ask for more.
+    let asked = asked.map(|asked| {
+        if caller.trusted {
+            asked
+        } else {
+            asked.min(config.total)
+        }
+    });
+    match config.admit(now, asked, route.times.p50()) {
+        DeadlineDecision::Admit(at) => Ok(Deadline {
+            at,
+            asked: asked.is_some(),
+        }),
+        DeadlineDecision::Refuse(reason) => {
+            let left = asked.unwrap_or(config.total);
+            let usual = route
+                .times
+                .p50()
+                .map_or_else(String::new, |p50| format!("; half of all take {p50:.1?}"));
+            Err(Box::new(
+                Refused::new(reason).cause(format!("{left:.1?} are left{usual}")),
+            ))
+        }
+    }
+}
+
+/// Asks every rate limit of the route; all must admit. The tightest speaks in the `RateLimit` header.
+fn limit(
+    core: &Core,
+    view: &View,
+    route: &Route,
+    headers: &HeaderMap,
+    ticket: &Ticket,
+    rates: &mut HeaderMap,
+) -> Result<(), Box<Refused>> {
+    let mut tightest = u32::MAX;
+    for limit in &route.rates {
+        let tier = identity::tier_name(&view.running.plan.callers, ticket.tier);
+        let quota = limit
+            .plan
+            .by_tier
+            .iter()
+            .find(|(name, _)| *name == tier)
+            .map_or(&limit.plan.quota, |(_, q)| q);
+        let decision = limit.decide(core.env.now(), key(limit, view, route, headers, ticket), quota);
+        let (remaining, reset) = decision.advertised();
+        if remaining < tightest {
+            tightest = remaining;
+            advertise(rates, limit, quota, remaining, reset);
+        }
+        if let RateDecision::Refuse { retry_after, .. } = decision {
+            let refused = Refused::new(Reason::RateLimited)
+                .cause(format!(
+                    "the limit `{}` is used up for this caller",
+                    limit.plan.name
+                ))
+                .retry_after(retry_after);
+            return Err(Box::new(refused));
+        }
+    }
+    Ok(())
+}
+
+fn advertise(rates: &mut HeaderMap, limit: &RateLimit, quota: &Quota, remaining: u32, reset: Duration) {
+    let values = [
+        (
+            "ratelimit-policy",
+            ratelimit_policy_value(&limit.plan.name, quota, None).to_string(),
+        ),
+        (
+            "ratelimit",
+            ratelimit_value(&limit.plan.name, remaining, reset).to_string(),
+        ),
+    ];
+    for (name, value) in values {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            rates.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+fn key(limit: &RateLimit, view: &View, route: &Route, headers: &HeaderMap, ticket: &Ticket) -> u64 {
+    let callers = &view.running.plan.callers;
+    let mut address = [0; 16];
+    let mut parts: [&[u8]; 8] = [b""; 8];
+    let tier = identity::tier_name(callers, ticket.tier);
+    for part in &limit.plan.key {
+        if matches!(part, KeyPart::ClientAddress) {
+            address = client_key(ticket.caller.client);
+        }
+    }
+    for (slot, part) in parts.iter_mut().zip(&limit.plan.key) {
+        *slot = match part {
+            KeyPart::Tenant => callers
+                .tenant_header
+                .as_ref()
+                .and_then(|name| headers.get(name))
+                .map_or(b"", HeaderValue::as_bytes),
+            KeyPart::Tier => tier.as_bytes(),
+            KeyPart::Route => route.plan.name.as_bytes(),
+            KeyPart::Header(name) => headers.get(name).map_or(b"", HeaderValue::as_bytes),
+            KeyPart::ClientAddress => &address,
+        };
+    }
+    hash_key(limit.seed, &parts[..limit.plan.key.len().min(parts.len())])
+}
+
+/// An address as a key. An IPv6 caller owns a /64 at least, so the rest of its address does not tell it apart.
+fn client_key(client: Option<std::net::IpAddr>) -> [u8; 16] {
+    match client.map(|ip| ip.to_canonical()) {
+        None => [0; 16],
+        Some(std::net::IpAddr::V4(ip)) => ip.to_ipv6_mapped().octets(),
+        Some(std::net::IpAddr::V6(ip)) => (ip.to_bits() & !u128::from(u64::MAX)).to_be_bytes(),
+    }
+}
+
+fn faults(
+    core: &Core,
+    route: &Route,
+    request: &mut Request<Incoming>,
+    trusted: bool,
+) -> Result<plimsoll_policy::Faults, Box<Refused>> {
+    let asked = request.headers_mut().remove(headers::FAULT);
+    let Some(config) = &route.plan.fault else {
+        return Ok(plimsoll_policy::Faults::default());
+    };
+    if asked.is_some() && !trusted {
+        let refused =
+            Refused::new(Reason::FaultForbidden).cause("the peer is not in the listener's trust list");
+        return Err(Box::new(refused));
+    }
+    let asked = asked.as_ref().and_then(|value| value.to_str().ok());
+    if let Some(asked) = asked
+        && let Err(error) = config.check_header(asked)
+    {
+        return Err(Box::new(
+            Refused::new(Reason::FaultForbidden).cause(error.to_string()),
+        ));
+    }
+    Ok(config.decide(asked, &mut *core.dice.borrow_mut()))
+}
+
+/// Turns a refusal into an answer and its outcome. The only place that does.
+fn refuse(refused: Refused, grpc: bool, mut ticket: Ticket) -> Response<AnswerBody> {
+    let class = match refused.pretend {
+        // A drill is judged like the accident that it plays.
+        Some((status, _)) if status < 500 => Class::Excluded(refused.reason),
+        _ => Class::of_refusal(refused.reason),
+    };
+    let response = if grpc {
+        respond::grpc(&refused, ticket.id())
+    } else {
+        respond::http(&refused, ticket.id())
+    };
+    ticket.head(response.status().as_u16(), class);
+    if grpc {
+        ticket.grpc_status(
+            refused
+                .pretend
+                .map_or(refused.reason.info().grpc, |(_, grpc)| grpc),
+            class,
+        );
+    }
+    let cause = refused
+        .cause
+        .unwrap_or(std::borrow::Cow::Borrowed(refused.reason.info().title));
+    ticket.fail(class, cause);
+    ticket.wire().answered_refusal();
+    ticket.complete();
+    let (mut parts, bytes) = response.into_parts();
+    parts.headers.insert(REQUEST_ID, ticket.request_id.clone());
+    Response::from_parts(parts, AnswerBody::own(bytes, ticket))
+}
+
+/// The answer to a request whose task panicked. Its ticket has counted it already.
+pub(crate) fn panicked(core: &Rc<Core>) -> Response<AnswerBody> {
+    let trace = Trace::of(&HeaderMap::new(), &mut *core.dice.borrow_mut(), 0.0);
+    let request_id = identity::request_id(&HeaderMap::new(), &trace, &mut *core.dice.borrow_mut());
+    let refused = Refused::new(Reason::Internal).cause("the request's task panicked");
+    let answer = respond::http(&refused, request_id.to_str().unwrap_or(""));
+    let (mut parts, bytes) = answer.into_parts();
+    parts.headers.insert(REQUEST_ID, request_id);
+    parts
+        .headers
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    Response::from_parts(parts, AnswerBody::Uncounted(Some(bytes)))
+}

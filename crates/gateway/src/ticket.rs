@@ -1,0 +1,231 @@
+//! One request from its head to its outcome.
+//!
+//! A ticket is drawn when a request's head is there, and ends as exactly one [`Outcome`], whatever happens: answered
+//! to the last byte, broken off, refused, or dropped because the caller went away. It is counted in `Drop` at the
+//! latest, so no path through the pipeline can forget it.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method};
+use plimsoll_slo::{Class, Instant, Outcome, Reason};
+
+use crate::core::Core;
+use crate::event::{AttemptNote, Event};
+use crate::identity::{self, Caller, Trace};
+use crate::ledger::SeriesId;
+use crate::running::{Listener, Running};
+use crate::wire::Wire;
+
+/// See the module's header.
+pub(crate) struct Ticket {
+    core: Rc<Core>,
+    wire: Arc<Wire>,
+    running: Arc<Running>,
+    listener: Arc<Listener>,
+    /// Index into the listener's routes.
+    route: Option<usize>,
+    pub(crate) tier: usize,
+    pub(crate) began: Instant,
+    pub(crate) caller: Caller,
+    pub(crate) trace: Trace,
+    pub(crate) request_id: HeaderValue,
+    method: Method,
+    path: Box<str>,
+    /// Attempts sent.
+    attempts: u32,
+    notes: Vec<AttemptNote>,
+    retry_stopped: Option<&'static str>,
+    status: u16,
+    grpc: Option<u8>,
+    class: Option<Class>,
+    cause: Option<Cow<'static, str>>,
+    first_byte: Option<Duration>,
+    counted: bool,
+}
+
+/// What a ticket is drawn with.
+pub(crate) struct Drawn {
+    pub(crate) running: Arc<Running>,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) began: Instant,
+    pub(crate) caller: Caller,
+    pub(crate) trace: Trace,
+    pub(crate) request_id: HeaderValue,
+    pub(crate) tier: usize,
+    pub(crate) method: Method,
+    pub(crate) path: Box<str>,
+}
+
+impl Ticket {
+    pub(crate) fn draw(core: Rc<Core>, drawn: Drawn) -> Self {
+        Self {
+            core,
+            wire: drawn.wire,
+            running: drawn.running,
+            listener: drawn.listener,
+            route: None,
+            tier: drawn.tier,
+            began: drawn.began,
+            caller: drawn.caller,
+            trace: drawn.trace,
+            request_id: drawn.request_id,
+            method: drawn.method,
+            path: drawn.path,
+            attempts: 0,
+            notes: Vec::new(),
+            retry_stopped: None,
+            status: 0,
+            grpc: None,
+            class: None,
+            cause: None,
+            first_byte: None,
+            counted: false,
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn wire(&self) -> &Arc<Wire> {
+        &self.wire
+    }
+
+    /// The request's id as text; empty if it is not text, which [`identity::request_id`] never lets happen.
+    pub(crate) fn id(&self) -> &str {
+        self.request_id.to_str().unwrap_or("")
+    }
+
+    pub(crate) fn routed(&mut self, route: usize) {
+        self.route = Some(route);
+    }
+
+    /// An attempt is being sent.
+    pub(crate) fn attempt(&mut self) -> u32 {
+        self.attempts += 1;
+        self.attempts
+    }
+
+    /// Attempts so far.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The last attempt came to nothing before anything was sent: a permit, an endpoint or a breaker was in the way.
+    pub(crate) fn unsent(&mut self) {
+        self.attempts = self.attempts.saturating_sub(1);
+    }
+
+    pub(crate) fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
+    pub(crate) fn note(&mut self, note: AttemptNote) {
+        self.notes.push(note);
+    }
+
+    pub(crate) fn retry_stopped(&mut self, why: &'static str) {
+        self.retry_stopped = Some(why);
+    }
+
+    /// The head of the answer is known; the class stands unless the body breaks off.
+    pub(crate) fn head(&mut self, status: u16, class: Class) {
+        self.status = status;
+        self.class = Some(class);
+        self.first_byte = Some(self.core.env.now() - self.began);
+    }
+
+    /// The gRPC status is known, which decides the class.
+    pub(crate) fn grpc_status(&mut self, code: u8, class: Class) {
+        self.grpc = Some(code);
+        self.class = Some(class);
+    }
+
+    /// It did not go well, and this is why.
+    pub(crate) fn fail(&mut self, class: Class, cause: impl Into<Cow<'static, str>>) {
+        self.class = Some(class);
+        self.cause = Some(cause.into());
+    }
+
+    /// The answer is whole: counts the outcome. Further calls do nothing.
+    pub(crate) fn complete(&mut self) {
+        if !self.counted {
+            self.counted = true;
+            let class = self.class.unwrap_or(Class::Bad(Reason::Internal));
+            self.count(class);
+        }
+    }
+
+    fn series(&self) -> SeriesId {
+        match self.route {
+            Some(route) => self.listener.routes[route].series[self.tier],
+            None => self.listener.unrouted[self.tier],
+        }
+    }
+
+    fn count(&mut self, class: Class) {
+        let latency = self.core.env.now() - self.began;
+        let first_byte = self.first_byte.unwrap_or(latency);
+        let outcome = Outcome {
+            class,
+            latency,
+            first_byte,
+            attempts: self.attempts,
+        };
+        self.core.shard.record(self.series(), &outcome);
+        let observe = &self.running.plan.observe;
+        let notable =
+            class != Class::Good || first_byte >= observe.slow || observe.log_good || self.attempts > 1;
+        if notable || self.trace.sampled {
+            let event = self.event(outcome, !notable);
+            self.core.teller.tell(Box::new(event));
+        }
+    }
+
+    fn event(&mut self, outcome: Outcome, sampled_only: bool) -> Event {
+        let route = self.route.map(|route| &self.listener.routes[route]);
+        let upstream = route.map(|route| &self.running.upstreams[route.upstream].plan);
+        let none: fn() -> Arc<str> = || "-".into();
+        Event {
+            began: self.core.env.wall().saturating_sub(outcome.latency),
+            listener: Arc::clone(&self.listener.plan.name),
+            route: route.map_or_else(none, |route| Arc::clone(&route.plan.name)),
+            tier: identity::tier_name(&self.running.plan.callers, self.tier),
+            upstream: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.name)),
+            version: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.version)),
+            method: self.method.clone(),
+            path: std::mem::take(&mut self.path),
+            status: self.status,
+            grpc_status: self.grpc,
+            outcome,
+            cause: self.cause.take(),
+            retry_stopped: self.retry_stopped,
+            attempts: std::mem::take(&mut self.notes),
+            trace: self.trace,
+            request_id: self.id().into(),
+            client: self.caller.client,
+            sampled_only,
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.counted {
+            self.counted = true;
+            // Dropped before the answer was whole: hyper does that when the caller is gone. A panic on the way ends
+            // here too, and that one is ours.
+            let class = if std::thread::panicking() {
+                Class::Bad(Reason::Internal)
+            } else {
+                Class::Excluded(Reason::ClientClosed)
+            };
+            self.count(class);
+        }
+        self.wire.answer_finished();
+    }
+}
