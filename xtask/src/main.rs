@@ -9,6 +9,7 @@
     reason = "a tool talks to whoever called it"
 )]
 
+mod ci;
 mod tidy;
 
 use std::path::Path;
@@ -19,6 +20,11 @@ type Run = fn(&[String]) -> anyhow::Result<ExitCode>;
 /// Every verb: its name, what it does, and the function that does it.
 const VERBS: &[(&str, &str, Run)] = &[
     // `bench` (speed, side by side with peers) and `sim` (seeded worlds) take one line each here.
+    (
+        "ci",
+        "everything that must pass before a change goes in; also on a laptop",
+        ci::run,
+    ),
     (
         "tidy",
         "the house rules that a compiler does not check",
