@@ -18,7 +18,8 @@ use plimsoll_slo::{Instant, Reason};
 
 use crate::body::answer::grpc_status;
 use crate::body::upload::{AttemptBody, Failed, Upload};
-use crate::core::{Core, CoreUpstream};
+use crate::env::Env;
+use crate::percore::{Core, CoreUpstream};
 use crate::pool::{ConnectFailed, CoreEndpoint, Lease, SendFailed};
 use crate::upstream::UpstreamState;
 
@@ -28,6 +29,8 @@ pub(crate) struct Answered {
     pub(crate) lease: Lease,
     pub(crate) permit: Permit,
     pub(crate) endpoint: Rc<CoreEndpoint>,
+    /// When its head was there.
+    pub(crate) at: Instant,
 }
 
 /// Why an attempt brought no answer.
@@ -62,6 +65,8 @@ pub(crate) struct Until {
 
 /// What an attempt needs of its request.
 pub(crate) struct Sending<'a> {
+    /// When the attempt began: the clock is read once for all that happens before the first wait.
+    pub(crate) now: Instant,
     pub(crate) upload: Option<&'a Rc<std::cell::RefCell<Upload>>>,
     pub(crate) grpc: bool,
     pub(crate) repeatable: bool,
@@ -84,32 +89,35 @@ impl Core {
                 "as many requests are in flight as may be",
             ));
         };
-        let watch = Watch::admit(self, upstream)?;
-        let chosen = upstream.choose(self.env.now(), &mut self.dice.borrow_mut(), sending.tried);
+        let watch = Watch::admit(self, upstream, sending.now)?;
+        let chosen = upstream.choose(sending.now, &mut self.dice.borrow_mut(), sending.tried);
         let Some(endpoint) = chosen else {
             return Err(Missed::refused(
                 Reason::NoEndpoint,
                 "the upstream has no known endpoint",
             ));
         };
-        let flight = Flight::begin(self, upstream, &endpoint);
+        let flight = Flight::begin(upstream, &endpoint, sending.now);
         let sent = self.exchange(upstream, sending, &endpoint, build).await;
         match sent {
             Ok((response, lease)) => {
-                let verdict = Judged::of(&response, self.env.wall());
-                flight.end(verdict.rtt_penalty, verdict.failed);
-                watch.report(verdict.report);
+                let at = self.env.now();
+                let verdict = Judged::of(&response, &self.env);
+                flight.end(at, verdict.rtt_penalty, verdict.failed);
+                watch.report(at, verdict.report);
                 Ok(Answered {
                     response,
                     lease,
                     permit,
                     endpoint,
+                    at,
                 })
             }
             Err(Ended::Caller(missed)) => Err(missed),
             Err(Ended::Upstream(mut missed)) => {
-                flight.end(Some(penalty(None)), true);
-                watch.report(Report::Failure);
+                let at = self.env.now();
+                flight.end(at, Some(penalty(None)), true);
+                watch.report(at, Report::Failure);
                 missed.endpoint = Some(endpoint);
                 Err(missed)
             }
@@ -124,7 +132,7 @@ impl Core {
         build: impl Fn(&CoreEndpoint, &Lease) -> Request<AttemptBody>,
     ) -> Result<(Response<Incoming>, Lease), Ended> {
         let mut work = std::pin::pin!(self.lease_and_send(upstream, sending, endpoint, build));
-        let mut timer = std::pin::pin!(self.env.sleep_until(sending.first_check(self.env.now())));
+        let mut timer = std::pin::pin!(self.env.sleep_until(sending.first_check()));
         loop {
             tokio::select! {
                 biased;
@@ -148,9 +156,7 @@ impl Core {
         // An idle connection may turn out to be closed before a byte was written: then the next is taken. Each turn
         // uses one up, so the loop ends with a new connection at the latest.
         loop {
-            let leased = endpoint
-                .lease(&self.env, &upstream.shared, sending.grpc, sending.repeatable)
-                .await;
+            let leased = endpoint.lease(&self.env, &upstream.shared, sending).await;
             let mut lease =
                 leased.map_err(|ConnectFailed { reason, cause }| Ended::upstream(reason, cause))?;
             let request = unsent.take().unwrap_or_else(|| build(endpoint, &lease));
@@ -207,7 +213,8 @@ impl Sending<'_> {
     }
 
     /// When to look at the clock first: at the end of the try, or sooner to see whether an upload keeps its pace.
-    fn first_check(&self, now: Instant) -> Instant {
+    fn first_check(&self) -> Instant {
+        let now = self.now;
         let uploading = self
             .upload
             .is_some_and(|upload| upload.borrow().ended().is_none());
@@ -260,12 +267,12 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    pub(crate) fn of(response: &Response<Incoming>, wall: Duration) -> Self {
+    pub(crate) fn of(response: &Response<Incoming>, env: &Env) -> Self {
         let headers = response.headers();
         let status = response.status();
         let retry_after = headers
             .get(http::header::RETRY_AFTER)
-            .and_then(|value| parse_retry_after(value.as_bytes(), wall.as_secs()));
+            .and_then(|value| parse_retry_after(value.as_bytes(), env.wall().as_secs()));
         if let Some(code) = grpc_status(headers) {
             let pushback = headers.get("grpc-retry-pushback-ms");
             let pushback = pushback.map_or(Pushback::None, |value| parse_grpc_pushback(value.as_bytes()));
@@ -311,12 +318,10 @@ struct Watch {
 }
 
 impl Watch {
-    fn admit(core: &Rc<Core>, upstream: &CoreUpstream) -> Result<Self, Missed> {
+    fn admit(core: &Rc<Core>, upstream: &CoreUpstream, now: Instant) -> Result<Self, Missed> {
         let state = Arc::clone(&upstream.shared.state);
         let pass = if upstream.shared.plan.breaker.is_some() {
-            let decision = state
-                .lock_breaker()
-                .admit(core.env.now(), &mut *core.dice.borrow_mut());
+            let decision = state.lock_breaker().admit(now, &mut *core.dice.borrow_mut());
             match decision {
                 BreakerDecision::Admit(pass) => Some(pass),
                 BreakerDecision::Refuse { retry_after } => {
@@ -335,11 +340,9 @@ impl Watch {
         })
     }
 
-    fn report(mut self, report: Report) {
+    fn report(mut self, now: Instant, report: Report) {
         if let Some(pass) = self.pass.take() {
-            self.state
-                .lock_breaker()
-                .report(self.core.env.now(), pass, report);
+            self.state.lock_breaker().report(now, pass, report);
         }
     }
 }
@@ -354,28 +357,25 @@ impl Drop for Watch {
 
 /// An attempt in flight, as its endpoint sees it.
 struct Flight {
-    core: Rc<Core>,
     endpoint: Rc<CoreEndpoint>,
     tau: Duration,
     began: Instant,
 }
 
 impl Flight {
-    fn begin(core: &Rc<Core>, upstream: &CoreUpstream, endpoint: &Rc<CoreEndpoint>) -> Self {
+    fn begin(upstream: &CoreUpstream, endpoint: &Rc<CoreEndpoint>, now: Instant) -> Self {
         endpoint.counts().pending.fetch_add(1, Relaxed);
         endpoint.counts().attempts.fetch_add(1, Relaxed);
         Self {
-            core: Rc::clone(core),
             endpoint: Rc::clone(endpoint),
             tau: upstream.shared.plan.balance.tau,
-            began: core.env.now(),
+            began: now,
         }
     }
 
     /// The attempt ended by the endpoint's doing. A failure counts as slow, so that an endpoint that fails fast does
     /// not attract traffic.
-    fn end(self, penalty: Option<Duration>, failed: bool) {
-        let now = self.core.env.now();
+    fn end(self, now: Instant, penalty: Option<Duration>, failed: bool) {
         let took = now - self.began;
         let mut ewma = self.endpoint.ewma.get();
         ewma.record(now, penalty.map_or(took, |penalty| took.max(penalty)), self.tau);

@@ -56,10 +56,15 @@ pub(crate) async fn make(
     let repeatable = outgoing.repeatable(flow);
     flow.upstream.shared.budget.deposit();
     let mut tried = Vec::new();
+    let mut sent_at = if flow.faults.delay.is_some() {
+        core.env.now()
+    } else {
+        ticket.began
+    };
     loop {
         let number = ticket.attempt();
-        let sent_at = core.env.now();
         let sending = Sending {
+            now: sent_at,
             upload: upload.as_ref(),
             grpc: flow.grpc,
             repeatable: repeatable != Repeatable::Undelivered,
@@ -74,13 +79,13 @@ pub(crate) async fn make(
                     lease,
                     upload.as_ref(),
                     number + below as u32 - 1,
-                    core.env.now(),
+                    sent_at,
                 )
             })
             .await;
         let (failure, endpoint, lower_layer_retried) = match &attempt {
             Ok(answered) => {
-                let judged = Judged::of(&answered.response, core.env.wall());
+                let judged = Judged::of(&answered.response, &core.env);
                 let retried = headers::number(answered.response.headers(), &ATTEMPTS).is_some_and(|n| n > 1);
                 (judged.failure, Some(&answered.endpoint), retried)
             }
@@ -133,6 +138,7 @@ pub(crate) async fn make(
                 let held = HeldToken::new(flow);
                 core.env.sleep(wait).await;
                 held.spend();
+                sent_at = core.env.now();
             }
         }
     }
@@ -183,7 +189,10 @@ fn note(
     sent: Instant,
 ) {
     // Only requests that are told need notes; the first good attempt of an unsampled request is not worth a string.
-    if attempt.is_ok() && !ticket.trace.sampled && !ticket.has_notes() {
+    let good = attempt
+        .as_ref()
+        .is_ok_and(|answered| !answered.response.status().is_server_error());
+    if good && !ticket.trace.sampled && !ticket.has_notes() {
         return;
     }
     let (status, reason) = match attempt {
@@ -216,6 +225,7 @@ pub(crate) async fn once(
         after_upload: None,
     };
     let sending = Sending {
+        now: sent_at,
         upload: None,
         grpc: false,
         repeatable: false,
@@ -224,7 +234,7 @@ pub(crate) async fn once(
     };
     let attempt = core
         .attempt(flow.upstream, &sending, |endpoint, lease| {
-            let mut request = outgoing.request(flow, endpoint, lease, None, 1, core.env.now());
+            let mut request = outgoing.request(flow, endpoint, lease, None, 1, sent_at);
             request
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -290,8 +300,9 @@ impl Answer {
     pub(crate) fn into_response(self, mut ticket: Ticket) -> Response<AnswerBody> {
         let passed = match self {
             Self::Switched(response) => {
-                ticket.head(response.status().as_u16(), Class::Good);
-                ticket.complete();
+                let now = ticket.core().env.now();
+                ticket.head(now, response.status().as_u16(), Class::Good);
+                ticket.complete(now);
                 return response.map(|()| AnswerBody::own(bytes::Bytes::new(), ticket));
             }
             Self::Passed(passed) => *passed,
@@ -302,6 +313,7 @@ impl Answer {
                     response,
                     lease,
                     permit,
+                    at,
                     ..
                 },
             terms,
@@ -316,7 +328,7 @@ impl Answer {
             }
             None => classify_http(head.status.as_u16()),
         };
-        ticket.head(head.status.as_u16(), class);
+        ticket.head(at, head.status.as_u16(), class);
         if matches!(class, Class::Bad(_)) {
             ticket.fail(class, format!("the upstream answered {}", head.status));
         }
@@ -356,7 +368,9 @@ impl Outgoing {
         if let Some(authority) = &authority {
             headers.insert(HOST, authority.clone());
         }
-        ticket.caller.forward(&mut headers, flow.listener.scheme);
+        ticket
+            .caller
+            .forward(&mut headers, flow.peer_text, flow.listener.scheme);
         headers.insert(REQUEST_ID, ticket.request_id.clone());
         headers.insert(TRACEPARENT, ticket.trace.header());
         let path = uri

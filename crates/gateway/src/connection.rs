@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,11 +20,11 @@ use plimsoll_slo::{Class, Outcome, Reason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::body::answer::AnswerBody;
-use crate::core::{Core, View};
 use crate::env::{Accepted, Stream};
 use crate::framing::Refusal;
 use crate::framing::head::HeadLimits;
 use crate::guard::Guard;
+use crate::percore::{Core, World};
 use crate::pipeline;
 use crate::pool::LocalExecutor;
 use crate::running::Listener;
@@ -38,33 +38,30 @@ pub(crate) struct Caught {
     pub(crate) wire: Arc<Wire>,
     pub(crate) peer: Option<IpAddr>,
     pub(crate) http2: bool,
+    /// The peer's address as it goes into `X-Forwarded-For`.
+    pub(crate) peer_text: Option<HeaderValue>,
     /// The world as of the last request. A listener that a reload removed keeps the last world it was in.
-    world: RefCell<(Rc<View>, Arc<Listener>)>,
+    world: RefCell<World>,
 }
 
 impl Caught {
     /// What runs now, and this connection's listener in it.
-    pub(crate) fn world(&self, core: &Core) -> (Rc<View>, Arc<Listener>) {
+    pub(crate) fn world(&self, core: &Core) -> World {
         let view = core.view();
         let mut world = self.world.borrow_mut();
-        if !Rc::ptr_eq(&world.0, &view) {
-            let name = &world.1.plan.name;
-            if let Some(listener) = view
-                .running
-                .listeners
-                .iter()
-                .find(|l| l.plan.name == *name)
-                .cloned()
-            {
-                *world = (view, listener);
+        if !Rc::ptr_eq(&world.view, &view) {
+            let name = &world.listener().plan.name;
+            if let Some(listener) = view.running.listeners.iter().position(|l| l.plan.name == *name) {
+                *world = World { view, listener };
             }
         }
-        (Rc::clone(&world.0), Arc::clone(&world.1))
+        world.clone()
     }
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(core: Rc<Core>, view: Rc<View>, listener: Arc<Listener>, accepted: Accepted) {
+pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
+    let listener = Arc::clone(world.listener());
     let _counted = Counted::new(&listener);
     let limits = listener.plan.limits.clone();
     let opened = core.env.sleep(limits.head_time);
@@ -93,11 +90,13 @@ pub(crate) async fn serve(core: Rc<Core>, view: Rc<View>, listener: Arc<Listener
         return;
     };
     let wire = Arc::new(Wire::default());
+    let peer_text = peer.and_then(|peer| HeaderValue::from_str(&peer.to_string()).ok());
     let caught = Caught {
         wire: Arc::clone(&wire),
         peer,
+        peer_text,
         http2,
-        world: RefCell::new((view, Arc::clone(&listener))),
+        world: RefCell::new(world),
     };
     let tracking = core.track(&wire, &limits);
     if core.is_draining() {

@@ -9,10 +9,10 @@ use plimsoll_slo::Instant;
 use tokio::sync::{mpsc, watch};
 
 use crate::connection;
-use crate::core::Core;
 use crate::env::{Accepted, Bound, Env, Listening};
 use crate::event::{Event, Teller};
 use crate::ledger::Ledger;
+use crate::percore::{Core, World};
 use crate::plan::{ListenAddress, Plan};
 use crate::running::{ApplyError, Listener, Running};
 use crate::versioned::Versioned;
@@ -377,15 +377,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 fn admit(core: &Rc<Core>, name: &str, accepted: Accepted) {
     let view = core.view();
-    let Some(listener) = view
-        .running
-        .listeners
-        .iter()
-        .find(|l| *l.plan.name == *name)
-        .cloned()
-    else {
+    let Some(index) = view.running.listeners.iter().position(|l| *l.plan.name == *name) else {
         return;
     };
+    let world = World {
+        view,
+        listener: index,
+    };
+    let listener = Arc::clone(world.listener());
     if listener.counts.open.load(Relaxed) >= listener.plan.limits.connections {
         listener.counts.refused.fetch_add(1, Relaxed);
         core.env
@@ -393,7 +392,7 @@ fn admit(core: &Rc<Core>, name: &str, accepted: Accepted) {
         return;
     }
     core.env
-        .spawn_local(connection::serve(Rc::clone(core), view, listener, accepted));
+        .spawn_local(connection::serve(Rc::clone(core), world, accepted));
 }
 
 impl Core {

@@ -30,39 +30,54 @@ pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     (asked && !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")).then(|| protocol.clone())
 }
 
-/// Removes what belongs to the connection that the message came on.
+/// Removes what belongs to the connection that the message came on. Most messages have none of it, which one look at
+/// the names tells for less than a look-up of each.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse::<HeaderName>().ok())
-            // A caller cannot make us forget who it is, or where it wanted to go.
-            .filter(|name| *name != HOST && !name.as_str().starts_with("x-"))
-            .collect();
-        named.iter().for_each(|name| drop(headers.remove(name)));
-        headers.remove(CONNECTION);
+    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
+        return;
     }
-    // Looking first costs less than removing: most messages have none of them.
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse::<HeaderName>().ok())
+        // A caller cannot make us forget who it is, or where it wanted to go.
+        .filter(|name| *name != HOST && !name.as_str().starts_with("x-"))
+        .collect();
+    let wants_trailers = headers
+        .get(TE)
+        .is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    for name in &named {
+        headers.remove(name);
+    }
     for name in [
-        &KEEP_ALIVE,
-        &PROXY_CONNECTION,
-        &TRANSFER_ENCODING,
-        &UPGRADE,
-        &HTTP2_SETTINGS,
-        &EXPECT,
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HTTP2_SETTINGS,
+        EXPECT,
+        TE,
     ] {
-        if headers.contains_key(name) {
-            headers.remove(name);
-        }
+        headers.remove(name);
     }
-    if let Some(te) = headers.get(TE) {
-        let trailers = te.as_bytes().eq_ignore_ascii_case(b"trailers");
-        if !trailers {
-            headers.remove(TE);
-        }
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    match name.len() {
+        2 => name == "te",
+        6 => name == "expect",
+        7 => name == "upgrade",
+        10 => name == "connection" || name == "keep-alive",
+        14 => name == "http2-settings",
+        16 => name == "proxy-connection",
+        17 => name == "transfer-encoding",
+        _ => false,
     }
 }
 

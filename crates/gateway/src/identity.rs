@@ -149,25 +149,15 @@ impl Caller {
     }
 
     /// Writes the forwarding headers: appended to a trusted peer's, in place of anyone else's.
-    pub(crate) fn forward(&self, headers: &mut HeaderMap, scheme: &'static str) {
-        let mut chain = String::new();
-        if self.trusted {
-            for value in headers
-                .get_all(FORWARDED_FOR)
-                .iter()
-                .filter_map(|v| v.to_str().ok())
-            {
-                let _ = write!(chain, "{value}, ");
-            }
-        } else {
+    pub(crate) fn forward(&self, headers: &mut HeaderMap, peer: Option<&HeaderValue>, scheme: &'static str) {
+        let known = headers.contains_key(FORWARDED_FOR);
+        if !self.trusted {
             headers.remove(FORWARDED);
         }
-        if let Some(peer) = self.peer {
-            let _ = write!(chain, "{peer}");
-        }
-        match HeaderValue::from_str(chain.trim_end_matches([',', ' '])) {
-            Ok(value) if !value.is_empty() => drop(headers.insert(FORWARDED_FOR, value)),
-            _ => drop(headers.remove(FORWARDED_FOR)),
+        match peer {
+            Some(peer) if !self.trusted || !known => drop(headers.insert(FORWARDED_FOR, peer.clone())),
+            _ if known => self.append(headers),
+            _ => {}
         }
         if !self.trusted || !headers.contains_key(FORWARDED_PROTO) {
             headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
@@ -177,6 +167,27 @@ impl Caller {
                 Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
                 None => drop(headers.remove(FORWARDED_HOST)),
             }
+        }
+    }
+
+    /// Appends the peer to the chain that a trusted peer sent.
+    fn append(&self, headers: &mut HeaderMap) {
+        let mut chain = String::new();
+        if self.trusted {
+            for value in headers
+                .get_all(FORWARDED_FOR)
+                .iter()
+                .filter_map(|v| v.to_str().ok())
+            {
+                let _ = write!(chain, "{value}, ");
+            }
+        }
+        if let Some(peer) = self.peer {
+            let _ = write!(chain, "{peer}");
+        }
+        match HeaderValue::from_str(chain.trim_end_matches([',', ' '])) {
+            Ok(value) if !value.is_empty() => drop(headers.insert(FORWARDED_FOR, value)),
+            _ => drop(headers.remove(FORWARDED_FOR)),
         }
     }
 }
@@ -263,7 +274,11 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("host", "a"),
         ]);
-        Caller::of(Some([8, 8, 8, 8].into()), &given, &Network::loopback()).forward(&mut given, "http");
+        Caller::of(Some([8, 8, 8, 8].into()), &given, &Network::loopback()).forward(
+            &mut given,
+            Some(&HeaderValue::from_static("8.8.8.8")),
+            "http",
+        );
         assert_eq!(given["x-forwarded-for"], "8.8.8.8");
         assert_eq!(given["x-forwarded-proto"], "http");
         assert_eq!(given["x-forwarded-host"], "a");

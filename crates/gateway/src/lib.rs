@@ -8,7 +8,7 @@ mod attempt;
 mod attempts;
 mod body;
 mod connection;
-mod core;
+
 pub mod env;
 pub mod event;
 mod framing;
@@ -17,6 +17,7 @@ mod guard;
 mod headers;
 mod identity;
 pub mod ledger;
+mod percore;
 mod pipeline;
 pub mod plan;
 mod pool;

@@ -23,9 +23,9 @@ use crate::attempts;
 use crate::body::answer::AnswerBody;
 use crate::body::upload::{Upload, UploadLimits};
 use crate::connection::Caught;
-use crate::core::{Core, CoreUpstream, View};
 use crate::headers;
 use crate::identity::{self, Caller, REQUEST_ID, Trace};
+use crate::percore::{Core, CoreUpstream, View, World};
 use crate::plan::KeyPart;
 use crate::respond::{self, Refused};
 use crate::route::Found;
@@ -41,6 +41,8 @@ pub(crate) struct Flow<'a> {
     pub(crate) grpc: bool,
     pub(crate) deadline: Deadline,
     pub(crate) faults: plimsoll_policy::Faults,
+    /// The peer, as it goes into `X-Forwarded-For`.
+    pub(crate) peer_text: Option<&'a HeaderValue>,
 }
 
 /// When the request is given up.
@@ -57,21 +59,11 @@ pub(crate) async fn handle(
     conn: Rc<Caught>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
-    let (view, listener) = conn.world(&core);
+    let world = conn.world(&core);
     let grpc = is_grpc(request.headers());
-    let mut ticket = draw(&core, &conn, &view, &listener, &request);
+    let mut ticket = draw(&core, &conn, &world, &request);
     let mut rates = HeaderMap::new();
-    let answered = flow(
-        &core,
-        &conn,
-        &view,
-        &listener,
-        request,
-        grpc,
-        &mut ticket,
-        &mut rates,
-    )
-    .await;
+    let answered = flow(&core, &conn, &world, request, grpc, &mut ticket, &mut rates).await;
     let mut response = match answered {
         Ok(answered) => answered.into_response(ticket),
         Err(refused) => refuse(*refused, grpc, ticket),
@@ -81,30 +73,23 @@ pub(crate) async fn handle(
 }
 
 /// Who is it? Request id, trace, caller, tier: known before anything can be refused.
-fn draw(
-    core: &Rc<Core>,
-    conn: &Rc<Caught>,
-    view: &Rc<View>,
-    listener: &std::sync::Arc<Listener>,
-    request: &Request<Incoming>,
-) -> Ticket {
+fn draw(core: &Rc<Core>, conn: &Rc<Caught>, world: &World, request: &Request<Incoming>) -> Ticket {
     let headers = request.headers();
-    let observe = &view.running.plan.observe;
+    let plan = &world.view.running.plan;
     let mut dice = core.dice.borrow_mut();
-    let trace = Trace::of(headers, &mut *dice, observe.trace_share);
+    let trace = Trace::of(headers, &mut *dice, plan.observe.trace_share);
     let request_id = identity::request_id(headers, &trace, &mut *dice);
     drop(dice);
     let drawn = Drawn {
-        running: std::sync::Arc::clone(&view.running),
-        listener: std::sync::Arc::clone(listener),
+        world: world.clone(),
         wire: std::sync::Arc::clone(&conn.wire),
         began: core.env.now(),
-        caller: Caller::of(conn.peer, headers, &listener.plan.trust),
+        caller: Caller::of(conn.peer, headers, &world.listener().plan.trust),
         trace,
         request_id,
-        tier: identity::tier(headers, &view.running.plan.callers),
+        tier: identity::tier(headers, &plan.callers),
         method: request.method().clone(),
-        path: request.uri().path().into(),
+        target: request.uri().clone(),
     };
     Ticket::draw(Rc::clone(core), drawn)
 }
@@ -116,13 +101,13 @@ fn draw(
 async fn flow(
     core: &Rc<Core>,
     conn: &Rc<Caught>,
-    view: &Rc<View>,
-    listener: &Listener,
+    world: &World,
     mut request: Request<Incoming>,
     grpc: bool,
     ticket: &mut Ticket,
     rates: &mut HeaderMap,
 ) -> Result<attempts::Answer, Box<Refused>> {
+    let (view, listener) = (&world.view, &**world.listener());
     // A new connection is not accepted while draining; a request that came on an old one is still taken: refusing
     // it would be an error that waiting two milliseconds avoids.
     acceptable(&request, conn)?;
@@ -163,6 +148,7 @@ async fn flow(
             bytes_per_second_min: listener.plan.limits.upload_rate_min,
         },
     };
+    let peer_text = conn.peer_text.as_ref();
     let flow = Flow {
         core,
         listener,
@@ -171,6 +157,7 @@ async fn flow(
         grpc,
         deadline,
         faults,
+        peer_text,
     };
     let upgrade = if conn.http2 {
         None
@@ -178,7 +165,8 @@ async fn flow(
         headers::upgrade(request.headers())
     };
     match upgrade {
-        Some(protocol) => crate::upgrade::carry(&flow, request, protocol, ticket).await,
+        // Boxed: it is rare, and would make every request's future larger.
+        Some(protocol) => Box::pin(crate::upgrade::carry(&flow, request, protocol, ticket)).await,
         None => {
             let (parts, incoming) = request.into_parts();
             let upload = Upload::new(incoming, limits, &core.env);
@@ -414,7 +402,8 @@ fn refuse(refused: Refused, grpc: bool, mut ticket: Ticket) -> Response<AnswerBo
     } else {
         respond::http(&refused, ticket.id())
     };
-    ticket.head(response.status().as_u16(), class);
+    let now = ticket.core().env.now();
+    ticket.head(now, response.status().as_u16(), class);
     if grpc {
         ticket.grpc_status(
             refused
@@ -428,7 +417,7 @@ fn refuse(refused: Refused, grpc: bool, mut ticket: Ticket) -> Response<AnswerBo
         .unwrap_or(std::borrow::Cow::Borrowed(refused.reason.info().title));
     ticket.fail(class, cause);
     ticket.wire().answered_refusal();
-    ticket.complete();
+    ticket.complete(now);
     let (mut parts, bytes) = response.into_parts();
     parts.headers.insert(REQUEST_ID, ticket.request_id.clone());
     Response::from_parts(parts, AnswerBody::own(bytes, ticket))

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use plimsoll_policy::PeakEwma;
 use plimsoll_slo::{Instant, Reason};
 
+use crate::attempt::Sending;
 use crate::body::upload::AttemptBody;
 use crate::env::{Env, Stream};
 use crate::plan::Protocol;
@@ -44,7 +45,6 @@ struct Idle {
 /// A connection, lent for one request.
 pub(crate) struct Lease {
     endpoint: Rc<CoreEndpoint>,
-    env: Env,
     idle_max: usize,
     sender: Sender,
     /// Whether it has carried a request before.
@@ -90,12 +90,11 @@ impl CoreEndpoint {
         self: &Rc<Self>,
         env: &Env,
         upstream: &Upstream,
-        grpc: bool,
-        repeatable: bool,
+        sending: &Sending<'_>,
     ) -> Result<Lease, ConnectFailed> {
+        let grpc = sending.grpc;
         let lease = |sender, reused| Lease {
             endpoint: Rc::clone(self),
-            env: env.clone(),
             idle_max: upstream.plan.idle_max,
             sender,
             reused,
@@ -105,7 +104,7 @@ impl CoreEndpoint {
         if http2_first && let Some(sender) = self.open_http2() {
             return Ok(lease(Sender::Http2(sender), true));
         }
-        if let Some(sender) = self.take_idle(env.now(), repeatable) {
+        if let Some(sender) = self.take_idle(sending.now, sending.repeatable) {
             return Ok(lease(Sender::Http1(sender), true));
         }
         // One handshake at a time, so that a burst of calls does not open a connection each for what one could carry.
@@ -117,20 +116,24 @@ impl CoreEndpoint {
         if http2_first && let Some(sender) = self.open_http2() {
             return Ok(lease(Sender::Http2(sender), true));
         }
-        let sender =
-            match tokio::time::timeout(upstream.plan.connect_max, self.open(env, upstream, grpc)).await {
-                Ok(opened) => opened?,
-                Err(_) => {
-                    let cause = format!(
-                        "no connection to {} within {:?}",
-                        self.shared.address, upstream.plan.connect_max
-                    );
-                    return Err(ConnectFailed {
-                        reason: Reason::UpstreamConnectTimeout,
-                        cause,
-                    });
-                }
-            };
+        let sender = match tokio::time::timeout(
+            upstream.plan.connect_max,
+            Box::pin(self.open(env, upstream, grpc)),
+        )
+        .await
+        {
+            Ok(opened) => opened?,
+            Err(_) => {
+                let cause = format!(
+                    "no connection to {} within {:?}",
+                    self.shared.address, upstream.plan.connect_max
+                );
+                return Err(ConnectFailed {
+                    reason: Reason::UpstreamConnectTimeout,
+                    cause,
+                });
+            }
+        };
         Ok(lease(sender, false))
     }
 
@@ -286,16 +289,13 @@ impl Lease {
     }
 
     /// The answer was read to its end: an HTTP/1 connection goes back to the pool.
-    pub(crate) fn give_back(self) {
+    pub(crate) fn give_back(self, now: Instant) {
         if let Sender::Http1(sender) = self.sender
             && !sender.is_closed()
         {
             let mut idle = self.endpoint.idle.borrow_mut();
             if idle.len() < self.idle_max {
-                idle.push(Idle {
-                    sender,
-                    since: self.env.now(),
-                });
+                idle.push(Idle { sender, since: now });
             }
         }
     }

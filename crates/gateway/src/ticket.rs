@@ -9,22 +9,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Uri};
 use plimsoll_slo::{Class, Instant, Outcome, Reason};
 
-use crate::core::Core;
 use crate::event::{AttemptNote, Event};
 use crate::identity::{self, Caller, Trace};
 use crate::ledger::SeriesId;
-use crate::running::{Listener, Running};
+use crate::percore::{Core, World};
 use crate::wire::Wire;
 
 /// See the module's header.
 pub(crate) struct Ticket {
     core: Rc<Core>,
     wire: Arc<Wire>,
-    running: Arc<Running>,
-    listener: Arc<Listener>,
+    world: World,
     /// Index into the listener's routes.
     route: Option<usize>,
     pub(crate) tier: usize,
@@ -33,7 +31,7 @@ pub(crate) struct Ticket {
     pub(crate) trace: Trace,
     pub(crate) request_id: HeaderValue,
     method: Method,
-    path: Box<str>,
+    target: Uri,
     /// Attempts sent.
     attempts: u32,
     notes: Vec<AttemptNote>,
@@ -48,8 +46,7 @@ pub(crate) struct Ticket {
 
 /// What a ticket is drawn with.
 pub(crate) struct Drawn {
-    pub(crate) running: Arc<Running>,
-    pub(crate) listener: Arc<Listener>,
+    pub(crate) world: World,
     pub(crate) wire: Arc<Wire>,
     pub(crate) began: Instant,
     pub(crate) caller: Caller,
@@ -57,7 +54,7 @@ pub(crate) struct Drawn {
     pub(crate) request_id: HeaderValue,
     pub(crate) tier: usize,
     pub(crate) method: Method,
-    pub(crate) path: Box<str>,
+    pub(crate) target: Uri,
 }
 
 impl Ticket {
@@ -65,8 +62,7 @@ impl Ticket {
         Self {
             core,
             wire: drawn.wire,
-            running: drawn.running,
-            listener: drawn.listener,
+            world: drawn.world,
             route: None,
             tier: drawn.tier,
             began: drawn.began,
@@ -74,7 +70,7 @@ impl Ticket {
             trace: drawn.trace,
             request_id: drawn.request_id,
             method: drawn.method,
-            path: drawn.path,
+            target: drawn.target,
             attempts: 0,
             notes: Vec::new(),
             retry_stopped: None,
@@ -133,10 +129,10 @@ impl Ticket {
     }
 
     /// The head of the answer is known; the class stands unless the body breaks off.
-    pub(crate) fn head(&mut self, status: u16, class: Class) {
+    pub(crate) fn head(&mut self, now: Instant, status: u16, class: Class) {
         self.status = status;
         self.class = Some(class);
-        self.first_byte = Some(self.core.env.now() - self.began);
+        self.first_byte = Some(now - self.began);
     }
 
     /// The gRPC status is known, which decides the class.
@@ -152,23 +148,23 @@ impl Ticket {
     }
 
     /// The answer is whole: counts the outcome. Further calls do nothing.
-    pub(crate) fn complete(&mut self) {
+    pub(crate) fn complete(&mut self, now: Instant) {
         if !self.counted {
             self.counted = true;
             let class = self.class.unwrap_or(Class::Bad(Reason::Internal));
-            self.count(class);
+            self.count(now, class);
         }
     }
 
     fn series(&self) -> SeriesId {
         match self.route {
-            Some(route) => self.listener.routes[route].series[self.tier],
-            None => self.listener.unrouted[self.tier],
+            Some(route) => self.world.listener().routes[route].series[self.tier],
+            None => self.world.listener().unrouted[self.tier],
         }
     }
 
-    fn count(&mut self, class: Class) {
-        let latency = self.core.env.now() - self.began;
+    fn count(&mut self, now: Instant, class: Class) {
+        let latency = now - self.began;
         let first_byte = self.first_byte.unwrap_or(latency);
         let outcome = Outcome {
             class,
@@ -177,7 +173,7 @@ impl Ticket {
             attempts: self.attempts,
         };
         self.core.shard.record(self.series(), &outcome);
-        let observe = &self.running.plan.observe;
+        let observe = &self.world.view.running.plan.observe;
         let notable =
             class != Class::Good || first_byte >= observe.slow || observe.log_good || self.attempts > 1;
         if notable || self.trace.sampled {
@@ -187,18 +183,19 @@ impl Ticket {
     }
 
     fn event(&mut self, outcome: Outcome, sampled_only: bool) -> Event {
-        let route = self.route.map(|route| &self.listener.routes[route]);
-        let upstream = route.map(|route| &self.running.upstreams[route.upstream].plan);
+        let (running, listener) = (&self.world.view.running, self.world.listener());
+        let route = self.route.map(|route| &listener.routes[route]);
+        let upstream = route.map(|route| &running.upstreams[route.upstream].plan);
         let none: fn() -> Arc<str> = || "-".into();
         Event {
             began: self.core.env.wall().saturating_sub(outcome.latency),
-            listener: Arc::clone(&self.listener.plan.name),
+            listener: Arc::clone(&listener.plan.name),
             route: route.map_or_else(none, |route| Arc::clone(&route.plan.name)),
-            tier: identity::tier_name(&self.running.plan.callers, self.tier),
+            tier: identity::tier_name(&running.plan.callers, self.tier),
             upstream: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.name)),
             version: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.version)),
             method: self.method.clone(),
-            path: std::mem::take(&mut self.path),
+            path: self.target.path().into(),
             status: self.status,
             grpc_status: self.grpc,
             outcome,
@@ -224,7 +221,7 @@ impl Drop for Ticket {
             } else {
                 Class::Excluded(Reason::ClientClosed)
             };
-            self.count(class);
+            self.count(self.core.env.now(), class);
         }
         self.wire.answer_finished();
     }

@@ -98,9 +98,10 @@ impl Passing {
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
-            self.ticket.complete();
+            let now = self.ticket.core().env.now();
+            self.ticket.complete(now);
             if let Some(lease) = self.lease.take() {
-                lease.give_back();
+                lease.give_back(now);
             }
         }
     }
@@ -108,7 +109,8 @@ impl Passing {
     fn fail(&mut self, reason: Reason, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.ended = true;
         self.ticket.fail(Class::Bad(reason), error.to_string());
-        self.ticket.complete();
+        let now = self.ticket.core().env.now();
+        self.ticket.complete(now);
         self.lease = None;
         Poll::Ready(Some(Err(error)))
     }

@@ -14,7 +14,7 @@ use crate::event::Teller;
 use crate::gateway::Shared;
 use crate::ledger::Shard;
 use crate::pool::CoreEndpoint;
-use crate::running::Running;
+use crate::running::{Listener, Running};
 use crate::upstream::Upstream;
 use crate::wire::{Order, Wire};
 
@@ -38,6 +38,20 @@ pub(crate) struct View {
     pub(crate) running: Arc<Running>,
     /// In the order of the plan's upstreams.
     pub(crate) upstreams: Vec<Rc<CoreUpstream>>,
+}
+
+/// The world that a request lives in: what ran when its head came, and its listener there.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) view: Rc<View>,
+    /// Index into the listeners of the view.
+    pub(crate) listener: usize,
+}
+
+impl World {
+    pub(crate) fn listener(&self) -> &Arc<Listener> {
+        &self.view.running.listeners[self.listener]
+    }
 }
 
 /// This core's side of an upstream.
