@@ -1,0 +1,136 @@
+//! What the user may write: every stanza of `plimsoll.yaml`, its keys, their defaults and bounds.
+//!
+//! The comments here are the reference: they become the descriptions in the JSON Schema, the comments in the file
+//! that `plimsoll init --full` writes, and the tables in the book. So they are written for operators.
+
+pub(crate) mod listener;
+pub(crate) mod route;
+pub(crate) mod upstream;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::stanza::{stanza, words};
+use super::value::address::Endpoint;
+use super::value::quantity::Ratio;
+use super::value::word::{EnvName, Name};
+use crate::config::read::At;
+use listener::Listener;
+use upstream::Upstream;
+
+stanza! {
+    /// Everything that Plimsoll is told.
+    TopLevel {
+        /// Where traffic comes in.
+        listeners: Vec<Listener>;
+        /// Where traffic goes.
+        upstreams: Vec<Upstream>;
+        /// How callers are told apart.
+        callers: Callers = "{}";
+        /// Which requests leave a trace and a line in the log.
+        observe: Observe = "{}";
+        /// The port for operators: metrics, state, the dashboard.
+        admin: Admin = "{}";
+        /// Where Plimsoll's own logs and traces go.
+        telemetry: Telemetry = "{}";
+        /// How long a drain may take before what is left is cut off.
+        drain_max: Duration = "30s", from "0s" to "1h";
+        /// Threads that carry traffic, one to a core; 0 takes every core.
+        cores: usize = "0", from "0" to "1024";
+    }
+}
+
+stanza! {
+    /// How callers are told apart.
+    Callers {
+        /// Header that names the tier of a request. It is believed as it stands, so something in front must check it.
+        tier_header: Option<HeaderName> = "null";
+        /// Tiers there are, at most 8. A request that names none of them has the tier `other`.
+        tiers: Vec<At<Name>> = "[]";
+        /// Header that names the tenant of a request.
+        tenant_header: HeaderName = "x-tenant";
+    }
+}
+
+stanza! {
+    /// Which requests leave a trace and a line in the log.
+    Observe {
+        /// Share of good, quick requests that are traced. Bad and slow ones always are.
+        trace_share: Ratio = "1%";
+        /// A request that takes longer is slow.
+        slow: Duration = "1s", from "1ms" to "1h";
+        /// Log good requests too, not only bad and slow ones.
+        log_good: bool = "false";
+    }
+}
+
+stanza! {
+    /// The port for operators.
+    Admin {
+        /// Where it listens. Any address but a loopback one needs a token.
+        listen: SocketAddr = "127.0.0.1:9900";
+        /// File with the token that operators must show; spaces around it are dropped.
+        token_file: Option<PathBuf> = "null";
+        /// Environment variable with that token.
+        token_env: Option<EnvName> = "null";
+    }
+}
+
+stanza! {
+    /// Where Plimsoll's own logs and traces go.
+    Telemetry {
+        /// Send traces and metrics to a collector by OTLP over HTTP.
+        otlp: Option<Otlp> = "null";
+        /// The log, on standard error.
+        log: Log = "{}";
+    }
+}
+
+stanza! {
+    /// A collector that takes OTLP over HTTP.
+    Otlp {
+        /// Where it is; `/v1/traces` and `/v1/metrics` are added.
+        endpoint: Endpoint;
+        /// How often spans and metrics are sent.
+        send_every: Duration = "10s", from "1s" to "5m";
+        /// Environment variable with headers to send, as `name=value,name=value`.
+        headers_env: Option<EnvName> = "null";
+    }
+}
+
+stanza! {
+    /// The log.
+    Log {
+        /// How a line is written.
+        format: LogFormat = "json";
+        /// The least that is logged.
+        level: LogLevel = "info";
+    }
+}
+
+words! {
+    /// How a line of the log is written.
+    LogFormat {
+        /// One JSON object to a line.
+        Json = "json",
+        /// For people.
+        Text = "text",
+    }
+}
+
+words! {
+    /// How much is logged.
+    LogLevel {
+        /// What needs a person.
+        Error = "error",
+        /// What may soon need one.
+        Warn = "warn",
+        /// What happened.
+        Info = "info",
+        /// What was decided, and why.
+        Debug = "debug",
+    }
+}
