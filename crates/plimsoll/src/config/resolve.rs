@@ -1,0 +1,279 @@
+//! From what the user wrote to what runs.
+//!
+//! Every raw stanza is taken apart without `..`, so that a key which nobody reads does not compile. What one value
+//! cannot know about itself is checked here, each problem at the place of the value that should change.
+
+mod listener;
+mod route;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use gateway::plan::{CallersPlan, ObservePlan, Plan};
+
+use super::near::nearest;
+use super::problem::{Mark, Place, Problem};
+use super::raw::{Admin, Callers, Log, Observe, Otlp, Telemetry, TopLevel};
+use super::read::{At, Reader, Value};
+use super::secrets::TokenSource;
+use super::value::word::Name;
+use super::{AdminConfig, Config, OtlpConfig, TelemetryConfig};
+
+/// What routes may refer to, and where problems go.
+struct Scope<'r> {
+    reader: &'r mut Reader,
+    upstreams: Vec<String>,
+    /// False when an upstream could not be read: a route that names it is not to blame.
+    upstreams_known: bool,
+    tiers: Vec<String>,
+    /// The same for tiers.
+    tiers_known: bool,
+}
+
+impl Scope<'_> {
+    fn problem(&mut self, place: &Place, wrong: impl Into<String>, right: impl Into<String>) {
+        self.reader.problems.push(Problem::new(place, wrong, right));
+    }
+
+    /// Reports a list that is empty, unless it is so because its items could not be read.
+    fn some<T>(&mut self, list: &At<Vec<T>>, what: &str) {
+        if list.is_empty() && self.reader.complete(&list.place) {
+            self.problem(&list.place, format!("there is no {what}"), "at least one");
+        }
+    }
+
+    /// Reports every name that stands a second time.
+    fn unique<'n>(&mut self, kind: &str, names: impl IntoIterator<Item = &'n At<Name>>) {
+        let mut seen: BTreeMap<&str, Mark> = BTreeMap::new();
+        for name in names {
+            if let Some(first) = seen.get(name.as_str()) {
+                let wrong = format!("the {kind} at {first} is called `{}` too", name.as_str());
+                self.problem(&name.place, wrong, "a name of its own");
+            } else {
+                seen.insert(name.as_str(), name.place.mark);
+            }
+        }
+    }
+
+    /// Reports a file that cannot be opened.
+    fn readable(&mut self, path: &Path, place: &Place) {
+        // Opened only if it is a file: opening a pipe would wait for its other end.
+        let opened = std::fs::metadata(path).and_then(|metadata| {
+            if metadata.is_file() {
+                std::fs::File::open(path)?;
+            }
+            Ok(metadata)
+        });
+        match opened {
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => self.problem(place, format!("`{}` is not a file", path.display()), "a file"),
+            Err(error) => {
+                let wrong = format!(
+                    "the file `{}` cannot be read ({})",
+                    path.display(),
+                    reason(&error)
+                );
+                self.problem(place, wrong, "a file that is there and readable");
+            }
+        }
+    }
+
+    /// Reports a lower bound that is above its upper one.
+    fn ordered<T: Value + PartialOrd>(&mut self, low: (&str, &At<T>), high: (&str, &At<T>)) {
+        if low.1.value > high.1.value {
+            let (least, most) = (low.1.value.render(), high.1.value.render());
+            let wrong = format!(
+                "{} is more than `{}`, {}",
+                least.describe(),
+                high.0,
+                most.describe()
+            );
+            let right = format!("`{}` at most as long as `{}`", low.0, high.0);
+            self.problem(&low.1.place, wrong, right);
+        }
+    }
+}
+
+/// What the operating system said, without its number, so that it reads the same everywhere.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is none".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+/// Resolves the whole file. What comes out is fit to run only if no problem was reported.
+pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
+    let effective = root.render();
+    let TopLevel {
+        listeners,
+        upstreams,
+        callers,
+        observe,
+        admin,
+        telemetry,
+        drain_max,
+        cores,
+    } = root;
+    let upstreams_known = reader.complete(&upstreams.place);
+    let tiers_known = reader.complete(&callers.tiers.place);
+    let mut scope = Scope {
+        reader,
+        upstreams: upstreams
+            .iter()
+            .map(|upstream| upstream.name.to_string())
+            .collect(),
+        upstreams_known,
+        tiers_known,
+        tiers: callers.tiers.iter().map(|tier| tier.to_string()).collect(),
+    };
+    scope.unique("listener", listeners.iter().map(|listener| &listener.name));
+    scope.unique("upstream", upstreams.iter().map(|upstream| &upstream.name));
+    scope.some(&listeners, "listener");
+    scope.some(&upstreams, "upstream");
+    let listeners_place = listeners.place.clone();
+    let plan = Plan {
+        callers: resolve_callers(callers.value, &mut scope),
+        observe: resolve_observe(observe.value),
+        drain_max: drain_max.value,
+        upstreams: upstreams
+            .value
+            .into_iter()
+            .map(|u| upstream::resolve(u, &mut scope))
+            .collect(),
+        listeners: listeners
+            .value
+            .into_iter()
+            .map(|l| listener::resolve(l, &mut scope))
+            .collect(),
+    };
+    let config = Config {
+        admin: resolve_admin(admin.value, &mut scope),
+        telemetry: resolve_telemetry(telemetry.value),
+        cores: cores.value,
+        plan,
+        effective,
+    };
+    // The gateway has the last word; what it says should have been said above, at a better place.
+    if reader.problems.is_empty()
+        && let Err(error) = config.plan.check()
+    {
+        let wrong = error.0.join("; ");
+        reader
+            .problems
+            .push(Problem::new(&listeners_place, wrong, "routes that do not clash"));
+    }
+    config
+}
+
+fn resolve_callers(callers: Callers, scope: &mut Scope<'_>) -> CallersPlan {
+    const TIERS_MAX: usize = 8;
+    let Callers {
+        tier_header,
+        tiers,
+        tenant_header,
+    } = callers;
+    scope.unique("tier", tiers.iter());
+    if let Some(ninth) = tiers.get(TIERS_MAX) {
+        let wrong = format!("there are {} tiers", tiers.len());
+        scope.problem(
+            &ninth.place,
+            wrong,
+            format!("at most {TIERS_MAX}, since each is a label"),
+        );
+    }
+    if !tiers.is_empty() && tier_header.is_none() {
+        scope.problem(
+            &tiers.place,
+            "no header says which tier a request has",
+            "a `tier_header` beside it",
+        );
+    }
+    CallersPlan {
+        tier_header: tier_header.value,
+        tiers: tiers
+            .value
+            .into_iter()
+            .map(|tier| Arc::from(tier.as_str()))
+            .collect(),
+        tenant_header: Some(tenant_header.value),
+    }
+}
+
+fn resolve_observe(observe: Observe) -> ObservePlan {
+    let Observe {
+        trace_share,
+        slow,
+        log_good,
+    } = observe;
+    ObservePlan {
+        trace_share: trace_share.0,
+        slow: slow.value,
+        log_good: log_good.value,
+    }
+}
+
+fn resolve_admin(admin: Admin, scope: &mut Scope<'_>) -> AdminConfig {
+    let Admin {
+        listen,
+        token_file,
+        token_env,
+    } = admin;
+    if let Some(path) = &token_file.value {
+        scope.readable(path, &token_file.place);
+    }
+    if token_file.is_some() && token_env.is_some() {
+        scope.problem(&token_env.place, "`token_file` is there too", "one of the two");
+    }
+    let from_file = token_file.value.map(TokenSource::File);
+    let token = from_file.or_else(|| token_env.value.map(|name| TokenSource::Environment(name.0)));
+    if !listen.ip().is_loopback() && token.is_none() {
+        let wrong = format!(
+            "`{}` can be reached from outside, and nobody has to show a token",
+            listen.value
+        );
+        scope.problem(
+            &listen.place,
+            wrong,
+            "a loopback address, or a `token_file` or `token_env` beside it",
+        );
+    }
+    AdminConfig {
+        listen: listen.value,
+        token,
+    }
+}
+
+fn resolve_telemetry(telemetry: Telemetry) -> TelemetryConfig {
+    let Telemetry { otlp, log } = telemetry;
+    let Log { format, level } = log.value;
+    let otlp = otlp.value.map(|otlp| {
+        let Otlp {
+            endpoint,
+            send_every,
+            headers_env,
+        } = otlp;
+        OtlpConfig {
+            endpoint: endpoint.value,
+            send_every: send_every.value,
+            headers_env: headers_env.value.map(|name| name.0),
+        }
+    });
+    TelemetryConfig {
+        otlp,
+        log_format: format.value,
+        log_level: level.value,
+    }
+}
+
+/// What to say about a name that leads nowhere.
+fn known_names(name: &str, known: &[String]) -> String {
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("`{near}`"),
+        None if known.is_empty() => "one that is declared".to_owned(),
+        None => format!("one of {}", known.join(", ")),
+    }
+}

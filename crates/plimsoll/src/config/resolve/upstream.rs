@@ -1,0 +1,222 @@
+//! Upstreams, and what guards them.
+
+use std::sync::Arc;
+
+use gateway::plan::{EndpointPlan, Protocol, TlsClientPlan, UpstreamPlan};
+use plimsoll_policy::{BalanceConfig, BreakerConfig, BudgetConfig, HealthConfig, OutlierConfig, SlowStart};
+
+use super::Scope;
+use crate::config::problem::Place;
+use crate::config::raw::upstream as raw;
+use crate::config::read::At;
+use crate::config::value::Switch;
+use crate::config::value::address::Endpoint;
+
+pub(super) fn resolve(upstream: raw::Upstream, scope: &mut Scope<'_>) -> UpstreamPlan {
+    let raw::Upstream {
+        name,
+        version,
+        endpoints,
+        protocol,
+        tls,
+        rewrite_host,
+        connect_max,
+        in_flight_max,
+        retry_budget,
+        breaker,
+        outlier,
+        balance,
+        health,
+        resolve_every,
+        idle_max,
+        idle_time,
+    } = upstream;
+    UpstreamPlan {
+        name: Arc::from(name.as_str()),
+        version: Arc::from(version.as_str()),
+        tls: resolve_tls(tls, &endpoints, scope),
+        endpoints: endpoints.value.into_iter().map(endpoint).collect(),
+        protocol: match protocol.value {
+            raw::Protocol::Http1 => Protocol::Http1,
+            raw::Protocol::Http2 => Protocol::Http2,
+            raw::Protocol::Auto => Protocol::Auto,
+        },
+        rewrite_host: rewrite_host.value,
+        connect_max: connect_max.value,
+        in_flight_max: in_flight_max.value,
+        budget: budget(retry_budget.value),
+        breaker: on(breaker.value).map(|breaker| resolve_breaker(breaker, scope)),
+        outlier: on(outlier.value).map(|outlier| resolve_outlier(outlier, scope)),
+        balance: resolve_balance(balance.value),
+        health: on(health.value).map(|health| resolve_health(health, scope)),
+        resolve_every: resolve_every.value,
+        idle_max: idle_max.value,
+        idle_time: idle_time.value,
+    }
+}
+
+fn on<T>(switch: Switch<T>) -> Option<T> {
+    match switch {
+        Switch::On(stanza) => Some(stanza),
+        Switch::Off => None,
+    }
+}
+
+fn endpoint(endpoint: At<Endpoint>) -> EndpointPlan {
+    match endpoint.value {
+        Endpoint::Host { tls: _, host, port } => EndpointPlan::Host(host, port),
+        Endpoint::Unix(path) => EndpointPlan::Unix(path),
+    }
+}
+
+/// TLS is spoken to all endpoints of an upstream or to none: the scheme says which, `tls` only how.
+fn resolve_tls(
+    tls: At<Option<raw::TlsClient>>,
+    endpoints: &At<Vec<At<Endpoint>>>,
+    scope: &mut Scope<'_>,
+) -> Option<TlsClientPlan> {
+    let secure = |endpoint: &At<Endpoint>| matches!(endpoint.value, Endpoint::Host { tls: true, .. });
+    let wanted = endpoints.first().is_some_and(secure);
+    if let Some(other) = endpoints.iter().find(|endpoint| secure(endpoint) != wanted) {
+        scope.problem(
+            &other.place,
+            "some endpoints of this upstream are `https` and some are not",
+            "all or none, or two upstreams",
+        );
+    }
+    scope.some(endpoints, "endpoint");
+    let Some(tls_raw) = tls.value else {
+        return wanted.then(TlsClientPlan::default);
+    };
+    if !wanted && !endpoints.is_empty() {
+        scope.problem(
+            &tls.place,
+            "the endpoints are not `https`, so TLS is not spoken",
+            "`https://…` endpoints",
+        );
+    }
+    let raw::TlsClient {
+        ca,
+        certificate,
+        key,
+        server_name,
+    } = tls_raw;
+    for file in [&ca, &certificate, &key] {
+        if let Some(path) = &file.value {
+            scope.readable(path, &file.place);
+        }
+    }
+    let alone = |scope: &mut Scope<'_>, place: &Place, missing: &str| {
+        scope.problem(
+            place,
+            format!("there is no `{missing}` to it"),
+            "both `certificate` and `key`, or neither",
+        );
+    };
+    match (&certificate.value, &key.value) {
+        (Some(_), None) => alone(scope, &certificate.place, "key"),
+        (None, Some(_)) => alone(scope, &key.place, "certificate"),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    Some(TlsClientPlan {
+        ca: ca.value,
+        identity: certificate.value.zip(key.value),
+        server_name: server_name.value,
+    })
+}
+
+fn budget(budget: raw::RetryBudget) -> BudgetConfig {
+    let raw::RetryBudget { share, burst } = budget;
+    BudgetConfig {
+        share: share.0,
+        burst: burst.value,
+    }
+}
+
+fn resolve_breaker(breaker: raw::Breaker, scope: &mut Scope<'_>) -> BreakerConfig {
+    let raw::Breaker {
+        failure_rate,
+        requests_min,
+        consecutive,
+        open_base,
+        open_max,
+        probes_max,
+        ramp_step,
+        probe_timeout,
+    } = breaker;
+    scope.ordered(("open_base", &open_base), ("open_max", &open_max));
+    BreakerConfig {
+        failure_rate: failure_rate.0,
+        requests_min: requests_min.value,
+        consecutive: consecutive.value,
+        open_base: open_base.value,
+        open_max: open_max.value,
+        probes_max: probes_max.value,
+        ramp_step: ramp_step.value,
+        probe_timeout: probe_timeout.value,
+    }
+}
+
+fn resolve_outlier(outlier: raw::Outlier, scope: &mut Scope<'_>) -> OutlierConfig {
+    let raw::Outlier {
+        consecutive,
+        interval,
+        eject_base,
+        eject_max,
+        success_rate_stdev,
+        success_rate_hosts_min,
+        success_rate_requests_min,
+        failure_rate,
+        failure_rate_requests_min,
+    } = outlier;
+    scope.ordered(("eject_base", &eject_base), ("eject_max", &eject_max));
+    OutlierConfig {
+        consecutive: consecutive.value,
+        interval: interval.value,
+        eject_base: eject_base.value,
+        eject_max: eject_max.value,
+        success_rate_stdev: success_rate_stdev.value,
+        success_rate_hosts_min: success_rate_hosts_min.value,
+        success_rate_requests_min: success_rate_requests_min.value,
+        failure_rate: failure_rate.0,
+        failure_rate_requests_min: failure_rate_requests_min.value,
+    }
+}
+
+fn resolve_balance(balance: raw::Balance) -> BalanceConfig {
+    let raw::Balance {
+        tau,
+        default_rtt,
+        slow_start,
+        slow_start_floor,
+    } = balance;
+    let slow_start = SlowStart {
+        window: slow_start.value,
+        floor: slow_start_floor.0,
+    };
+    BalanceConfig {
+        tau: tau.value,
+        default_rtt: default_rtt.value,
+        slow_start,
+    }
+}
+
+fn resolve_health(health: raw::Health, scope: &mut Scope<'_>) -> HealthConfig {
+    let raw::Health {
+        interval,
+        timeout,
+        rise,
+        fall,
+        path,
+        expect,
+    } = health;
+    scope.ordered(("timeout", &timeout), ("interval", &interval));
+    HealthConfig {
+        interval: interval.value,
+        timeout: timeout.value,
+        rise: rise.value,
+        fall: fall.value,
+        path: path.value.0,
+        expect: expect.value.0,
+    }
+}
