@@ -1,0 +1,109 @@
+//! The command line: one verb, one file.
+
+mod check;
+mod completions;
+mod demo;
+mod explain;
+mod init;
+mod run;
+mod schema;
+mod status;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigError;
+
+/// How a verb ended. The numbers are a promise to scripts: docs/src/operations.md lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Good,
+    /// Something failed at run time.
+    Failed,
+    /// A flag or the configuration is wrong; nothing was begun.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Good => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+        })
+    }
+}
+
+/// Carries traffic to your service, and keeps it within what the service can bear.
+#[derive(Debug, Parser)]
+#[command(
+    name = "plimsoll",
+    version,
+    after_help = "Exit codes: 0 it is done; 1 it failed at run time; 2 a flag or the configuration is wrong; \
+                  3 a reload was refused, or the admin port cannot be reached."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Check(check::Args),
+    Init(init::Args),
+    Schema(schema::Args),
+    Explain(explain::Args),
+    Completions(completions::Args),
+}
+
+/// Reads the arguments and does what they say.
+///
+/// # Errors
+/// Whatever kept the verb from being done.
+pub(crate) fn main() -> anyhow::Result<Exit> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // `--help` and `--version` are errors to clap, and go to standard output.
+        Err(error) => {
+            error.print()?;
+            return Ok(if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Good
+            });
+        }
+    };
+    match cli.verb {
+        Verb::Check(args) => check::run(&args),
+        Verb::Init(args) => init::run(&args),
+        Verb::Schema(args) => schema::run(&args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+    }
+}
+
+/// Says on standard error why a verb was not done: the whole chain of sources, or all problems of a file.
+pub(crate) fn report(error: &anyhow::Error) -> Exit {
+    let text = match error.downcast_ref::<ConfigError>() {
+        Some(ConfigError::Wrong(problems)) => {
+            let count = problems.count();
+            format!("{problems}\n{count} problem{}", if count == 1 { "" } else { "s" })
+        }
+        Some(ConfigError::Read { .. }) | None => format!("plimsoll: {error:#}"),
+    };
+    // There is nowhere left to complain to.
+    drop(writeln!(io::stderr().lock(), "{text}"));
+    let usage = error.is::<ConfigError>() || error.is::<explain::UnknownCode>();
+    if usage { Exit::Usage } else { Exit::Failed }
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> anyhow::Result<Exit> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(Exit::Good),
+    }
+}

@@ -1,0 +1,52 @@
+//! `plimsoll run`: its arguments.
+#![expect(dead_code, reason = "the verb comes with the gateway that it runs")]
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, ConfigError};
+
+/// Carry traffic.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The configuration. Without it and without --upstream, `plimsoll.yaml`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["upstream", "listen", "admin"])]
+    pub(crate) config: Option<PathBuf>,
+    /// Without a file: the service to stand in front of, such as `http://127.0.0.1:3000`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+    /// With --upstream: where to listen. [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", requires = "upstream")]
+    pub(crate) listen: Option<String>,
+    /// With --upstream: where operators look. [default: 127.0.0.1:9900]
+    #[arg(long, value_name = "ADDRESS", requires = "upstream")]
+    pub(crate) admin: Option<String>,
+    /// Threads that carry traffic, instead of the configuration's `cores`.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) cores: Option<usize>,
+}
+
+impl RunArgs {
+    /// The file that a reload reads again; `None` when the flags say everything.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match (&self.config, &self.upstream) {
+            (Some(path), _) => Some(path),
+            (None, Some(_)) => None,
+            (None, None) => Some(Path::new("plimsoll.yaml")),
+        }
+    }
+
+    /// What to run.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file cannot be read, or with everything that is wrong.
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = match (self.file(), &self.upstream) {
+            (None, Some(upstream)) => {
+                Config::in_front_of(upstream, self.listen.as_deref(), self.admin.as_deref())?
+            }
+            (file, _) => Config::load(file.unwrap_or(Path::new("plimsoll.yaml")))?,
+        };
+        config.cores = self.cores.unwrap_or(config.cores);
+        Ok(config)
+    }
+}

@@ -1,0 +1,202 @@
+//! What Plimsoll is told: from the text of `plimsoll.yaml` to a [`gateway::plan::Plan`].
+//!
+//! The way of a file: text → [`tree`] (YAML that knows its positions) → [`raw`] (what the user wrote, each value
+//! typed and placed) → [`resolve`] (what runs). Every step adds to one list of problems, and none stops the next.
+//! What can be written is declared once, in [`raw`]; [`schema`], [`reference`](mod@reference) and [`template`] are
+//! made from it. `plimsoll run --upstream URL` goes the same way, from a text that is made of its flags.
+
+pub(crate) mod diff;
+mod near;
+pub(crate) mod openapi;
+mod problem;
+mod raw;
+mod read;
+pub(crate) mod reference;
+mod resolve;
+mod routes;
+pub(crate) mod schema;
+pub(crate) mod secrets;
+mod shape;
+mod stanza;
+pub(crate) mod template;
+mod tree;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gateway::plan::Plan;
+
+pub(crate) use near::nearest;
+pub(crate) use problem::Problems;
+use problem::{Mark, Place, Problem};
+use raw::TopLevel;
+pub(crate) use raw::{LogFormat, LogLevel};
+use read::{Reader, Value};
+use secrets::TokenSource;
+use tree::{Bounds, Node};
+use value::Scalar;
+pub(crate) use value::address::Endpoint;
+
+/// What runs: validated, with every default filled in.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// For the data plane.
+    pub(crate) plan: Plan,
+    #[expect(dead_code, reason = "for `run`")]
+    pub(crate) admin: AdminConfig,
+    #[expect(dead_code, reason = "for `run`")]
+    pub(crate) telemetry: TelemetryConfig,
+    /// Threads that carry traffic; 0 takes every core.
+    pub(crate) cores: usize,
+    /// The values that are in effect, as a user would write them all down. See [`Config::changes`].
+    effective: Node,
+}
+
+/// The port for operators.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "for `run`")]
+pub(crate) struct AdminConfig {
+    pub(crate) listen: SocketAddr,
+    /// Always there when `listen` is not a loopback address.
+    pub(crate) token: Option<TokenSource>,
+}
+
+/// Where Plimsoll's own logs and traces go.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "for `run`")]
+pub(crate) struct TelemetryConfig {
+    pub(crate) otlp: Option<OtlpConfig>,
+    pub(crate) log_format: LogFormat,
+    pub(crate) log_level: LogLevel,
+}
+
+/// A collector that takes OTLP over HTTP.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "for `run`")]
+pub(crate) struct OtlpConfig {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) send_every: Duration,
+    /// Environment variable with headers to send; [`secrets::variable`] reads it.
+    pub(crate) headers_env: Option<String>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file could not be read.
+    #[error("reading the configuration {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    /// It was read, and is wrong.
+    #[error(transparent)]
+    Wrong(#[from] Problems),
+}
+
+impl Config {
+    /// Reads a file; `-` is standard input.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file cannot be read, or with everything that is wrong with it.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = read_bytes(path, Bounds::CONFIG).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self::read(&shown(path), &bytes)?)
+    }
+
+    /// Reads the text of a file that is called `file` in messages.
+    ///
+    /// # Errors
+    /// [`Problems`] with everything that is wrong.
+    pub(crate) fn read(file: &str, bytes: &[u8]) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let node = parse(bytes, Bounds::CONFIG, &mut problems);
+        let mut reader = Reader::new(problems);
+        let config = node
+            .and_then(|node| TopLevel::read(&node, &mut reader))
+            .map(|root| resolve::resolve(root, &mut reader));
+        match config {
+            Some(config) if reader.problems.is_empty() => Ok(config),
+            _ => Err(Problems::new(file, reader.problems)),
+        }
+    }
+
+    /// A gateway in front of one upstream, with the defaults for everything else.
+    ///
+    /// # Errors
+    /// [`Problems`] in the words for a file, if a flag is wrong.
+    pub(crate) fn in_front_of(
+        upstream: &str,
+        listen: Option<&str>,
+        admin: Option<&str>,
+    ) -> Result<Self, Problems> {
+        // Through JSON, so that no flag can be more than the value it stands for.
+        let text = serde_json::json!({
+            "upstreams": [{ "name": "upstream", "endpoints": [upstream] }],
+            "listeners": [{ "name": "ingress", "listen": listen.unwrap_or("127.0.0.1:8080") }],
+            "admin": admin.map(|listen| serde_json::json!({ "listen": listen })),
+        });
+        Self::read("flags", text.to_string().as_bytes()).map_err(Problems::of_flags)
+    }
+
+    /// What changes from `self` to `new`, in lines for people; none if nothing does.
+    pub(crate) fn changes(&self, new: &Self) -> Vec<String> {
+        diff::changes(&self.effective, &new.effective)
+    }
+}
+
+/// Reads a duration that stands in a flag.
+///
+/// # Errors
+/// What is wrong and what would be right, in the words for a file.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let shape = <Duration as Scalar>::SHAPE;
+    Duration::parse(text).ok_or_else(|| format!("not {}; right would be {}", shape.what, shape.right))
+}
+
+/// Bytes to a tree; `None` with a problem if they are no text, or no YAML.
+fn parse(bytes: &[u8], bounds: Bounds, problems: &mut Vec<Problem>) -> Option<Node> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => tree::parse(text, bounds, problems),
+        Err(error) => {
+            let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
+            let line = good.matches('\n').count() + 1;
+            let column = good.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+            let place = Place {
+                mark: Mark { line, column },
+                path: String::new(),
+            };
+            problems.push(Problem::new(&place, "this byte is not UTF-8", "text in UTF-8"));
+            None
+        }
+    }
+}
+
+/// What a file is called in messages.
+pub(crate) fn shown(path: &Path) -> String {
+    if path.as_os_str() == "-" {
+        "<stdin>".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+/// One byte more than the bound at most, so that what is too long is seen to be.
+fn read_bytes(path: &Path, bounds: Bounds) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let bytes_max = bounds.bytes_max as u64 + 1;
+    let mut bytes = Vec::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(bytes_max).read_to_end(&mut bytes)?;
+    } else {
+        std::fs::File::open(path)?
+            .take(bytes_max)
+            .read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

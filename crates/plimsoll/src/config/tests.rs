@@ -1,0 +1,276 @@
+//! What holds for the configuration as a whole. What is said about a wrong file is in `tests/it/testdata/config`.
+
+use gateway::plan::{LimitsPlan, UpstreamPlan};
+use plimsoll_policy::{Dice, HealthConfig, SeededDice};
+
+use super::raw::listener::Limits;
+use super::shape::{FieldShape, StanzaShape};
+use super::tree::Kind;
+use super::value::Stanza;
+use super::*;
+
+const SMALL: &str = "
+listeners: [{ name: ingress, listen: 127.0.0.1:0 }]
+upstreams: [{ name: app, endpoints: [http://127.0.0.1:3000] }]
+";
+
+fn read(text: &str) -> Result<Config, String> {
+    Config::read("test.yaml", text.as_bytes()).map_err(|problems| problems.to_string())
+}
+
+fn fields(stanza: &StanzaShape) -> Vec<FieldShape> {
+    let inner = stanza
+        .fields
+        .iter()
+        .filter_map(|field| field.shape.stanza())
+        .flat_map(fields);
+    stanza.fields.iter().cloned().chain(inner).collect()
+}
+
+#[test]
+fn defaults_are_those_of_the_plan_and_the_policies() {
+    let config = read(SMALL).unwrap();
+    let endpoints = config.plan.upstreams[0].endpoints.clone();
+    let expected = Plan::in_front_of(
+        "127.0.0.1:0".parse().unwrap(),
+        UpstreamPlan::new("app", endpoints),
+    );
+    assert_eq!(format!("{:#?}", config.plan), format!("{expected:#?}"));
+
+    let mut reader = Reader::default();
+    assert!(Limits::read(&Node::empty_map(Mark::default()), &mut reader).is_some());
+    assert_eq!(config.plan.listeners[0].limits, LimitsPlan::default());
+
+    let on = SMALL.replace(":3000]", ":3000], health: on");
+    let health = read(&on).unwrap().plan.upstreams[0].health.clone().unwrap();
+    assert_eq!(format!("{health:?}"), format!("{:?}", HealthConfig::default()));
+}
+
+#[test]
+fn declarations_can_be_read() {
+    // Every default and bound, and every key that may be left out, in one file with nothing in comments.
+    let full = template::template(true);
+    let bare = full.lines().filter_map(|line| {
+        let body = line.trim_start();
+        let Some(rest) = body.strip_prefix("# ") else {
+            return Some(line.to_owned());
+        };
+        let code = rest.trim_start();
+        let key = code.split(':').next().unwrap_or_default();
+        let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b"_- ".contains(&b));
+        let prose = code.starts_with('#') || !is_key || code.ends_with('.') || code.contains(" (");
+        (!prose).then(|| format!("{}{rest}", &line[..line.len() - body.len()]))
+    });
+    let bare = bare.collect::<Vec<_>>().join("\n");
+    let mut reader = Reader::default();
+    let node = tree::parse(&bare, Bounds::CONFIG, &mut reader.problems).expect("it is YAML");
+    let root = TopLevel::read(&node, &mut reader);
+    assert_eq!(reader.problems, [], "{bare}");
+    assert!(root.is_some());
+    // Each key stands in the file as often as it is declared.
+    for field in fields(&TopLevel::stanza()) {
+        assert!(
+            bare.contains(&format!("{}:", field.name)),
+            "{} is not in\n{bare}",
+            field.name
+        );
+    }
+}
+
+#[test]
+fn docs_are_sentences_and_names_are_unique() {
+    fn stanzas(stanza: &StanzaShape, into: &mut Vec<String>) {
+        into.push(stanza.name.to_owned());
+        for field in &stanza.fields {
+            assert!(field.doc.ends_with('.'), "{}.{}", stanza.name, field.name);
+        }
+        for inner in stanza.fields.iter().filter_map(|field| field.shape.stanza()) {
+            stanzas(inner, into);
+        }
+    }
+    let mut names = Vec::new();
+    stanzas(&TopLevel::stanza(), &mut names);
+    names.sort();
+    let before = names.len();
+    names.dedup();
+    assert_eq!(names.len(), before);
+}
+
+#[test]
+fn what_init_writes_is_right_and_says_nothing_but_defaults() {
+    let (short, full) = (
+        read(&template::template(false)).unwrap(),
+        read(&template::template(true)).unwrap(),
+    );
+    assert_eq!(short.changes(&full), Vec::<String>::new());
+}
+
+#[test]
+fn an_effective_configuration_reads_as_itself() {
+    fn flow(node: &Node) -> serde_json::Value {
+        match &node.kind {
+            Kind::Null => serde_json::Value::Null,
+            Kind::Scalar { text, .. } => text.clone().into(),
+            Kind::List(items) => items.iter().map(flow).collect(),
+            Kind::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.text.clone(), flow(value)))
+                .collect(),
+        }
+    }
+    let config = read(SMALL).unwrap();
+    let again = read(&flow(&config.effective).to_string()).unwrap();
+    assert_eq!(config.changes(&again), Vec::<String>::new());
+}
+
+#[test]
+fn flags_are_checked_in_the_same_words() {
+    let config = Config::in_front_of("http://127.0.0.1:3000", Some("127.0.0.1:1"), None).unwrap();
+    assert_eq!(config.plan.listeners[0].routes[0].name.as_ref(), "default");
+    let problems = Config::in_front_of("localhost:3000", Some("8080"), Some("0.0.0.0:9900")).unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "--admin: `0.0.0.0:9900` can be reached from outside, and nobody has to show a token; right would be a \
+         loopback address, or a `token_file` or `token_env` beside it\n\
+         --listen: `8080` is not an address to listen on; right would be `127.0.0.1:8080`, `[::]:8080` or \
+         `unix:/run/plimsoll.sock`\n\
+         --upstream: `localhost:3000` is not an endpoint; right would be `http://127.0.0.1:3000`, \
+         `https://api.example.com` or `unix:/run/app.sock`"
+    );
+}
+
+#[test]
+fn changes_are_those_in_effect() {
+    let old = "
+listeners: [{ name: ingress, listen: 127.0.0.1:0, routes: [{ name: a, path: /a }, { name: b, path: /b, retry: off }] }]
+upstreams: [{ name: app, endpoints: [http://127.0.0.1:3000], idle_time: 30s }]
+";
+    let new = "
+listeners: [{ name: ingress, listen: 127.0.0.1:0, routes: [{ name: b, path: /b }, { name: a, path: /a, retry: { retries_max: 3 }, body: 1MiB }] }]
+upstreams: [{ name: app, endpoints: [http://127.0.0.1:3000, http://127.0.0.1:3001], idle_time: 30s }]
+drain_max: 60s
+";
+    let mut changes = read(old).unwrap().changes(&read(new).unwrap());
+    let retry = changes
+        .iter()
+        .position(|line| line.starts_with("~ listeners.ingress.routes.b.retry: off -> {"));
+    assert!(retry.map(|at| changes.remove(at)).is_some(), "{changes:#?}");
+    assert_eq!(
+        changes,
+        [
+            "~ listeners.ingress.routes.a.retry.retries_max: 2 -> 3",
+            "+ listeners.ingress.routes.a.body: 1MiB",
+            "~ upstreams.app.endpoints: [http://127.0.0.1:3000] -> [http://127.0.0.1:3000, http://127.0.0.1:3001]",
+            "~ drain_max: 30s -> 1m",
+        ]
+    );
+    assert_eq!(
+        read(new).unwrap().changes(&read(new).unwrap()),
+        Vec::<String>::new()
+    );
+}
+
+/// Bytes, words of YAML and pieces of a right file, in any order: whatever is read, nothing panics.
+#[test]
+fn reading_never_panics() {
+    const WORDS: [&str; 22] = [
+        "- ", ": ", "{", "}", "[", "]", "\n", "  ", "\t", "\"", "'", "|\n", ">", "&a ", "*a", "!t ", "? ",
+        "---\n", "# ", "%", "\u{feff}", "é",
+    ];
+    let full = template::template(true).replace("# ", "");
+    let mut dice = SeededDice::new(8);
+    for _ in 0..3_000 {
+        let mut text = full.clone().into_bytes();
+        let start = dice.below(text.len() as u64) as usize;
+        let length = 1 + dice.below(400) as usize;
+        text = text[start..text.len().min(start + length)].to_vec();
+        for _ in 0..dice.below(8) {
+            let at = dice.below(text.len() as u64 + 1) as usize;
+            match dice.below(3) {
+                0 => text.insert(at, dice.below(256) as u8),
+                1 => drop(text.splice(at..at, WORDS[dice.below(WORDS.len() as u64) as usize].bytes())),
+                _ => drop(text.splice(at..text.len().min(at + 5), [])),
+            }
+        }
+        drop(Config::read("fuzz", &text));
+        drop(openapi::convert("fuzz", &text));
+    }
+}
+
+#[test]
+fn operations_become_routes() {
+    let description = r##"
+openapi: 3.1.0
+servers: [{ url: https://api.example.com/v1/ }]
+paths:
+  /orders:
+    parameters: [{ $ref: "#/components/parameters/Key" }]
+    post: { operationId: placeOrder }
+    get: {}
+  /orders/{order.id}:
+    get: { operationId: get_order }
+    delete: { operationId: Orders.deleteV2 }
+components:
+  parameters:
+    Key: { name: Idempotency-Key, in: header }
+"##;
+    let text = openapi::convert("shop.yaml", description.as_bytes()).unwrap();
+    let config = read(&text).unwrap();
+    let routes = config.plan.listeners[0].routes.iter();
+    let routes: Vec<_> = routes
+        .map(|route| {
+            let keyed = route.retry.as_ref().is_some_and(|retry| retry.idempotent);
+            format!("{} {} {} {keyed}", route.name, route.methods[0], route.path)
+        })
+        .collect();
+    assert_eq!(
+        routes,
+        [
+            "place-order POST /v1/orders true",
+            "get-v1-orders GET /v1/orders false",
+            "get-order GET /v1/orders/{order_id} false",
+            "orders-delete-v2 DELETE /v1/orders/{order_id} false",
+        ]
+    );
+}
+
+#[test]
+fn descriptions_that_clash_are_refused() {
+    let description = r#"{
+  "openapi": "3.0.3",
+  "paths": {
+    "/orders/{id}": { "get": { "operationId": "getOrder" } },
+    "/orders/{key}": { "put": { "operationId": "get-order" } },
+    "/files/{name}.json": { "get": {} }
+  }
+}"#;
+    let problems = openapi::convert("shop.json", description.as_bytes()).unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "shop.json:5:24: paths: the operation at 4:23 is called `get-order` too; right would be an `operationId` \
+         of its own for each\n\
+         shop.json:5:24: paths: `/orders/{key}` and `/orders/{id}` at 4:23 are the same path; right would be the \
+         same names for the same parameters\n\
+         shop.json:6:5: paths: `/files/{name}.json` has a parameter that is not a whole segment; right would be \
+         `/orders/{id}`; write this route by hand"
+    );
+    let problems = openapi::convert("old.yaml", b"swagger: \"2.0\"\npaths: {}\n").unwrap_err();
+    assert!(
+        problems
+            .to_string()
+            .starts_with("old.yaml:1:1: this does not describe an API;"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn another_kind_of_file_is_refused_in_few_words() {
+    let text = (0..10_000)
+        .map(|key| format!("key{key}: 1\n"))
+        .collect::<Vec<_>>()
+        .concat();
+    let problems = Config::read("test.yaml", text.as_bytes()).unwrap_err();
+    // A hundred keys by name, the others as one, and the two that are required.
+    assert_eq!(problems.count(), 103);
+    assert!(problems.to_string().contains("9900 more keys are not known here"));
+}

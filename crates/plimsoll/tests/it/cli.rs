@@ -1,0 +1,96 @@
+//! What the verbs print, and how they end.
+
+use crate::{expect, plimsoll, testdata};
+
+#[track_caller]
+fn prints(args: &[&str], file: &str) {
+    let ran = plimsoll(args, b"");
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    expect(&testdata("cli").join(file), &ran.out);
+}
+
+#[test]
+fn output_is_as_written_down() {
+    prints(&["--help"], "help.txt");
+    prints(&["init"], "init.yaml");
+    prints(&["init", "--full"], "init-full.yaml");
+    prints(&["init", "--openapi", "cli/shop.openapi.yaml"], "shop.yaml");
+    prints(&["schema"], "schema.json");
+    prints(&["explain"], "explain.txt");
+    prints(&["explain", "breaker-tripped"], "explain-breaker-tripped.txt");
+    prints(&["check", "cli/shop.yaml", "--diff", "cli/init.yaml"], "diff.txt");
+}
+
+#[test]
+fn what_init_writes_passes_the_check() {
+    for args in [
+        &["init"][..],
+        &["init", "--full"],
+        &["init", "--openapi", "cli/shop.openapi.yaml"],
+    ] {
+        let written = plimsoll(args, b"");
+        let checked = plimsoll(&["check", "-"], written.out.as_bytes());
+        assert_eq!((checked.code, checked.err.as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn completions_know_the_verbs() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = plimsoll(&["completions", shell], b"");
+        assert_eq!(ran.code, Some(0));
+        assert!(
+            ran.out.contains("explain") && ran.out.contains("openapi"),
+            "{shell}: {}",
+            ran.out
+        );
+    }
+}
+
+#[test]
+fn a_wrong_word_ends_with_2_and_says_what_is_right() {
+    let cases = [
+        (
+            &["explain", "breaker-triped"][..],
+            "plimsoll: `breaker-triped` is not a reason; right would be `breaker-tripped`\n",
+        ),
+        (
+            &["explain", "x"],
+            "plimsoll: `x` is not a reason; `plimsoll explain` lists them all\n",
+        ),
+        (
+            &["check", "nowhere.yaml"],
+            "plimsoll: reading the configuration nowhere.yaml: No such file or directory (os error 2)\n",
+        ),
+    ];
+    for (args, said) in cases {
+        let ran = plimsoll(args, b"");
+        assert_eq!(
+            (ran.code, ran.out.as_str(), ran.err.as_str()),
+            (Some(2), "", said)
+        );
+    }
+    for args in [&["chek"][..], &["init", "--full", "--openapi", "x"], &[]] {
+        let ran = plimsoll(args, b"");
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (Some(2), ""),
+            "{args:?}: {}",
+            ran.err
+        );
+    }
+}
+
+#[test]
+fn a_configuration_that_is_no_text_is_a_problem() {
+    let ran = plimsoll(&["check", "-"], b"listeners: []\nup\xffstreams: []\n");
+    assert_eq!(
+        ran.err,
+        "<stdin>:2:3: this byte is not UTF-8; right would be text in UTF-8\n1 problem\n"
+    );
+    let ran = plimsoll(&["check", "-"], &vec![b'#'; 2 << 20]);
+    assert_eq!(
+        ran.err,
+        "<stdin>:1:1: the text is too long; right would be at most 1048576 bytes\n1 problem\n"
+    );
+}
