@@ -35,6 +35,8 @@ pub struct UpstreamState {
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) bulkhead: Arc<Bulkhead>,
     outliers: Mutex<Outliers>,
+    /// Nanoseconds on the monotonic clock.
+    swept_at: AtomicU64,
     endpoints: Versioned<Vec<Arc<Endpoint>>>,
     /// Why the last look-up of its names failed; empty when it did not.
     resolve_error: Mutex<String>,
@@ -126,18 +128,26 @@ impl Endpoint {
         self.counts.iter().map(count).sum()
     }
 
+    /// The longest run of failures that any core sees.
+    fn consecutive(&self) -> u32 {
+        self.counts
+            .iter()
+            .map(|c| c.consecutive.load(Relaxed))
+            .max()
+            .unwrap_or(0)
+    }
+
     /// What it did since the last sweep.
     fn sample(&self) -> HostSample {
         let attempts = self.total(|c| c.attempts.load(Relaxed));
         let failures = self.total(|c| c.failures.load(Relaxed)).min(attempts);
         let failed = failures.saturating_sub(self.swept_failures.swap(failures, Relaxed));
         let ended = attempts.saturating_sub(self.swept_attempts.swap(attempts, Relaxed));
-        let consecutive = self.counts.iter().map(|c| c.consecutive.load(Relaxed)).max();
         HostSample {
             host: self.id,
             succeeded: ended.saturating_sub(failed),
             failed,
-            consecutive_failures: consecutive.unwrap_or(0),
+            consecutive_failures: self.consecutive(),
         }
     }
 
@@ -237,14 +247,22 @@ impl Upstream {
     }
 
     /// Ejects and restores endpoints by what they did since the last sweep.
+    ///
+    /// To be called often: it sweeps when the interval is over, or at once when an endpoint has failed so often in a
+    /// row that it need not be waited for.
     pub fn sweep_outliers(&self, env: &Env) {
-        if self.plan.outlier.is_none() {
+        let Some(config) = &self.plan.outlier else { return };
+        let endpoints = self.state.endpoints();
+        let now = env.now();
+        let due = now >= Instant::from_nanos(self.state.swept_at.load(Relaxed)) + config.interval;
+        let struck = |e: &Arc<Endpoint>| e.is_usable(now) && e.consecutive() >= config.consecutive;
+        if !due && (config.consecutive == 0 || !endpoints.iter().any(struck)) {
             return;
         }
-        let endpoints = self.state.endpoints();
+        self.state.swept_at.store(now.as_nanos(), Relaxed);
         let mut outliers = lock(&self.state.outliers);
         let samples: Vec<HostSample> = endpoints.iter().map(|endpoint| endpoint.sample()).collect();
-        for change in outliers.sweep(env.now(), &samples, &mut env.dice()) {
+        for change in outliers.sweep(now, &samples, &mut env.dice()) {
             let Some(endpoint) = endpoints.iter().find(|e| e.id == change.host) else {
                 continue;
             };
@@ -300,6 +318,7 @@ impl UpstreamState {
             breaker: Mutex::new(Breaker::new(plan.breaker.clone().unwrap_or_default())),
             bulkhead: Arc::new(Bulkhead::new(plan.in_flight_max)),
             outliers: Mutex::new(Outliers::new(plan.outlier.clone().unwrap_or_default())),
+            swept_at: AtomicU64::new(0),
             endpoints: Versioned::new(Vec::new()),
             resolve_error: Mutex::default(),
             cores,
