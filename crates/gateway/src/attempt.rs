@@ -42,7 +42,7 @@ pub(crate) struct Missed {
 }
 
 impl Missed {
-    fn refused(reason: Reason, cause: &'static str) -> Self {
+    pub(crate) fn refused(reason: Reason, cause: &'static str) -> Self {
         Self {
             reason,
             cause: cause.into(),

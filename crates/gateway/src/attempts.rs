@@ -4,40 +4,35 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
+use http::HeaderValue;
+use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use plimsoll_policy::{
-    Attempted, Failure, FailureKind, Pushback, Repeatable, RetryDecision, Throttle, write_grpc_timeout,
+    Attempted, Failure, FailureKind, Pushback, Repeatable, RetryBudget, RetryConfig, RetryDecision, Throttle,
 };
-use plimsoll_slo::{Class, Instant, Reason, classify_grpc, classify_http};
+use plimsoll_slo::{Instant, Reason};
 
 use crate::attempt::{Answered, Judged, Missed, Sending, Until};
-use crate::body::answer::{AnswerBody, Terms, grpc_status};
-use crate::body::upload::{AttemptBody, Upload};
+use crate::body::answer::Terms;
+use crate::body::upload::Upload;
 use crate::event::AttemptNote;
-use crate::headers::{self, ATTEMPT, ATTEMPTS, DEADLINE, GRPC_TIMEOUT};
-use crate::identity::{REQUEST_ID, TRACEPARENT};
+use crate::headers::{self, ATTEMPT, ATTEMPTS};
+use crate::outgoing::Outgoing;
+use crate::passed::{Answer, Passed};
 use crate::pipeline::Flow;
 use crate::plan::Protocol;
-use crate::pool::{CoreEndpoint, Lease};
+use crate::pool::CoreEndpoint;
 use crate::respond::Refused;
 use crate::ticket::Ticket;
 
-/// An answer that is to be passed on.
-pub(crate) enum Answer {
-    /// The upstream's.
-    Passed(Box<Passed>),
-    /// A protocol was switched; the tunnel runs on its own.
-    Switched(Response<()>),
-}
-
-/// The upstream's answer, and on what terms its body passes.
-pub(crate) struct Passed {
-    answered: Answered,
-    terms: Terms,
-    attempts: u32,
+/// What stays the same from one attempt to the next.
+struct Work<'a> {
+    flow: &'a Flow<'a>,
+    outgoing: Outgoing,
+    upload: Option<Rc<RefCell<Upload>>>,
+    repeatable: Repeatable,
+    /// Which attempt the request was when it came: 1, or more if a layer in front of us retries.
+    came_as: u32,
 }
 
 /// Makes attempts until one is answered for good, or no further one may be made.
@@ -48,12 +43,7 @@ pub(crate) async fn make(
     ticket: &mut Ticket,
 ) -> Result<Answer, Box<Refused>> {
     let core = flow.core;
-    let retry = flow.route.plan.retry.as_ref();
-    let outgoing = Outgoing::of(parts, flow, ticket);
-    let below = headers::number(&outgoing.headers, &ATTEMPT)
-        .filter(|_| ticket.caller.trusted)
-        .unwrap_or(1);
-    let repeatable = outgoing.repeatable(flow);
+    let work = Work::of(flow, parts, upload, ticket);
     flow.upstream.shared.budget.deposit();
     let mut tried = Vec::new();
     let mut sent_at = if flow.faults.delay.is_some() {
@@ -63,79 +53,21 @@ pub(crate) async fn make(
     };
     loop {
         let number = ticket.attempt();
-        let sending = Sending {
-            now: sent_at,
-            upload: upload.as_ref(),
-            grpc: flow.grpc,
-            repeatable: repeatable != Repeatable::Undelivered,
-            tried: &tried,
-            until: until(flow, sent_at)?,
-        };
-        let attempt = core
-            .attempt(flow.upstream, &sending, |endpoint, lease| {
-                outgoing.request(
-                    flow,
-                    endpoint,
-                    lease,
-                    upload.as_ref(),
-                    number + below as u32 - 1,
-                    sent_at,
-                )
-            })
-            .await;
-        let (failure, endpoint, lower_layer_retried) = match &attempt {
-            Ok(answered) => {
-                let judged = Judged::of(&answered.response, &core.env);
-                let retried = headers::number(answered.response.headers(), &ATTEMPTS).is_some_and(|n| n > 1);
-                (judged.failure, Some(&answered.endpoint), retried)
-            }
-            Err(missed) => {
-                let pushback = missed.retry_after.map_or(Pushback::None, Pushback::After);
-                (
-                    Some((FailureKind::Refused(missed.reason), pushback)),
-                    missed.endpoint.as_ref(),
-                    false,
-                )
-            }
-        };
-        note(ticket, &attempt, endpoint, sent_at);
-        let Some((kind, pushback)) = failure else {
+        let attempt = work.attempt(number, sent_at, &tried).await;
+        note(ticket, &attempt, sent_at);
+        let (Some(failure), Some(retry)) = (Failed::of(&attempt, &core.env), &flow.route.plan.retry) else {
             return conclude(flow, attempt, ticket);
         };
-        let Some(retry) = retry else {
-            return conclude(flow, attempt, ticket);
-        };
-        let attempted = Attempted {
-            repeatable,
-            retries_done: number - 1,
-            upstream_of_retry: below > 1 || lower_layer_retried,
-            body_replayable: upload
-                .as_ref()
-                .is_none_or(|upload| upload.borrow().is_replayable()),
-            deadline: flow
-                .deadline
-                .at
-                .before(flow.route.times.p50().unwrap_or_default()),
-        };
-        let failure = Failure { kind, pushback };
-        let now = core.env.now();
-        let decision = retry.decide(
-            now,
-            &attempted,
-            &failure,
-            &flow.upstream.shared.budget,
-            &mut *core.dice.borrow_mut(),
-        );
-        match decision {
+        match work.again(retry, &failure, number) {
             RetryDecision::Stop(stop) => {
                 ticket.retry_stopped(stop.word());
                 return conclude(flow, attempt, ticket);
             }
             RetryDecision::Again(wait) => {
-                tried.extend(endpoint.map(|endpoint| endpoint.shared.id));
-                // The failed answer and its permit go before the wait: a wait holds nothing but its budget.
+                tried.extend(endpoint(&attempt).map(|endpoint| endpoint.shared.id));
+                // The failed answer and its permit go before the wait: a wait holds nothing but its token.
                 drop(attempt);
-                let held = HeldToken::new(flow);
+                let held = HeldToken(Some(&flow.upstream.shared.budget));
                 core.env.sleep(wait).await;
                 held.spend();
                 sent_at = core.env.now();
@@ -144,14 +76,117 @@ pub(crate) async fn make(
     }
 }
 
-/// Gives a token of the budget back if the wait for its retry is cut short.
-struct HeldToken<'a>(Option<&'a plimsoll_policy::RetryBudget>);
-
-impl<'a> HeldToken<'a> {
-    fn new(flow: &'a Flow<'_>) -> Self {
-        Self(Some(&flow.upstream.shared.budget))
+impl<'a> Work<'a> {
+    fn of(flow: &'a Flow<'a>, parts: Parts, upload: Option<Rc<RefCell<Upload>>>, ticket: &Ticket) -> Self {
+        let outgoing = Outgoing::of(parts, flow, ticket);
+        let came_as = headers::number(&outgoing.headers, &ATTEMPT).filter(|_| ticket.caller.trusted);
+        // A number that is no attempt's is taken for a retry's: it costs a retry, not a storm.
+        let came_as = came_as.map_or(1, |number| u32::try_from(number).unwrap_or(u32::MAX / 2).max(1));
+        let repeatable = outgoing.repeatable(flow);
+        Self {
+            flow,
+            outgoing,
+            upload,
+            repeatable,
+            came_as,
+        }
     }
 
+    async fn attempt(&self, number: u32, now: Instant, tried: &[u64]) -> Result<Answered, Missed> {
+        let flow = self.flow;
+        let config = &flow.route.plan.deadline;
+        let Some(try_end) = config.try_until(now, flow.deadline.at, flow.route.times.p999()) else {
+            return Err(Missed::refused(
+                Reason::DeadlineUnmeetable,
+                "the deadline passed while waiting",
+            ));
+        };
+        let after_upload = (!flow.deadline.asked).then(|| try_end - now);
+        let sending = Sending {
+            now,
+            upload: self.upload.as_ref(),
+            grpc: flow.grpc,
+            repeatable: self.repeatable != Repeatable::Undelivered,
+            tried,
+            until: Until {
+                try_end,
+                deadline: flow.deadline.at,
+                after_upload,
+            },
+        };
+        let ordinal = self.came_as.saturating_add(number - 1);
+        let build = |endpoint: &CoreEndpoint, lease: &_| {
+            self.outgoing
+                .request(flow, endpoint, lease, self.upload.as_ref(), ordinal, now)
+        };
+        flow.core.attempt(flow.upstream, &sending, build).await
+    }
+
+    fn again(&self, retry: &RetryConfig, failed: &Failed, number: u32) -> RetryDecision {
+        let flow = self.flow;
+        let attempted = Attempted {
+            repeatable: self.repeatable,
+            retries_done: number - 1,
+            upstream_of_retry: self.came_as > 1 || failed.retried_below,
+            body_replayable: self
+                .upload
+                .as_ref()
+                .is_none_or(|upload| upload.borrow().is_replayable()),
+            deadline: flow
+                .deadline
+                .at
+                .before(flow.route.times.p50().unwrap_or_default()),
+        };
+        let mut dice = flow.core.dice.borrow_mut();
+        let now = flow.core.env.now();
+        retry.decide(
+            now,
+            &attempted,
+            &failed.failure,
+            &flow.upstream.shared.budget,
+            &mut *dice,
+        )
+    }
+}
+
+/// A failed attempt, as the retry policy sees it.
+struct Failed {
+    failure: Failure,
+    /// A layer closer to the service says that it has retried already.
+    retried_below: bool,
+}
+
+impl Failed {
+    /// `None` when the attempt is an answer to pass on.
+    fn of(attempt: &Result<Answered, Missed>, env: &crate::env::Env) -> Option<Self> {
+        let ((kind, pushback), retried_below) = match attempt {
+            Ok(answered) => {
+                let below = headers::number(answered.response.headers(), &ATTEMPTS).is_some_and(|n| n > 1);
+                (Judged::of(&answered.response, env).failure?, below)
+            }
+            Err(missed) => {
+                let pushback = missed.retry_after.map_or(Pushback::None, Pushback::After);
+                ((FailureKind::Refused(missed.reason), pushback), false)
+            }
+        };
+        Some(Self {
+            failure: Failure { kind, pushback },
+            retried_below,
+        })
+    }
+}
+
+fn endpoint(attempt: &Result<Answered, Missed>) -> Option<&Rc<CoreEndpoint>> {
+    match attempt {
+        Ok(answered) => Some(&answered.endpoint),
+        Err(missed) => missed.endpoint.as_ref(),
+    }
+}
+
+/// Gives a token of the budget back if the wait for its retry is cut short.
+struct HeldToken<'a>(Option<&'a RetryBudget>);
+
+impl HeldToken<'_> {
     fn spend(mut self) {
         self.0 = None;
     }
@@ -165,29 +200,7 @@ impl Drop for HeldToken<'_> {
     }
 }
 
-/// When the next attempt is given up.
-fn until(flow: &Flow<'_>, now: Instant) -> Result<Until, Box<Refused>> {
-    let config = &flow.route.plan.deadline;
-    let try_end = config.try_until(now, flow.deadline.at, flow.route.times.p999());
-    let Some(try_end) = try_end else {
-        return Err(Box::new(
-            Refused::new(Reason::DeadlineUnmeetable).cause("the deadline passed while waiting"),
-        ));
-    };
-    let after_upload = (!flow.deadline.asked).then(|| try_end - now);
-    Ok(Until {
-        try_end,
-        deadline: flow.deadline.at,
-        after_upload,
-    })
-}
-
-fn note(
-    ticket: &mut Ticket,
-    attempt: &Result<Answered, Missed>,
-    endpoint: Option<&Rc<CoreEndpoint>>,
-    sent: Instant,
-) {
+fn note(ticket: &mut Ticket, attempt: &Result<Answered, Missed>, sent: Instant) {
     // Only requests that are told need notes; the first good attempt of an unsampled request is not worth a string.
     let good = attempt
         .as_ref()
@@ -200,7 +213,7 @@ fn note(
         Err(missed) => (None, Some(missed.reason)),
     };
     ticket.note(AttemptNote {
-        endpoint: endpoint.map_or_else(|| Arc::from("-"), |e| e.shared.address.to_string().into()),
+        endpoint: endpoint(attempt).map_or_else(|| Arc::from("-"), |e| e.shared.address.to_string().into()),
         after: sent - ticket.began,
         took: ticket.core().env.now() - sent,
         status,
@@ -215,37 +228,32 @@ pub(crate) async fn once(
     protocol: &HeaderValue,
     ticket: &mut Ticket,
 ) -> Result<Answered, Missed> {
-    let core = flow.core;
     let outgoing = Outgoing::of(parts, flow, ticket);
     ticket.attempt();
-    let sent_at = core.env.now();
+    let now = flow.core.env.now();
     let until = Until {
         try_end: flow.deadline.at,
         deadline: flow.deadline.at,
         after_upload: None,
     };
     let sending = Sending {
-        now: sent_at,
+        now,
         upload: None,
         grpc: false,
         repeatable: false,
         tried: &[],
         until,
     };
-    let attempt = core
-        .attempt(flow.upstream, &sending, |endpoint, lease| {
-            let mut request = outgoing.request(flow, endpoint, lease, None, 1, sent_at);
-            request
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            request.headers_mut().insert(UPGRADE, protocol.clone());
-            request
-        })
-        .await;
-    let endpoint = attempt
-        .as_ref()
-        .map_or_else(|missed| missed.endpoint.clone(), |a| Some(Rc::clone(&a.endpoint)));
-    note(ticket, &attempt, endpoint.as_ref(), sent_at);
+    let build = |endpoint: &CoreEndpoint, lease: &_| {
+        let mut request = outgoing.request(flow, endpoint, lease, None, 1, now);
+        request
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        request.headers_mut().insert(UPGRADE, protocol.clone());
+        request
+    };
+    let attempt = flow.core.attempt(flow.upstream, &sending, build).await;
+    note(ticket, &attempt, now);
     attempt
 }
 
@@ -258,11 +266,10 @@ pub(crate) fn conclude(
     match attempt {
         Ok(answered) => {
             let terms = Terms {
-                grpc: flow.grpc,
+                grpc_open: flow.grpc,
                 idle_max: flow.listener.plan.limits.stream_idle,
                 deadline: flow.deadline.asked.then_some(flow.deadline.at),
                 throttle: flow.faults.throttle.map(Throttle::new),
-                disconnect: flow.faults.disconnect,
             };
             Ok(Answer::Passed(Box::new(Passed {
                 answered,
@@ -293,161 +300,6 @@ fn usual_wait(reason: Reason) -> Option<std::time::Duration> {
         Reason::BulkheadFull | Reason::NoEndpoint | Reason::UpstreamUnresolved | Reason::UpstreamRefused
     )
     .then_some(std::time::Duration::from_secs(1))
-}
-
-impl Answer {
-    /// The answer as it goes to the caller, carrying the ticket to the end of its body.
-    pub(crate) fn into_response(self, mut ticket: Ticket) -> Response<AnswerBody> {
-        let passed = match self {
-            Self::Switched(response) => {
-                let now = ticket.core().env.now();
-                ticket.head(now, response.status().as_u16(), Class::Good);
-                ticket.complete(now);
-                return response.map(|()| AnswerBody::own(bytes::Bytes::new(), ticket));
-            }
-            Self::Passed(passed) => *passed,
-        };
-        let Passed {
-            answered:
-                Answered {
-                    response,
-                    lease,
-                    permit,
-                    at,
-                    ..
-                },
-            terms,
-            attempts,
-        } = passed;
-        let (mut head, incoming) = response.into_parts();
-        let class = match grpc_status(&head.headers).filter(|_| terms.grpc) {
-            Some(code) => {
-                let class = classify_grpc(code);
-                ticket.grpc_status(code, class);
-                class
-            }
-            None => classify_http(head.status.as_u16()),
-        };
-        ticket.head(at, head.status.as_u16(), class);
-        if matches!(class, Class::Bad(_)) {
-            ticket.fail(class, format!("the upstream answered {}", head.status));
-        }
-        headers::strip_hop_by_hop(&mut head.headers);
-        head.headers.insert(REQUEST_ID, ticket.request_id.clone());
-        if attempts > 1 {
-            head.headers.insert(ATTEMPTS, HeaderValue::from(attempts));
-        }
-        head.version = Version::HTTP_11;
-        let body = AnswerBody::passing(incoming, ticket, lease, permit, terms);
-        Response::from_parts(head, body)
-    }
-}
-
-/// The request as it goes on, but for what each attempt changes.
-struct Outgoing {
-    method: Method,
-    path: PathAndQuery,
-    authority: Option<HeaderValue>,
-    headers: HeaderMap,
-}
-
-impl Outgoing {
-    fn of(parts: Parts, flow: &Flow<'_>, ticket: &Ticket) -> Self {
-        let Parts {
-            method,
-            uri,
-            mut headers,
-            ..
-        } = parts;
-        headers::strip_hop_by_hop(&mut headers);
-        // In HTTP/2 the host is the :authority; in HTTP/1 a target with a host was checked to agree with it.
-        let authority = match uri.authority() {
-            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
-            None => headers.get(HOST).cloned(),
-        };
-        if let Some(authority) = &authority {
-            headers.insert(HOST, authority.clone());
-        }
-        ticket
-            .caller
-            .forward(&mut headers, flow.peer_text, flow.listener.scheme);
-        headers.insert(REQUEST_ID, ticket.request_id.clone());
-        headers.insert(TRACEPARENT, ticket.trace.header());
-        let path = uri
-            .into_parts()
-            .path_and_query
-            .unwrap_or(PathAndQuery::from_static("/"));
-        Self {
-            method,
-            path,
-            authority,
-            headers,
-        }
-    }
-
-    fn repeatable(&self, flow: &Flow<'_>) -> Repeatable {
-        let declared = flow
-            .route
-            .plan
-            .retry
-            .as_ref()
-            .is_some_and(|retry| retry.idempotent);
-        if declared {
-            return Repeatable::Always;
-        }
-        Repeatable::of(self.method.as_str(), self.headers.contains_key("idempotency-key"))
-    }
-
-    fn request(
-        &self,
-        flow: &Flow<'_>,
-        endpoint: &CoreEndpoint,
-        lease: &Lease,
-        upload: Option<&Rc<RefCell<Upload>>>,
-        attempt: u32,
-        now: Instant,
-    ) -> Request<AttemptBody> {
-        let body = upload.map_or(AttemptBody::none(), Upload::attempt);
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        let mut headers = self.headers.clone();
-        headers.insert(ATTEMPT, HeaderValue::from(attempt));
-        let left = flow.route.plan.deadline.on_wire(now, flow.deadline.at);
-        headers.insert(
-            DEADLINE,
-            HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
-        );
-        if flow.grpc
-            && let Ok(value) = HeaderValue::from_bytes(write_grpc_timeout(left).as_bytes())
-        {
-            headers.insert(GRPC_TIMEOUT, value);
-        }
-        if upload.is_none() && !self.method.is_idempotent() {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        let authority = if flow.upstream.shared.plan.rewrite_host || self.authority.is_none() {
-            endpoint.shared.authority.clone()
-        } else {
-            self.authority.clone().unwrap_or(HeaderValue::from_static(""))
-        };
-        let mut uri = http::uri::Parts::default();
-        uri.path_and_query = Some(self.path.clone());
-        if lease.is_http2() {
-            headers.remove(HOST);
-            uri.scheme = Some(if flow.upstream.shared.tls.is_some() {
-                http::uri::Scheme::HTTPS
-            } else {
-                http::uri::Scheme::HTTP
-            });
-            uri.authority = http::uri::Authority::try_from(authority.as_bytes()).ok();
-            *request.version_mut() = Version::HTTP_2;
-        } else {
-            headers.insert(HOST, authority);
-        }
-        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
-        *request.headers_mut() = headers;
-        request
-    }
 }
 
 /// Whether a connection to the upstream is sure to be HTTP/1, the only one with an Upgrade.

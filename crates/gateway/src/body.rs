@@ -25,7 +25,4 @@ pub(crate) enum BodyError {
     /// This attempt was given up; another has its body.
     #[error("the attempt was given up")]
     GivenUp,
-    /// The connection is to be closed, as an injected fault wants it.
-    #[error("a fault was injected on purpose")]
-    Fault,
 }

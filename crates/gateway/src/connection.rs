@@ -230,7 +230,7 @@ async fn serve_http2(
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(2 << 20)
         .max_send_buf_size(256 << 10)
-        .keep_alive_interval(std::time::Duration::from_secs(60))
+        .keep_alive_interval(std::time::Duration::from_mins(1))
         .keep_alive_timeout(std::time::Duration::from_secs(20))
         .serve_connection(TokioIo::new(guard), service);
     let mut connection = pin!(connection);
@@ -252,7 +252,7 @@ async fn answer(
     core: &Rc<Core>,
     caught: &Rc<Caught>,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, std::convert::Infallible> {
+) -> Result<Response<AnswerBody>, pipeline::CutOff> {
     let handled = CatchPanic(Box::pin(pipeline::handle(
         Rc::clone(core),
         Rc::clone(caught),

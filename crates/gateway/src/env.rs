@@ -40,6 +40,9 @@ pub trait World: Send + Sync + 'static {
     /// Listens on `address`; connections arrive through the returned listener.
     fn listen(&self, address: SocketAddr) -> Boxed<'_, io::Result<Box<dyn WorldListener>>>;
     /// Looks up `host`.
+    ///
+    /// # Errors
+    /// The name is not known.
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
     /// Time since the Unix epoch.
     fn wall(&self) -> Duration;
@@ -50,6 +53,9 @@ pub trait WorldListener: Send + 'static {
     /// Waits for the next connection.
     fn accept(&mut self) -> Boxed<'_, io::Result<Accepted>>;
     /// The address it listens on.
+    ///
+    /// # Errors
+    /// The socket is gone.
     fn address(&self) -> io::Result<SocketAddr>;
 }
 
@@ -174,7 +180,7 @@ impl Env {
 }
 
 /// The furthest a timer is set: tokio's wheel spans about two years.
-const SLEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+const SLEEP_MAX: Duration = Duration::from_hours(8760);
 
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

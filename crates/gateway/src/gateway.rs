@@ -28,8 +28,11 @@ pub(crate) struct Shared {
     phase: watch::Sender<Phase>,
     cores: usize,
     mailboxes: Mutex<Vec<mpsc::Sender<Mail>>>,
-    bound: Mutex<Vec<(Arc<str>, ListenAddress, Option<std::net::SocketAddr>)>>,
+    bound: Mutex<Vec<BoundName>>,
 }
+
+/// A listener that is bound: its name, what was asked for, and the address that it got.
+type BoundName = (Arc<str>, ListenAddress, Option<std::net::SocketAddr>);
 
 /// Whether the gateway takes traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,9 +250,7 @@ impl Gateway {
         bound.len() < before
     }
 
-    fn lock_bound(
-        &self,
-    ) -> std::sync::MutexGuard<'_, Vec<(Arc<str>, ListenAddress, Option<std::net::SocketAddr>)>> {
+    fn lock_bound(&self) -> std::sync::MutexGuard<'_, Vec<BoundName>> {
         self.shared.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -17,6 +17,8 @@ mod guard;
 mod headers;
 mod identity;
 pub mod ledger;
+mod outgoing;
+mod passed;
 mod percore;
 mod pipeline;
 pub mod plan;

@@ -6,7 +6,6 @@
 //! Places kept for what comes next: adaptive concurrency and shedding stand at *admission*, idempotency keys and
 //! preconditions before *version*, splitting and shadowing at *version*, hedging inside *attempts*.
 
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use crate::body::upload::{Upload, UploadLimits};
 use crate::connection::Caught;
 use crate::headers;
 use crate::identity::{self, Caller, REQUEST_ID, Trace};
+use crate::passed::Answer;
 use crate::percore::{Core, CoreUpstream, View, World};
 use crate::plan::KeyPart;
 use crate::respond::{self, Refused};
@@ -58,7 +58,7 @@ pub(crate) async fn handle(
     core: Rc<Core>,
     conn: Rc<Caught>,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Infallible> {
+) -> Result<Response<AnswerBody>, CutOff> {
     let world = conn.world(&core);
     let grpc = is_grpc(request.headers());
     let mut ticket = draw(&core, &conn, &world, &request);
@@ -66,6 +66,7 @@ pub(crate) async fn handle(
     let answered = flow(&core, &conn, &world, request, grpc, &mut ticket, &mut rates).await;
     let mut response = match answered {
         Ok(answered) => answered.into_response(ticket),
+        Err(refused) if refused.cut_off => return Err(cut_off(&refused, ticket)),
         Err(refused) => refuse(*refused, grpc, ticket),
     };
     response.headers_mut().extend(rates);
@@ -94,10 +95,6 @@ fn draw(core: &Rc<Core>, conn: &Rc<Caught>, world: &World, request: &Request<Inc
     Ticket::draw(Rc::clone(core), drawn)
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the one function that joins everything; a struct would only rename it"
-)]
 async fn flow(
     core: &Rc<Core>,
     conn: &Rc<Caught>,
@@ -106,7 +103,7 @@ async fn flow(
     grpc: bool,
     ticket: &mut Ticket,
     rates: &mut HeaderMap,
-) -> Result<attempts::Answer, Box<Refused>> {
+) -> Result<Answer, Box<Refused>> {
     let (view, listener) = (&world.view, &**world.listener());
     // A new connection is not accepted while draining; a request that came on an old one is still taken: refusing
     // it would be an error that waiting two milliseconds avoids.
@@ -130,6 +127,11 @@ async fn flow(
     let faults = faults(core, route, &mut request, ticket.caller.trusted)?;
     if let Some(delay) = faults.delay {
         core.env.sleep(delay).await;
+    }
+    if faults.disconnect {
+        let mut refused = Refused::new(Reason::FaultInjected).cause("a fault rule cut the connection off");
+        refused.cut_off = true;
+        return Err(Box::new(refused));
     }
     if let Some(abort) = faults.abort {
         let mut refused = Refused::new(Reason::FaultInjected).cause("a fault rule aborted the request");
@@ -164,22 +166,20 @@ async fn flow(
     } else {
         headers::upgrade(request.headers())
     };
-    match upgrade {
+    if let Some(protocol) = upgrade {
         // Boxed: it is rare, and would make every request's future larger.
-        Some(protocol) => Box::pin(crate::upgrade::carry(&flow, request, protocol, ticket)).await,
-        None => {
-            let (parts, incoming) = request.into_parts();
-            let upload = Upload::new(incoming, limits, &core.env);
-            if upload
-                .as_ref()
-                .is_some_and(|upload| upload.borrow().declares_too_much())
-            {
-                let cause = format!("Content-Length is over the limit of {} bytes", limits.body);
-                return Err(Box::new(Refused::new(Reason::BodyTooLarge).cause(cause)));
-            }
-            attempts::make(&flow, parts, upload, ticket).await
-        }
+        return Box::pin(crate::upgrade::carry(&flow, request, protocol, ticket)).await;
     }
+    let (parts, incoming) = request.into_parts();
+    let upload = Upload::new(incoming, limits, &core.env);
+    if upload
+        .as_ref()
+        .is_some_and(|upload| upload.borrow().declares_too_much())
+    {
+        let cause = format!("Content-Length is over the limit of {} bytes", limits.body);
+        return Err(Box::new(Refused::new(Reason::BodyTooLarge).cause(cause)));
+    }
+    attempts::make(&flow, parts, upload, ticket).await
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -388,6 +388,19 @@ fn faults(
         ));
     }
     Ok(config.decide(asked, &mut *core.dice.borrow_mut()))
+}
+
+/// The request is not answered: its connection is closed (HTTP/1) or its stream reset (HTTP/2).
+#[derive(Debug, thiserror::Error)]
+#[error("a fault was injected on purpose")]
+pub(crate) struct CutOff;
+
+fn cut_off(refused: &Refused, mut ticket: Ticket) -> CutOff {
+    let now = ticket.core().env.now();
+    let cause = refused.cause.clone().unwrap_or_default();
+    ticket.fail(Class::of_refusal(refused.reason), cause);
+    ticket.complete(now);
+    CutOff
 }
 
 /// Turns a refusal into an answer and its outcome. The only place that does.

@@ -145,10 +145,10 @@ impl Default for LimitsPlan {
             target_bytes: 8 << 10,
             body_bytes: 10 << 20,
             head_time: Duration::from_secs(10),
-            idle_time: Duration::from_secs(60),
+            idle_time: Duration::from_mins(1),
             upload_rate_min: 500,
             pace_grace: Duration::from_secs(10),
-            stream_idle: Duration::from_secs(300),
+            stream_idle: Duration::from_mins(5),
             streams: 128,
         }
     }

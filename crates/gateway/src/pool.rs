@@ -116,23 +116,22 @@ impl CoreEndpoint {
         if http2_first && let Some(sender) = self.open_http2() {
             return Ok(lease(Sender::Http2(sender), true));
         }
-        let sender = match tokio::time::timeout(
+        let sender = if let Ok(opened) = tokio::time::timeout(
             upstream.plan.connect_max,
             Box::pin(self.open(env, upstream, grpc)),
         )
         .await
         {
-            Ok(opened) => opened?,
-            Err(_) => {
-                let cause = format!(
-                    "no connection to {} within {:?}",
-                    self.shared.address, upstream.plan.connect_max
-                );
-                return Err(ConnectFailed {
-                    reason: Reason::UpstreamConnectTimeout,
-                    cause,
-                });
-            }
+            opened?
+        } else {
+            let cause = format!(
+                "no connection to {} within {:?}",
+                self.shared.address, upstream.plan.connect_max
+            );
+            return Err(ConnectFailed {
+                reason: Reason::UpstreamConnectTimeout,
+                cause,
+            });
         };
         Ok(lease(sender, false))
     }

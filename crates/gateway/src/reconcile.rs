@@ -75,7 +75,8 @@ impl Gateway {
     /// Runs active health checks for as long as the gateway lives: one task per upstream that has them, which
     /// follows reloads by itself.
     pub async fn check_health(&self) {
-        let mut states: std::collections::HashMap<u64, (Health, plimsoll_slo::Instant)> = Default::default();
+        let mut states: std::collections::HashMap<u64, (Health, plimsoll_slo::Instant)> =
+            std::collections::HashMap::default();
         let mut dice = self.env().dice();
         loop {
             let now = self.env().now();

@@ -33,6 +33,8 @@ pub(crate) struct Refused {
     pub(crate) pretend: Option<(u16, u8)>,
     /// `Allow`, with method-not-allowed.
     pub(crate) allow: Option<String>,
+    /// Do not answer at all, as an injected fault wants it.
+    pub(crate) cut_off: bool,
     /// More headers: rate limits.
     pub(crate) headers: HeaderMap,
 }
@@ -46,6 +48,7 @@ impl Refused {
             delivered: None,
             pretend: None,
             allow: None,
+            cut_off: false,
             headers: HeaderMap::new(),
         }
     }

@@ -177,10 +177,10 @@ impl Methods {
             second: route.name.to_string(),
             what: format!("{what} {}", route.path),
         };
-        if route.methods.is_empty() {
-            if let Some(first) = self.any.replace(index) {
-                return Err(clash(first, "any method of"));
-            }
+        if route.methods.is_empty()
+            && let Some(first) = self.any.replace(index)
+        {
+            return Err(clash(first, "any method of"));
         }
         for method in &route.methods {
             if let Some((_, first)) = self.by_method.iter().find(|(m, _)| m == method) {

@@ -10,9 +10,10 @@ use hyper_util::rt::TokioIo;
 use plimsoll_slo::Reason;
 
 use crate::attempt::Missed;
-use crate::attempts::{self, Answer};
+use crate::attempts;
 use crate::headers;
 use crate::identity::REQUEST_ID;
+use crate::passed::Answer;
 use crate::pipeline::Flow;
 use crate::respond::Refused;
 use crate::ticket::Ticket;

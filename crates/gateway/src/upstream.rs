@@ -315,9 +315,9 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 impl UpstreamState {
     fn new(plan: &UpstreamPlan, cores: usize) -> Self {
         Self {
-            breaker: Mutex::new(Breaker::new(plan.breaker.clone().unwrap_or_default())),
+            breaker: Mutex::new(Breaker::new(plan.breaker.unwrap_or_default())),
             bulkhead: Arc::new(Bulkhead::new(plan.in_flight_max)),
-            outliers: Mutex::new(Outliers::new(plan.outlier.clone().unwrap_or_default())),
+            outliers: Mutex::new(Outliers::new(plan.outlier.unwrap_or_default())),
             swept_at: AtomicU64::new(0),
             endpoints: Versioned::new(Vec::new()),
             resolve_error: Mutex::default(),
@@ -328,10 +328,10 @@ impl UpstreamState {
     fn configure(&self, plan: &UpstreamPlan) {
         self.bulkhead.set_max(plan.in_flight_max);
         if let Some(config) = &plan.breaker {
-            lock(&self.breaker).set_config(config.clone());
+            lock(&self.breaker).set_config(*config);
         }
         if let Some(config) = &plan.outlier {
-            lock(&self.outliers).set_config(config.clone());
+            lock(&self.outliers).set_config(*config);
         } else {
             self.endpoints()
                 .iter()

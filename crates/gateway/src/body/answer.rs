@@ -21,7 +21,7 @@ pub(crate) enum AnswerBody {
     Own {
         bytes: Option<Bytes>,
         /// Dropped, and so counted as answered, when the body was sent.
-        _ticket: Ticket,
+        _ticket: Box<Ticket>,
     },
     /// Ours, for a request that was counted already.
     Uncounted(Option<Bytes>),
@@ -33,7 +33,8 @@ pub(crate) enum AnswerBody {
 pub(crate) struct Passing {
     incoming: Incoming,
     ticket: Ticket,
-    grpc: bool,
+    /// A gRPC call whose status has not come yet.
+    grpc_open: bool,
     ended: bool,
     /// Silence that is borne.
     idle_max: Duration,
@@ -42,26 +43,24 @@ pub(crate) struct Passing {
     timer: Option<Pin<Box<Sleep>>>,
     throttle: Option<Throttle>,
     held: Option<Bytes>,
-    disconnect: bool,
     lease: Option<Lease>,
     _permit: Permit,
 }
 
 /// What a passing body needs besides the body.
 pub(crate) struct Terms {
-    pub(crate) grpc: bool,
+    /// A gRPC call whose status is still to come in the trailers.
+    pub(crate) grpc_open: bool,
     pub(crate) idle_max: Duration,
     pub(crate) deadline: Option<Instant>,
     pub(crate) throttle: Option<Throttle>,
-    /// Cut the connection when the first bytes are due.
-    pub(crate) disconnect: bool,
 }
 
 impl AnswerBody {
     pub(crate) fn own(bytes: Bytes, ticket: Ticket) -> Self {
         Self::Own {
             bytes: Some(bytes).filter(|bytes| !bytes.is_empty()),
-            _ticket: ticket,
+            _ticket: Box::new(ticket),
         }
     }
 
@@ -70,23 +69,22 @@ impl AnswerBody {
         ticket: Ticket,
         lease: Lease,
         permit: Permit,
-        terms: Terms,
+        terms: &Terms,
     ) -> Self {
         let mut passing = Box::new(Passing {
             ended: false,
-            grpc: terms.grpc,
+            grpc_open: terms.grpc_open,
             idle_max: terms.idle_max,
             deadline: terms.deadline,
             timer: None,
             throttle: terms.throttle,
             held: None,
-            disconnect: terms.disconnect,
             lease: Some(lease),
             _permit: permit,
             ticket,
             incoming,
         });
-        if passing.incoming.is_end_stream() && !passing.disconnect {
+        if passing.incoming.is_end_stream() {
             passing.end();
         }
         Self::Passing(passing)
@@ -98,6 +96,11 @@ impl Passing {
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
+            if self.grpc_open {
+                // The client's library will make UNKNOWN of it (gRPC over HTTP/2, "Responses").
+                let class = Class::Bad(Reason::UpstreamMalformed);
+                self.ticket.fail(class, "the call ended without a grpc-status");
+            }
             let now = self.ticket.core().env.now();
             self.ticket.complete(now);
             if let Some(lease) = self.lease.take() {
@@ -116,9 +119,10 @@ impl Passing {
     }
 
     fn trailers(&mut self, trailers: &HeaderMap) {
-        if self.grpc
+        if self.grpc_open
             && let Some(code) = grpc_status(trailers)
         {
+            self.grpc_open = false;
             self.ticket.grpc_status(code, classify_grpc(code));
         }
     }
@@ -139,9 +143,6 @@ impl Passing {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.ended {
             return Poll::Ready(None);
-        }
-        if self.disconnect {
-            return self.fail(Reason::FaultInjected, BodyError::Fault);
         }
         if let Some(data) = self.held.take() {
             return self.paced(data, cx);

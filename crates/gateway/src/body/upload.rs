@@ -279,7 +279,7 @@ impl Body for AttemptBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             None => SizeHint::with_exact(0),
-            Some(reader) => reader.upload.borrow().declared.clone(),
+            Some(reader) => reader.upload.borrow().declared,
         }
     }
 }

@@ -91,14 +91,13 @@ impl Chunks {
                 self.left = self.left << 4 | u64::from(digit);
                 State::Size { digits: digits + 1 }
             }
-            (State::Size { digits: 1.. }, b'\r') => State::SizeLf,
+            (State::Size { digits: 1.. } | State::Extension { .. }, b'\r') => State::SizeLf,
             (State::Size { digits: 1.. }, b';') => State::Extension { bytes: 0 },
             (State::Size { .. }, _) => {
                 return Err(Refusal::ambiguous(
                     "a chunk size is not a plain hexadecimal number",
                 ));
             }
-            (State::Extension { .. }, b'\r') => State::SizeLf,
             (State::Extension { bytes }, _) if VALUE[usize::from(byte)] && bytes < EXTENSION_MAX => {
                 State::Extension { bytes: bytes + 1 }
             }
