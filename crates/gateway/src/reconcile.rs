@@ -18,6 +18,9 @@ use crate::gateway::Gateway;
 use crate::plan::Protocol;
 use crate::upstream::{Address, Endpoint, Upstream};
 
+/// How often to look whether there is anything to resolve, when there is nothing.
+const RESOLVE_IDLE: Duration = Duration::from_secs(5);
+
 /// Outcomes that a route must have before its usual times mean anything.
 const TIMES_MIN: u64 = 100;
 
@@ -28,6 +31,19 @@ impl Gateway {
         for upstream in &self.running().upstreams {
             upstream.resolve(self.env()).await;
         }
+    }
+
+    /// How long to wait between two look-ups: what the most impatient upstream asks for.
+    pub fn resolve_interval(&self) -> Duration {
+        let running = self.running();
+        let intervals = running
+            .upstreams
+            .iter()
+            .map(|upstream| upstream.plan.resolve_every);
+        intervals
+            .min()
+            .unwrap_or(RESOLVE_IDLE)
+            .max(Duration::from_millis(100))
     }
 
     /// Ejects outliers and restores those whose time is up.

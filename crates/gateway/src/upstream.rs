@@ -201,6 +201,11 @@ impl Upstream {
         })
     }
 
+    /// Retries that the budget could pay for now.
+    pub fn retry_tokens(&self) -> f64 {
+        self.budget.balance()
+    }
+
     /// Looks its names up again and takes over what changed. Endpoints that stay keep their state. When a name
     /// cannot be looked up its last known addresses stay, since an old address is better than none.
     pub async fn resolve(&self, env: &Env) {

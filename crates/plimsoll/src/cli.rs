@@ -51,6 +51,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Run(run::RunArgs),
     Check(check::Args),
     Init(init::Args),
     Schema(schema::Args),
@@ -76,6 +77,7 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
         }
     };
     match cli.verb {
+        Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Schema(args) => schema::run(&args),

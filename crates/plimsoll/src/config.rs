@@ -46,7 +46,6 @@ pub(crate) struct Config {
     pub(crate) plan: Plan,
     #[expect(dead_code, reason = "for `run`")]
     pub(crate) admin: AdminConfig,
-    #[expect(dead_code, reason = "for `run`")]
     pub(crate) telemetry: TelemetryConfig,
     /// Threads that carry traffic; 0 takes every core.
     pub(crate) cores: usize,
@@ -65,7 +64,6 @@ pub(crate) struct AdminConfig {
 
 /// Where Plimsoll's own logs and traces go.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "for `run`")]
 pub(crate) struct TelemetryConfig {
     pub(crate) otlp: Option<OtlpConfig>,
     pub(crate) log_format: LogFormat,

@@ -1,7 +1,23 @@
 //! The whole reliability playbook as one binary.
 
+mod accept;
+mod civil;
 mod cli;
 mod config;
+mod exemplars;
+mod history;
+mod instance;
+mod journal;
+mod metrics;
+mod observe;
+mod reading;
+mod reload;
+mod saturation;
+mod signals;
+
+/// Requests allocate little, and often: mimalloc costs about a tenth less CPU per request than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use std::process::ExitCode;
 

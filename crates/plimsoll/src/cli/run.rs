@@ -1,9 +1,10 @@
-//! `plimsoll run`: its arguments.
-#![expect(dead_code, reason = "the verb comes with the gateway that it runs")]
+//! `plimsoll run`.
 
 use std::path::{Path, PathBuf};
 
+use super::Exit;
 use crate::config::{Config, ConfigError};
+use crate::instance::Instance;
 
 /// Carry traffic.
 #[derive(Debug, clap::Args)]
@@ -49,4 +50,14 @@ impl RunArgs {
         config.cores = self.cores.unwrap_or(config.cores);
         Ok(config)
     }
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// The configuration is wrong, or something that it names cannot be used.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
+    let instance = Instance::start(args.config()?, args.file().map(Path::to_owned))?;
+    instance.wait()?;
+    Ok(Exit::Good)
 }

@@ -1,0 +1,235 @@
+//! One running Plimsoll: the gateway on its cores, and on the control side everything that keeps it true and tells
+//! of it.
+//!
+//! The control side has a runtime of its own, so that a slow resolver, scrape or collector never holds a request.
+//! This file is the supervisor: it alone starts threads and tasks, and it alone decides how often they run.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use gateway::env::Env;
+use gateway::event::Event;
+use gateway::{CoreSeat, Gateway, Phase};
+use tokio::runtime::{Builder, LocalOptions, Runtime};
+use tokio::sync::mpsc;
+
+use crate::config::{Config, LogFormat, LogLevel};
+use crate::exemplars::Exemplars;
+use crate::history::History;
+use crate::journal::{Journal, Level, Style, Value, Writer};
+use crate::reload::Reloader;
+
+/// Threads of the control runtime: one may be busy with a scrape while the other listens for signals.
+const CONTROL_THREADS: usize = 2;
+
+/// A running Plimsoll. [`Instance::wait`] sees it to its end.
+pub(crate) struct Instance {
+    control: Runtime,
+    cores: Vec<JoinHandle<()>>,
+    writer: Writer,
+    pub(crate) parts: Arc<Parts>,
+}
+
+/// What the control side works with.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) gateway: Gateway,
+    pub(crate) journal: Journal,
+    pub(crate) reloader: Reloader,
+    pub(crate) exemplars: Mutex<Exemplars>,
+    pub(crate) history: Mutex<History>,
+}
+
+impl Instance {
+    /// Starts everything that `config` says. When this returns, every address is listened on and carries traffic.
+    /// `file` is what a reload reads again.
+    ///
+    /// # Errors
+    /// An address, certificate or token cannot be used, or the system has no thread to give; nothing runs then.
+    pub(crate) fn start(config: Config, file: Option<PathBuf>) -> anyhow::Result<Self> {
+        let control = Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("control")
+            .enable_all()
+            .build()
+            .context("starting the control runtime")?;
+        let env = Env::real();
+        let (journal, writer) = open_journal(&env, &config)?;
+        let cores = if config.cores == 0 {
+            available_cores()
+        } else {
+            config.cores
+        };
+        let built = control.block_on(Gateway::build(env, config.plan.clone(), cores));
+        let (gateway, seats, events) = built.context("starting the gateway")?;
+        let parts = Arc::new(Parts {
+            reloader: Reloader::new(file, config, gateway.clone(), journal.clone()),
+            exemplars: Mutex::default(),
+            history: Mutex::default(),
+            gateway,
+            journal,
+        });
+        let _inside = control.enter();
+        parts.start_tasks(events);
+        parts.tell_addresses();
+        let cores = start_cores(seats)?;
+        drop(_inside);
+        Ok(Self {
+            control,
+            cores,
+            writer,
+            parts,
+        })
+    }
+
+    /// Waits until the gateway has drained, by a signal or by [`Gateway::drain`], and what was told is written.
+    ///
+    /// # Errors
+    /// A core ended by a panic.
+    pub(crate) fn wait(self) -> anyhow::Result<()> {
+        let ended: Vec<_> = self.cores.into_iter().map(JoinHandle::join).collect();
+        self.parts.journal.info("stopped", &[]);
+        self.control.shutdown_timeout(Duration::from_secs(1));
+        drop(self.parts);
+        self.writer.finish();
+        anyhow::ensure!(ended.iter().all(Result::is_ok), "a core ended by a panic");
+        Ok(())
+    }
+
+    /// Runs a future on the control runtime to its end.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.control.block_on(future)
+    }
+}
+
+fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn open_journal(env: &Env, config: &Config) -> anyhow::Result<(Journal, Writer)> {
+    let style = match config.telemetry.log_format {
+        LogFormat::Json => Style::Json,
+        LogFormat::Text => Style::Text,
+    };
+    let level = match config.telemetry.log_level {
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Info => Level::Info,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Error => Level::Error,
+    };
+    Journal::start(env.clone(), style, level, std::io::stdout()).context("starting the log's writer")
+}
+
+/// Runs each core on a thread of its own.
+fn start_cores(seats: Vec<CoreSeat>) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let start = |seat: CoreSeat| {
+        let thread = std::thread::Builder::new().name(format!("core-{}", seat.index()));
+        let run = move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            // The control runtime came up a moment ago; what it took there is to be had here.
+            runtime.expect("a thread can have a runtime").block_on(seat.run());
+        };
+        thread.spawn(run).context("starting a core's thread")
+    };
+    seats.into_iter().map(start).collect()
+}
+
+impl Parts {
+    /// Everything that runs beside the traffic, and how often.
+    fn start_tasks(self: &Arc<Self>, events: mpsc::Receiver<Box<Event>>) {
+        let env = self.gateway.env().clone();
+        let parts = Arc::clone(self);
+        env.spawn(async move { parts.tell(events).await });
+        self.every(Duration::from_millis(250), |parts| parts.gateway.sweep_outliers());
+        self.every(Duration::from_secs(1), Self::remember);
+        self.every(Duration::from_secs(5), |parts| parts.gateway.learn_times());
+        self.every(Duration::from_secs(5), Self::renew_certificates);
+        let gateway = self.gateway.clone();
+        env.spawn(async move { gateway.check_health().await });
+        let gateway = self.gateway.clone();
+        env.spawn(async move {
+            loop {
+                gateway.env().sleep(gateway.resolve_interval()).await;
+                gateway.resolve_names().await;
+            }
+        });
+        let parts = Arc::clone(self);
+        env.spawn(async move { crate::signals::obey(&parts).await });
+    }
+
+    /// Runs `work` again and again. It must not block: it has a thread that others need.
+    fn every(self: &Arc<Self>, pause: Duration, work: fn(&Self)) {
+        let parts = Arc::clone(self);
+        self.gateway.env().spawn(async move {
+            loop {
+                work(&parts);
+                parts.gateway.env().sleep(pause).await;
+            }
+        });
+    }
+
+    /// Tells of every event that the gateway sends.
+    async fn tell(&self, mut events: mpsc::Receiver<Box<Event>>) {
+        while let Some(event) = events.recv().await {
+            self.exemplars
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .note(&event);
+            if !event.sampled_only {
+                self.journal.request(&event);
+            }
+        }
+    }
+
+    fn remember(&self) {
+        let now = self.gateway.env().now();
+        let series = self.gateway.ledger().snapshot();
+        self.history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remember(now, series);
+        self.journal.tick();
+    }
+
+    fn renew_certificates(&self) {
+        for (listener, renewed) in self.gateway.reload_certificates() {
+            let listener = ("listener", Value::from(&*listener));
+            match renewed {
+                Ok(()) => self.journal.info("certificate renewed", &[listener]),
+                Err(error) => {
+                    let error = format!("{:#}", anyhow::Error::new(error));
+                    self.journal.error(
+                        "certificate not renewed",
+                        &[listener, ("error", Value::from(&*error))],
+                    );
+                }
+            }
+        }
+    }
+
+    fn tell_addresses(&self) {
+        for (name, address) in self.gateway.addresses() {
+            let address = address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
+            self.journal.info(
+                "listening",
+                &[
+                    ("listener", Value::from(&*name)),
+                    ("address", Value::from(&*address)),
+                ],
+            );
+        }
+    }
+
+    /// Takes no new work, finishes what there is.
+    pub(crate) fn drain(&self) {
+        if *self.gateway.phase().borrow() == Phase::Serving {
+            self.journal.info("draining", &[]);
+            self.gateway.drain();
+        }
+    }
+}

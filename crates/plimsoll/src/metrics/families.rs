@@ -1,0 +1,432 @@
+//! Every family of the page, in the order of the page.
+
+use gateway::ledger::SeriesKey;
+use plimsoll_policy::BreakerState;
+use plimsoll_slo::Reason;
+
+use super::text::{Family, Kind, Number, Page};
+use super::{BOUNDS, Scrape};
+use crate::reading::{EndpointReading, ListenerReading, Phase, Series, UpstreamReading, breaker_word};
+use crate::saturation::Saturation;
+
+const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        kind: Kind::Counter,
+        unit,
+        help,
+    }
+}
+
+const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        kind: Kind::Gauge,
+        unit,
+        help,
+    }
+}
+
+/// The labels of a series, and more.
+fn labels<'a>(key: &'a SeriesKey, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut labels = vec![
+        ("listener", &*key.listener),
+        ("route", &*key.route),
+        ("tier", &*key.tier),
+        ("upstream", &*key.upstream),
+        ("version", &*key.version),
+    ];
+    labels.extend_from_slice(more);
+    labels
+}
+
+/// What became of requests, by series.
+pub(super) fn traffic(page: &mut Page, scrape: &Scrape<'_>) {
+    let series = &scrape.reading.series;
+    page.family(counter(
+        "plimsoll_requests",
+        "",
+        "Requests by what became of them, as their users saw it.",
+    ));
+    for series in series {
+        requests(page, series);
+    }
+    page.family(counter(
+        "plimsoll_attempts",
+        "",
+        "Attempts sent upstream for these requests, retries included.",
+    ));
+    for (key, tally) in series {
+        page.sample(&labels(key, &[]), tally.attempts);
+    }
+    page.family(counter(
+        "plimsoll_retries",
+        "",
+        "Attempts beyond the first of a request.",
+    ));
+    for (key, tally) in series {
+        page.sample(&labels(key, &[]), tally.retries);
+    }
+    page.family(Family {
+        name: "plimsoll_request_duration_seconds",
+        kind: Kind::Histogram,
+        unit: "seconds",
+        help: "From the request's head to the end of its answer; requests that count neither way are left out.",
+    });
+    for series in series {
+        durations(page, series, scrape);
+    }
+    page.family(gauge(
+        "plimsoll_request_duration_quantile_seconds",
+        "seconds",
+        "Quantiles of the last ten seconds, within 0.8 %; they cannot be averaged.",
+    ));
+    for (key, tally) in &scrape.window.series {
+        for (name, quantile) in [("0.5", 0.5), ("0.95", 0.95), ("0.99", 0.99)] {
+            let value = tally
+                .latency
+                .quantile(quantile)
+                .map(|latency| latency.as_secs_f64());
+            page.sample_if_known(&labels(key, &[("quantile", name)]), value);
+        }
+    }
+}
+
+/// Good ones always, so that a ratio has its denominator from the start; others once there are any.
+fn requests(page: &mut Page, (key, tally): &Series) {
+    page.sample(&labels(key, &[("class", "good"), ("reason", "")]), tally.good);
+    for (class, counts) in [("bad", &tally.bad), ("excluded", &tally.excluded)] {
+        for reason in Reason::ALL.iter().filter(|reason| counts[reason.index()] > 0) {
+            let labels = labels(key, &[("class", class), ("reason", reason.code())]);
+            page.sample(&labels, counts[reason.index()]);
+        }
+    }
+}
+
+fn durations(page: &mut Page, (key, tally): &Series, scrape: &Scrape<'_>) {
+    let labels = labels(key, &[]);
+    for (index, bound) in BOUNDS.iter().enumerate() {
+        let exemplar = scrape.exemplars.of_bucket(key, index);
+        page.bucket(
+            &labels,
+            Some(*bound),
+            tally.latency.count_at_most(*bound),
+            exemplar,
+        );
+    }
+    let count = tally.latency.count();
+    page.bucket(
+        &labels,
+        None,
+        count,
+        scrape.exemplars.of_bucket(key, BOUNDS.len()),
+    );
+    page.sum(&labels, count, tally.latency.sum());
+}
+
+/// A family with one sample for each upstream, endpoint or listener.
+type Column<T> = (Family, fn(&T) -> Number);
+
+const ENDPOINT: [Column<EndpointReading>; 6] = [
+    (
+        counter("plimsoll_endpoint_attempts", "", "Attempts sent to the endpoint."),
+        |e| e.attempts.into(),
+    ),
+    (
+        counter(
+            "plimsoll_endpoint_failures",
+            "",
+            "Attempts that failed by the endpoint's fault.",
+        ),
+        |e| e.failures.into(),
+    ),
+    (
+        gauge("plimsoll_endpoint_pending", "", "Attempts under way."),
+        |e| e.pending.into(),
+    ),
+    (
+        gauge(
+            "plimsoll_endpoint_up",
+            "",
+            "Whether active health checks find it up.",
+        ),
+        |e| e.healthy.into(),
+    ),
+    (
+        gauge(
+            "plimsoll_endpoint_ejected",
+            "",
+            "Whether it is ejected as an outlier.",
+        ),
+        |e| e.ejected.into(),
+    ),
+    (
+        gauge("plimsoll_endpoint_connections", "", "Open connections to it."),
+        |e| e.connections.into(),
+    ),
+];
+
+const UPSTREAM: [Column<UpstreamReading>; 6] = [
+    (
+        counter(
+            "plimsoll_breaker_trips",
+            "",
+            "How often the upstream's breaker tripped.",
+        ),
+        |u| u.breaker_trips.into(),
+    ),
+    (
+        gauge(
+            "plimsoll_bulkhead_in_flight",
+            "",
+            "Requests in flight to the upstream.",
+        ),
+        |u| u.in_flight.into(),
+    ),
+    (
+        gauge(
+            "plimsoll_bulkhead_max",
+            "",
+            "The most requests that may be in flight.",
+        ),
+        |u| u.in_flight_max.into(),
+    ),
+    (
+        counter("plimsoll_bulkhead_refused", "", "Requests refused at that limit."),
+        |u| u.bulkhead_refused.into(),
+    ),
+    (
+        gauge(
+            "plimsoll_retry_budget_tokens",
+            "",
+            "Retries that could be paid for now.",
+        ),
+        |u| u.retry_tokens.into(),
+    ),
+    (
+        gauge(
+            "plimsoll_upstream_resolved",
+            "",
+            "Whether its names could be looked up the last time.",
+        ),
+        |u| u.resolve_error.is_empty().into(),
+    ),
+];
+
+const LISTENER: [Column<ListenerReading>; 3] = [
+    (
+        gauge(
+            "plimsoll_listener_connections",
+            "",
+            "Open connections of callers.",
+        ),
+        |l| l.connections.into(),
+    ),
+    (
+        gauge("plimsoll_listener_connections_max", "", "The most there may be."),
+        |l| l.connections_max.into(),
+    ),
+    (
+        counter(
+            "plimsoll_listener_connections_refused",
+            "",
+            "Connections turned away at that limit.",
+        ),
+        |l| l.connections_refused.into(),
+    ),
+];
+
+/// Endpoints and what protects them.
+pub(super) fn upstreams(page: &mut Page, upstreams: &[UpstreamReading]) {
+    for (family, value) in ENDPOINT {
+        page.family(family);
+        for upstream in upstreams {
+            for endpoint in &upstream.endpoints {
+                let (name, version) = (&*upstream.name, &*upstream.version);
+                let labels = [
+                    ("upstream", name),
+                    ("version", version),
+                    ("endpoint", &endpoint.address),
+                ];
+                page.sample(&labels, value(endpoint));
+            }
+        }
+    }
+    page.family(gauge(
+        "plimsoll_breaker_state",
+        "",
+        "1 for the state that the upstream's breaker is in.",
+    ));
+    for upstream in upstreams {
+        let Some(now) = upstream.breaker else { continue };
+        for state in [
+            BreakerState::Passing,
+            BreakerState::Tripped,
+            BreakerState::Probing,
+        ] {
+            page.sample(
+                &[("upstream", &*upstream.name), ("state", breaker_word(state))],
+                state == now,
+            );
+        }
+    }
+    for (family, value) in UPSTREAM {
+        page.family(family);
+        for upstream in upstreams {
+            page.sample(&[("upstream", &*upstream.name)], value(upstream));
+        }
+    }
+}
+
+/// Plimsoll itself: listeners, configuration, what telemetry lost.
+pub(super) fn plimsoll(page: &mut Page, scrape: &Scrape<'_>) {
+    let (reading, telemetry) = (scrape.reading, scrape.telemetry);
+    for (family, value) in LISTENER {
+        page.family(family);
+        for listener in &reading.listeners {
+            page.sample(&[("listener", &*listener.name)], value(listener));
+        }
+    }
+    page.family(counter(
+        "plimsoll_series_overflowed",
+        "",
+        "Series that share one because all were given out.",
+    ));
+    page.sample(&[], reading.series_overflowed);
+    page.family(counter(
+        "plimsoll_events_dropped",
+        "",
+        "Events that telemetry lost, by where; counters lose none.",
+    ));
+    page.sample(&[("at", "gateway")], reading.events_dropped);
+    page.sample(&[("at", "journal")], telemetry.lines_dropped);
+    page.sample(&[("at", "traces")], telemetry.spans_dropped);
+    page.family(counter(
+        "plimsoll_log_lines_suppressed",
+        "",
+        "Log lines left out because too many were alike.",
+    ));
+    page.sample(&[], telemetry.lines_suppressed);
+    page.family(counter(
+        "plimsoll_spans_sent",
+        "",
+        "Spans that the collector took.",
+    ));
+    page.sample(&[], telemetry.spans_sent);
+    let config = &reading.config;
+    page.family(counter(
+        "plimsoll_config_reloads",
+        "",
+        "Reloads that were asked for, by what became of them.",
+    ));
+    page.sample(&[("result", "applied")], config.reloads_applied);
+    page.sample(&[("result", "refused")], config.reloads_refused);
+    page.family(gauge(
+        "plimsoll_config_generation",
+        "",
+        "Counts the configurations that were applied.",
+    ));
+    page.sample(&[], config.generation);
+    page.family(gauge(
+        "plimsoll_config_last_success_timestamp_seconds",
+        "seconds",
+        "When the running configuration was applied, in Unix time.",
+    ));
+    page.sample(&[], config.applied_at.as_secs_f64());
+    page.family(gauge(
+        "plimsoll_draining",
+        "",
+        "Whether it takes no new requests because it shuts down.",
+    ));
+    page.sample(&[], reading.phase != Phase::Serving);
+    page.family(Family {
+        name: "plimsoll_build",
+        kind: Kind::Info,
+        unit: "",
+        help: "The version that runs.",
+    });
+    page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1u64);
+}
+
+/// A family with one sample, if the system tells it.
+type Told = (Family, fn(&Saturation) -> Option<Number>);
+
+const PROCESS: [Told; 10] = [
+    (
+        counter("process_cpu_seconds", "seconds", "User and system time spent."),
+        |s| s.cpu_seconds.map(Into::into),
+    ),
+    (
+        gauge("process_resident_memory_bytes", "bytes", "Memory in use."),
+        |s| s.resident_bytes.map(Into::into),
+    ),
+    (
+        gauge("process_virtual_memory_bytes", "bytes", "Address space in use."),
+        |s| s.virtual_bytes.map(Into::into),
+    ),
+    (gauge("process_open_fds", "", "Open file descriptors."), |s| {
+        s.open_fds.map(Into::into)
+    }),
+    (
+        gauge("process_max_fds", "", "The most file descriptors there may be."),
+        |s| s.max_fds.map(Into::into),
+    ),
+    (gauge("process_threads", "", "Threads."), |s| {
+        s.threads.map(Into::into)
+    }),
+    (
+        gauge(
+            "process_start_time_seconds",
+            "seconds",
+            "When the process began, in Unix time.",
+        ),
+        |s| s.start_seconds.map(Into::into),
+    ),
+    (
+        gauge(
+            "plimsoll_memory_limit_bytes",
+            "bytes",
+            "Memory limit of the control group, if it has one.",
+        ),
+        |s| s.memory_limit_bytes.map(Into::into),
+    ),
+    (
+        gauge(
+            "plimsoll_cpu_limit_cores",
+            "cores",
+            "CPU limit of the control group, if it has one.",
+        ),
+        |s| s.cpu_limit_cores.map(Into::into),
+    ),
+    (
+        counter(
+            "plimsoll_cpu_throttled_seconds",
+            "seconds",
+            "Time for which that limit held us back.",
+        ),
+        |s| s.cpu_throttled_seconds.map(Into::into),
+    ),
+];
+
+/// The process and the machine.
+pub(super) fn process(page: &mut Page, saturation: &Saturation) {
+    for (family, value) in PROCESS {
+        page.family(family);
+        page.sample_if_known(&[], value(saturation));
+    }
+    page.family(gauge(
+        "plimsoll_pressure_ratio",
+        "ratio",
+        "Share of the last ten seconds in which work stalled.",
+    ));
+    for pressure in &saturation.pressure {
+        page.sample(
+            &[("resource", pressure.resource), ("stalled", "some")],
+            pressure.some,
+        );
+        page.sample_if_known(
+            &[("resource", pressure.resource), ("stalled", "all")],
+            pressure.full,
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! Takes a [`Reading`] of the gateway: the only place that knows both sides.
+
+use std::sync::Arc;
+
+use gateway::upstream::Upstream;
+use gateway::{Gateway, Phase as GatewayPhase};
+
+use crate::instance::Parts;
+use crate::reading::{EndpointReading, ListenerReading, Phase, Reading, UpstreamReading};
+
+/// What the admin side may know of the data plane now.
+pub(crate) fn read(parts: &Parts) -> Reading {
+    let gateway = &parts.gateway;
+    Reading {
+        now: gateway.env().now(),
+        wall: gateway.env().wall(),
+        phase: match *gateway.phase().borrow() {
+            GatewayPhase::Serving => Phase::Serving,
+            GatewayPhase::Draining => Phase::Draining,
+            GatewayPhase::Stopped => Phase::Stopped,
+        },
+        series: gateway.ledger().snapshot(),
+        series_overflowed: gateway.ledger().overflowed(),
+        events_dropped: gateway.events_dropped(),
+        listeners: listeners(gateway),
+        upstreams: gateway
+            .running()
+            .upstreams
+            .iter()
+            .map(|upstream| of_upstream(gateway, upstream))
+            .collect(),
+        config: parts.reloader.reading(),
+    }
+}
+
+fn listeners(gateway: &Gateway) -> Vec<ListenerReading> {
+    let addresses = gateway.addresses();
+    let reading = |(name, connections, connections_max, connections_refused): (Arc<str>, u32, u32, u64)| {
+        let bound = addresses.iter().find(|(bound, _)| *bound == name);
+        let address = bound.map_or_else(String::new, |(_, address)| {
+            address.map_or_else(|| "unix".to_owned(), |address| address.to_string())
+        });
+        ListenerReading {
+            name,
+            address,
+            connections,
+            connections_max,
+            connections_refused,
+        }
+    };
+    gateway.connections().into_iter().map(reading).collect()
+}
+
+fn of_upstream(gateway: &Gateway, upstream: &Upstream) -> UpstreamReading {
+    let now = gateway.env().now();
+    let state = &upstream.state;
+    let (in_flight, in_flight_max, bulkhead_refused) = state.bulkhead();
+    let endpoint = |reading: gateway::upstream::EndpointReading| EndpointReading {
+        address: reading.address,
+        healthy: reading.healthy,
+        ejected: reading.ejected,
+        attempts: reading.attempts,
+        failures: reading.failures,
+        pending: reading.pending,
+        connections: reading.connections,
+    };
+    UpstreamReading {
+        name: Arc::clone(&upstream.plan.name),
+        version: Arc::clone(&upstream.plan.version),
+        breaker: upstream.plan.breaker.is_some().then(|| state.breaker_state(now)),
+        breaker_trips: state.breaker_trips(),
+        in_flight,
+        in_flight_max,
+        bulkhead_refused,
+        retry_tokens: upstream.retry_tokens(),
+        resolve_error: state.resolve_error(),
+        endpoints: state
+            .endpoints()
+            .iter()
+            .map(|e| endpoint(e.reading(now)))
+            .collect(),
+    }
+}

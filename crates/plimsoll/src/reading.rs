@@ -1,0 +1,266 @@
+//! What the admin side knows of the data plane at one moment: plain data, no handle into it.
+//!
+//! Metrics, the status page and the readiness probe are computed from a [`Reading`] and from nothing else, so none
+//! of them can say what another does not know, and each can be tested without a gateway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway::ledger::SeriesKey;
+use plimsoll_policy::BreakerState;
+use plimsoll_slo::{Instant, TallySnapshot};
+
+/// One series of the ledger.
+pub(crate) type Series = (SeriesKey, TallySnapshot);
+
+/// The data plane at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// When, on the monotonic clock.
+    pub(crate) now: Instant,
+    /// When, since the Unix epoch.
+    pub(crate) wall: Duration,
+    pub(crate) phase: Phase,
+    /// Every series that counted anything, in the order of their keys.
+    pub(crate) series: Vec<Series>,
+    /// Series that share the last number because all were given out.
+    pub(crate) series_overflowed: u64,
+    /// Events that the gateway could not tell because the queue was full.
+    pub(crate) events_dropped: u64,
+    pub(crate) listeners: Vec<ListenerReading>,
+    pub(crate) upstreams: Vec<UpstreamReading>,
+    pub(crate) config: ConfigReading,
+}
+
+/// Whether traffic is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    Draining,
+    Stopped,
+}
+
+/// One listener.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerReading {
+    pub(crate) name: Arc<str>,
+    /// As it was bound, with the port that was found for port 0; empty when it is not bound.
+    pub(crate) address: String,
+    pub(crate) connections: u32,
+    pub(crate) connections_max: u32,
+    /// Connections turned away because there were as many as may be.
+    pub(crate) connections_refused: u64,
+}
+
+/// One upstream and what protects it.
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamReading {
+    pub(crate) name: Arc<str>,
+    pub(crate) version: Arc<str>,
+    /// `None` when it has no breaker.
+    pub(crate) breaker: Option<BreakerState>,
+    pub(crate) breaker_trips: u64,
+    pub(crate) in_flight: u32,
+    pub(crate) in_flight_max: u32,
+    /// Requests that the bulkhead refused.
+    pub(crate) bulkhead_refused: u64,
+    /// Retries that could be paid for now.
+    pub(crate) retry_tokens: f64,
+    /// Why the last look-up of its names failed; empty when it did not.
+    pub(crate) resolve_error: String,
+    pub(crate) endpoints: Vec<EndpointReading>,
+}
+
+/// One endpoint of an upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct EndpointReading {
+    pub(crate) address: String,
+    /// By active health checks.
+    pub(crate) healthy: bool,
+    /// By outlier ejection.
+    pub(crate) ejected: bool,
+    pub(crate) attempts: u64,
+    pub(crate) failures: u64,
+    /// Attempts under way.
+    pub(crate) pending: u32,
+    pub(crate) connections: u32,
+}
+
+/// What is configured, and how the last attempts to change it went.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConfigReading {
+    /// Counts what was applied: 1 is the first.
+    pub(crate) generation: u64,
+    /// When that was, since the Unix epoch.
+    pub(crate) applied_at: Duration,
+    pub(crate) reloads_applied: u64,
+    pub(crate) reloads_refused: u64,
+    /// Why the last reload was refused; empty when it was applied, or none was asked for.
+    pub(crate) problems: Vec<String>,
+}
+
+/// What telemetry itself did, good and bad.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TelemetryReading {
+    /// Lines that the journal could not queue.
+    pub(crate) lines_dropped: u64,
+    /// Lines left out by the journal's own bound on repetition.
+    pub(crate) lines_suppressed: u64,
+    pub(crate) spans_sent: u64,
+    /// Spans that no collector took: queue full, refused, or nobody there for too long.
+    pub(crate) spans_dropped: u64,
+}
+
+impl Phase {
+    /// The word for it everywhere.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The word for a breaker's state in metrics and on the status page.
+pub(crate) fn breaker_word(state: BreakerState) -> &'static str {
+    match state {
+        BreakerState::Passing => "passing",
+        BreakerState::Tripped => "tripped",
+        BreakerState::Probing => "probing",
+    }
+}
+
+impl EndpointReading {
+    /// Whether it is given requests.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.healthy && !self.ejected
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    //! A reading with something of everything in it, for the tests of those who show it.
+
+    use gateway::Trace;
+    use gateway::event::{AttemptNote, Event};
+    use http::Method;
+    use plimsoll_slo::{Class, Outcome, Reason, Tally};
+
+    use super::*;
+
+    /// A request to the route `pay`: one attempt, or three when it was bad.
+    pub(crate) fn event(class: Class, millis: u64) -> Event {
+        let reason = class.reason();
+        let attempt = |number: u32| AttemptNote {
+            endpoint: "10.0.0.1:3000".into(),
+            after: Duration::from_millis(u64::from(number)),
+            took: Duration::from_millis(5),
+            status: reason.is_none().then_some(200),
+            reason,
+        };
+        let attempts: Vec<_> = (0..if reason.is_some() { 3 } else { 1 }).map(attempt).collect();
+        Event {
+            began: Duration::from_millis(1_795_464_600_250),
+            listener: "ingress".into(),
+            route: "pay".into(),
+            tier: "gold".into(),
+            upstream: "orders".into(),
+            version: "stable".into(),
+            method: Method::POST,
+            path: "/pay/42".into(),
+            status: reason.map_or(200, |reason| reason.info().status),
+            grpc_status: None,
+            outcome: outcome(class, millis, attempts.len() as u32),
+            cause: reason.map(|_| "connection reset by peer".into()),
+            retry_stopped: reason.map(|_| "attempts"),
+            attempts,
+            trace: Trace {
+                trace_id: 0xabc,
+                parent_id: 0x12,
+                span_id: 0x34,
+                sampled: true,
+            },
+            request_id: "req-1".into(),
+            client: Some([192, 0, 2, 7].into()),
+            sampled_only: false,
+        }
+    }
+
+    pub(crate) fn key(route: &str, tier: &str) -> SeriesKey {
+        SeriesKey {
+            listener: "ingress".into(),
+            route: route.into(),
+            tier: tier.into(),
+            upstream: "orders".into(),
+            version: "stable".into(),
+        }
+    }
+
+    pub(crate) fn outcome(class: Class, millis: u64, attempts: u32) -> Outcome {
+        let latency = Duration::from_millis(millis);
+        Outcome {
+            class,
+            latency,
+            first_byte: latency,
+            attempts,
+        }
+    }
+
+    /// `good` good ones of 1 ms, 2 ms, … and `bad` that the upstream reset after three attempts.
+    pub(crate) fn tally(good: u64, bad: u64) -> Tally {
+        let tally = Tally::default();
+        (1..=good).for_each(|millis| tally.record(&outcome(Class::Good, millis, 1)));
+        (0..bad).for_each(|_| tally.record(&outcome(Class::Bad(Reason::UpstreamReset), 400, 3)));
+        tally
+    }
+
+    pub(crate) fn endpoint(address: &str, ejected: bool) -> EndpointReading {
+        EndpointReading {
+            address: address.to_owned(),
+            healthy: true,
+            ejected,
+            attempts: 120,
+            failures: 7,
+            pending: 2,
+            connections: 4,
+        }
+    }
+
+    pub(crate) fn reading() -> Reading {
+        Reading {
+            now: Instant::ORIGIN + Duration::from_secs(100),
+            wall: Duration::from_millis(1_795_464_600_250),
+            phase: Phase::Serving,
+            series: vec![(key("pay", "gold"), tally(90, 10).snapshot())],
+            series_overflowed: 0,
+            events_dropped: 3,
+            listeners: vec![ListenerReading {
+                name: "ingress".into(),
+                address: "127.0.0.1:8080".to_owned(),
+                connections: 12,
+                connections_max: 10_000,
+                connections_refused: 1,
+            }],
+            upstreams: vec![UpstreamReading {
+                name: "orders".into(),
+                version: "stable".into(),
+                breaker: Some(BreakerState::Tripped),
+                breaker_trips: 2,
+                in_flight: 5,
+                in_flight_max: 1024,
+                bulkhead_refused: 9,
+                retry_tokens: 3.5,
+                resolve_error: String::new(),
+                endpoints: vec![endpoint("10.0.0.1:3000", false), endpoint("10.0.0.2:3000", true)],
+            }],
+            config: ConfigReading {
+                generation: 4,
+                applied_at: Duration::from_secs(1_795_460_000),
+                reloads_applied: 3,
+                reloads_refused: 1,
+                problems: vec!["plimsoll.yaml:3:5: unknown key".to_owned()],
+            },
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Reading the configuration again, while traffic flows: all of it takes effect, or none.
+//!
+//! The new file is read and resolved, compared with what runs, and applied. What is refused at any step is told (log,
+//! status, the answer to whoever asked) and what ran before runs on. Reloads are taken one at a time.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use gateway::Gateway;
+
+use crate::config::{Config, ConfigError};
+use crate::journal::{Journal, Value};
+use crate::reading::ConfigReading;
+
+/// Reloads the configuration.
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    /// `None` when the configuration came from flags.
+    file: Option<PathBuf>,
+    current: tokio::sync::Mutex<Config>,
+    gateway: Gateway,
+    journal: Journal,
+    applied: AtomicU64,
+    refused: AtomicU64,
+    last: Mutex<Last>,
+}
+
+/// How the last one went.
+#[derive(Debug)]
+struct Last {
+    applied_at: Duration,
+    problems: Vec<String>,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reloaded {
+    /// It took effect; these are the changes, none if the file says what runs already.
+    Applied(Vec<String>),
+    /// It did not, for these reasons; what ran before runs on.
+    Refused(Vec<String>),
+}
+
+impl Reloader {
+    /// A reloader for what `gateway` runs now.
+    pub(crate) fn new(file: Option<PathBuf>, current: Config, gateway: Gateway, journal: Journal) -> Self {
+        let applied_at = gateway.env().wall();
+        Self {
+            file,
+            current: tokio::sync::Mutex::new(current),
+            gateway,
+            journal,
+            applied: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            last: Mutex::new(Last {
+                applied_at,
+                problems: Vec::new(),
+            }),
+        }
+    }
+
+    /// Reads the file and applies it.
+    pub(crate) async fn reload(&self) -> Reloaded {
+        let mut current = self.current.lock().await;
+        let reloaded = match self.read() {
+            Err(problems) => Reloaded::Refused(problems),
+            Ok(new) => {
+                let changes = current.changes(&new);
+                match self.gateway.apply(new.plan.clone()).await {
+                    Err(error) => Reloaded::Refused(vec![format!("{:#}", anyhow::Error::new(error))]),
+                    Ok(_) => {
+                        *current = new;
+                        Reloaded::Applied(changes)
+                    }
+                }
+            }
+        };
+        self.tell(&reloaded);
+        reloaded
+    }
+
+    fn read(&self) -> Result<Config, Vec<String>> {
+        let Some(file) = &self.file else {
+            let problem = "there is no file to read again: Plimsoll was started with --upstream; start it with --config";
+            return Err(vec![problem.to_owned()]);
+        };
+        Config::load(file).map_err(|error| match error {
+            ConfigError::Wrong(problems) => problems.to_string().lines().map(str::to_owned).collect(),
+            error @ ConfigError::Read { .. } => vec![format!("{:#}", anyhow::Error::new(error))],
+        })
+    }
+
+    fn tell(&self, reloaded: &Reloaded) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match reloaded {
+            Reloaded::Applied(changes) => {
+                self.applied.fetch_add(1, Relaxed);
+                *last = Last {
+                    applied_at: self.gateway.env().wall(),
+                    problems: Vec::new(),
+                };
+                let count = changes.len().to_string();
+                self.journal
+                    .info("configuration applied", &[("changes", Value::from(&*count))]);
+                for change in changes {
+                    self.journal
+                        .info("configuration changed", &[("change", Value::from(&**change))]);
+                }
+            }
+            Reloaded::Refused(problems) => {
+                self.refused.fetch_add(1, Relaxed);
+                last.problems.clone_from(problems);
+                for problem in problems {
+                    self.journal
+                        .error("configuration refused", &[("problem", Value::from(&**problem))]);
+                }
+            }
+        }
+    }
+
+    /// What is configured, and how the last reloads went.
+    pub(crate) fn reading(&self) -> ConfigReading {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        ConfigReading {
+            generation: self.gateway.running().generation,
+            applied_at: last.applied_at,
+            reloads_applied: self.applied.load(Relaxed),
+            reloads_refused: self.refused.load(Relaxed),
+            problems: last.problems.clone(),
+        }
+    }
+}
