@@ -1,1 +1,3 @@
-//! Placeholder.
+//! An options order desk.
+
+pub mod domain;
