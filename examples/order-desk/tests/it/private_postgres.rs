@@ -1,0 +1,164 @@
+//! A Postgres server of one's own, on a Unix socket in a temporary folder, gone when it is dropped.
+//!
+//! It shares nothing with a server that may run on the machine: no port, no data, no users. Postgres refuses to
+//! run as root, so a test that does is stepped down to the user `postgres` of the installed package.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, id};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A temporary folder that any user may write to.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        // Short, because the path of a Unix socket may have no more than 107 bytes.
+        let name = format!("desk-{}-{}", id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) struct Server {
+    binaries: PathBuf,
+    folder: Folder,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let server = Self {
+            binaries: binaries(),
+            folder: Folder::new(),
+        };
+        let (data, socket) = (server.data(), server.folder.path().display().to_string());
+        server.run(
+            "initdb",
+            &[
+                "-D",
+                &data,
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-sync",
+            ],
+        );
+        // Nothing here outlives the test, so nothing has to reach the disk.
+        let options = format!("-k {socket} -c listen_addresses='' -c fsync=off");
+        let log = format!("{socket}/log");
+        server.run(
+            "pg_ctl",
+            &["start", "-w", "-s", "-D", &data, "-l", &log, "-o", &options],
+        );
+        server
+    }
+
+    /// Makes an empty database and returns how to connect to it.
+    pub(crate) fn database(&self, name: &str) -> String {
+        self.sql(&format!("CREATE DATABASE {name}"));
+        format!(
+            "host={} user=postgres dbname={name}",
+            self.folder.path().display()
+        )
+    }
+
+    /// Ends every connection to a database, as a restart or a failover would.
+    pub(crate) fn cut_connections(&self, name: &str) {
+        self.sql(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        ));
+    }
+
+    fn sql(&self, statement: &str) {
+        let socket = self.folder.path().display().to_string();
+        self.run(
+            "psql",
+            &[
+                "-h", &socket, "-U", "postgres", "-d", "postgres", "-q", "-c", statement,
+            ],
+        );
+    }
+
+    fn data(&self) -> String {
+        self.folder.path().join("data").display().to_string()
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let program = self.binaries.join(program);
+        let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        let mut command = if root {
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+                .arg(&program);
+            command
+        } else {
+            Command::new(&program)
+        };
+        // The server inherits these files; pipes would keep `output` waiting for as long as it runs.
+        let said = fs::File::create(self.folder.path().join("said")).unwrap();
+        command
+            .args(arguments)
+            .stdout(said.try_clone().unwrap())
+            .stderr(said);
+        let status = command.current_dir(self.folder.path()).status().unwrap();
+        let said = fs::read_to_string(self.folder.path().join("said")).unwrap_or_default();
+        assert!(status.success(), "{} {arguments:?}: {said}", program.display());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.run(
+            "pg_ctl",
+            &["stop", "-w", "-s", "-m", "immediate", "-D", &self.data()],
+        );
+    }
+}
+
+/// Where the server's programs are: as told, or else where Debian's package puts the newest of them.
+fn binaries() -> PathBuf {
+    if let Ok(told) = std::env::var("PLIMSOLL_TEST_POSTGRES_BIN") {
+        let told = PathBuf::from(told);
+        assert!(
+            told.join("initdb").exists(),
+            "PLIMSOLL_TEST_POSTGRES_BIN has no initdb in {}",
+            told.display()
+        );
+        return told;
+    }
+    let installed = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let newest = installed
+        .filter_map(|version| {
+            Some((
+                version.file_name().to_str()?.parse::<u32>().ok()?,
+                version.path().join("bin"),
+            ))
+        })
+        .filter(|(_, path)| path.join("initdb").exists())
+        .max();
+    newest.map(|(_, path)| path).expect(
+        "Postgres is not installed: run `apt-get install postgresql`, or set PLIMSOLL_TEST_POSTGRES_BIN to the \
+         folder of initdb and pg_ctl",
+    )
+}
