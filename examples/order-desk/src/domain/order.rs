@@ -66,6 +66,11 @@ impl Status {
         }
     }
 
+    /// Whether the order may still fill.
+    pub fn is_open(self) -> bool {
+        self.is_unsettled() || self == Self::Working
+    }
+
     /// Whether the broker still has to be asked what became of the order.
     pub fn is_unsettled(self) -> bool {
         matches!(self, Self::Pending | Self::Unconfirmed)

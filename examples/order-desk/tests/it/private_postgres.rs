@@ -79,14 +79,8 @@ impl Server {
         )
     }
 
-    /// Ends every connection to a database, as a restart or a failover would.
-    pub(crate) fn cut_connections(&self, name: &str) {
-        self.sql(&format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-        ));
-    }
-
-    fn sql(&self, statement: &str) {
+    /// Runs a statement as the administrator.
+    pub(crate) fn sql(&self, statement: &str) {
         let socket = self.folder.path().display().to_string();
         self.run(
             "psql",
