@@ -3,7 +3,7 @@
 //! It takes orders, weighs their risk, keeps them in SQLite or Postgres and has them executed by a broker. It is
 //! the service that other examples stand in front of, so it knows nothing of what stands there. [`start`] runs
 //! it on the current tokio runtime; `src/main.rs` is the same as a program of its own. [`broker_sim`] is the
-//! dependency, with switchable moods.
+//! dependency, with switchable moods, and [`load`] is a steady stream of clients.
 //!
 //! A request goes `server` → `http` → `draft` (what was written) → `store` (with `domain` as the judge) →
 //! `broker`, and back through `http` or `problem`. What the broker did not answer is `settle`'s.
@@ -19,6 +19,7 @@ mod dice;
 pub mod domain;
 mod draft;
 mod http;
+pub mod load;
 mod problem;
 mod quotes;
 mod server;

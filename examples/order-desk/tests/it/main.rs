@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod broker_trouble;
+mod load;
 mod orders;
 mod private_postgres;
 mod program;
