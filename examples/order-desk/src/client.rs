@@ -84,18 +84,20 @@ impl Client {
             .await
             .expect("the semaphore is never closed");
         let (mut connection, response) = loop {
-            let mut connection = match self.take_idle() {
-                Some(connection) => connection,
-                None => self.connect().await?,
+            let (mut connection, kept) = match self.take_idle() {
+                Some(connection) => (connection, true),
+                None => (self.connect().await?, false),
             };
-            if connection.ready().await.is_err() {
-                continue;
+            match connection.ready().await {
+                Ok(()) => {}
+                Err(_) if kept => continue,
+                Err(error) => return Err(ClientError::Broken(error)),
             }
             match connection.try_send_request(request).await {
                 Ok(response) => break (connection, response),
                 Err(mut failed) => match failed.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(ClientError::Broken(failed.into_error())),
+                    Some(unsent) if kept => request = unsent,
+                    _ => return Err(ClientError::Broken(failed.into_error())),
                 },
             }
         };

@@ -200,24 +200,29 @@ async fn a_refused_order_leaves_no_trace(store: &Store) {
 }
 
 async fn concurrent_orders_cannot_share_the_last_of_a_limit(store: &Store) {
-    let (a, b, c, d) = tokio::join!(
-        place(store, order("1", "a", 4)),
-        place(store, order("2", "a", 4)),
-        place(store, order("3", "a", 4)),
-        place(store, order("4", "a", 4)),
-    );
-    let placed = [a, b, c, d]
-        .into_iter()
-        .filter(|placed| matches!(placed, Placed::New(_)))
-        .count();
-    assert_eq!(placed, 2);
-    assert_eq!(
-        held(store, "a").await,
-        [Holding {
-            open_sell: 8,
-            ..Holding::default()
-        }]
-    );
+    // Opening an account makes its first orders wait for each other; what counts is an account that is open.
+    for account in ["a", "b", "c", "d", "e"] {
+        let id = |n: u8| format!("{account}{n}");
+        place(store, order(&id(0), account, 1)).await;
+        let (a, b, c, d) = tokio::join!(
+            place(store, order(&id(1), account, 4)),
+            place(store, order(&id(2), account, 4)),
+            place(store, order(&id(3), account, 4)),
+            place(store, order(&id(4), account, 4)),
+        );
+        let placed = [a, b, c, d]
+            .into_iter()
+            .filter(|placed| matches!(placed, Placed::New(_)))
+            .count();
+        assert_eq!(placed, 2);
+        assert_eq!(
+            held(store, account).await,
+            [Holding {
+                open_sell: 9,
+                ..Holding::default()
+            }]
+        );
+    }
 }
 
 async fn a_key_raced_from_many_sides_places_once(store: &Store) {

@@ -1,13 +1,15 @@
 //! What the desk says, and does not say, when its dependency is slow, broken or gone.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use order_desk::broker_sim::Behaviour;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::world::{ANY_PORT, Answer, BROKER_TIMEOUT, World, call, config, order, order_with, until};
+use crate::world::{ANY_PORT, Answer, BROKER_TIMEOUT, PATIENCE, World, call, order, order_with, until};
 
 const NEVER: Behaviour = Behaviour::Slow {
     delay: Duration::from_mins(10),
@@ -137,25 +139,80 @@ async fn the_mood_of_the_broker_is_changed_over_http() {
     assert_eq!(world.place(&order()).await.status, 201);
 }
 
+/// Takes one connection, reads one order on it and answers. Dropping the connection closes it without warning.
+async fn answer_once(listener: &TcpListener, status: &str, body: &str) -> (TcpStream, String) {
+    let accepting = tokio::time::timeout(PATIENCE, listener.accept());
+    let (mut stream, _) = accepting.await.expect("the desk never called").unwrap();
+    let mut asked = String::new();
+    while !asked.ends_with('}') {
+        let mut chunk = [0; 4096];
+        let length = stream.read(&mut chunk).await.unwrap();
+        asked.push_str(std::str::from_utf8(&chunk[..length]).unwrap());
+    }
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    (stream, asked)
+}
+
+/// A desk whose broker is a listener in the test's hands.
+async fn desk_and_listener() -> (World, TcpListener) {
+    let listener = TcpListener::bind(ANY_PORT).await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    (World::with(|config| config.broker = origin).await, listener)
+}
+
+#[tokio::test]
+async fn only_a_success_that_names_a_state_is_believed() {
+    let (world, listener) = desk_and_listener().await;
+    for (status, body) in [
+        ("500 Oops", r#"{"status":"filled"}"#),
+        ("302 Found", r#"{"status":"filled"}"#),
+        ("200 OK", r#"{"status":"done"}"#),
+        ("200 OK", "filled"),
+    ] {
+        let order = order_with(&json!({ "quantity": 1 }));
+        let (_, placed) = tokio::join!(answer_once(&listener, status, body), world.place(&order));
+        unconfirmed(&placed);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_kept_costs_nothing() {
+    let (world, listener) = desk_and_listener().await;
+    for _ in 0..3 {
+        let answering = answer_once(&listener, "200 OK", r#"{"status":"filled"}"#);
+        let order = order();
+        // The desk has kept the connection by the time that it is closed.
+        let ((stream, _), placed) = tokio::join!(answering, world.place(&order));
+        drop(stream);
+        assert_eq!(placed.status, 201);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_hangs_up_at_once_is_asked_once() {
+    let (world, listener) = desk_and_listener().await;
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        loop {
+            let connection = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
+            drop(connection);
+        }
+    });
+    for asked in 1..=50 {
+        unconfirmed(&world.place(&order_with(&json!({ "quantity": 1 }))).await);
+        assert_eq!(accepted.load(Ordering::SeqCst), asked);
+    }
+}
+
 #[tokio::test]
 async fn trace_headers_go_along_and_others_do_not() {
-    let listener = TcpListener::bind(ANY_PORT).await.unwrap();
-    let desk = order_desk::start(config(listener.local_addr().unwrap()))
-        .await
-        .unwrap();
-    let broker = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut asked = String::new();
-        while !asked.ends_with('}') {
-            let mut chunk = [0; 4096];
-            let length = stream.read(&mut chunk).await.unwrap();
-            asked.push_str(std::str::from_utf8(&chunk[..length]).unwrap());
-        }
-        let body = r#"{"status":"filled"}"#;
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        asked
-    };
+    let (world, listener) = desk_and_listener().await;
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let headers = [
         ("traceparent", parent),
@@ -163,8 +220,10 @@ async fn trace_headers_go_along_and_others_do_not() {
         ("authorization", "secret"),
     ];
     let body = order().to_string();
-    let placing = call(desk.address(), "POST", "/v1/orders", &headers, &body);
-    let (asked, placed) = tokio::join!(broker, placing);
+    let ((_, asked), placed) = tokio::join!(
+        answer_once(&listener, "200 OK", r#"{"status":"filled"}"#),
+        call(world.desk.address(), "POST", "/v1/orders", &headers, &body),
+    );
     let placed = placed.json();
     assert_eq!(placed["status"], "filled");
     assert!(asked.contains(&format!("traceparent: {parent}\r\n")), "{asked}");

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 pub(crate) const BROKER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A test that takes longer has hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const ANY_PORT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
