@@ -16,6 +16,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
 
+pub(crate) use demo::DemoArgs;
+
 /// How a verb ended. The numbers are a promise to scripts: docs/src/operations.md lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -52,6 +54,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::RunArgs),
+    Demo(demo::DemoArgs),
     Check(check::Args),
     Init(init::Args),
     Schema(schema::Args),
@@ -78,6 +81,7 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
     };
     match cli.verb {
         Verb::Run(args) => run::run(&args),
+        Verb::Demo(args) => demo::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Schema(args) => schema::run(&args),

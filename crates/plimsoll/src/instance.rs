@@ -45,11 +45,15 @@ pub(crate) struct Parts {
 
 impl Instance {
     /// Starts everything that `config` says. When this returns, every address is listened on and carries traffic.
-    /// `file` is what a reload reads again.
+    /// `file` is what a reload reads again, `out` where the log goes.
     ///
     /// # Errors
     /// An address, certificate or token cannot be used, or the system has no thread to give; nothing runs then.
-    pub(crate) fn start(config: Config, file: Option<PathBuf>) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        config: Config,
+        file: Option<PathBuf>,
+        out: impl std::io::Write + Send + 'static,
+    ) -> anyhow::Result<Self> {
         let control = Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
             .thread_name("control")
@@ -57,7 +61,7 @@ impl Instance {
             .build()
             .context("starting the control runtime")?;
         let env = Env::real();
-        let (journal, writer) = open_journal(&env, &config)?;
+        let (journal, writer) = open_journal(&env, &config, out)?;
         let cores = if config.cores == 0 {
             available_cores()
         } else {
@@ -99,6 +103,11 @@ impl Instance {
         Ok(())
     }
 
+    /// Where operators look.
+    pub(crate) fn admin_address(&self) -> String {
+        "127.0.0.1:9900".to_owned()
+    }
+
     /// Runs a future on the control runtime to its end.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.control.block_on(future)
@@ -109,7 +118,11 @@ fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-fn open_journal(env: &Env, config: &Config) -> anyhow::Result<(Journal, Writer)> {
+fn open_journal(
+    env: &Env,
+    config: &Config,
+    out: impl std::io::Write + Send + 'static,
+) -> anyhow::Result<(Journal, Writer)> {
     let style = match config.telemetry.log_format {
         LogFormat::Json => Style::Json,
         LogFormat::Text => Style::Text,
@@ -120,7 +133,7 @@ fn open_journal(env: &Env, config: &Config) -> anyhow::Result<(Journal, Writer)>
         LogLevel::Warn => Level::Warn,
         LogLevel::Error => Level::Error,
     };
-    Journal::start(env.clone(), style, level, std::io::stdout()).context("starting the log's writer")
+    Journal::start(env.clone(), style, level, out).context("starting the log's writer")
 }
 
 /// Runs each core on a thread of its own.

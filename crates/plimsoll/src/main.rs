@@ -4,6 +4,7 @@ mod accept;
 mod civil;
 mod cli;
 mod config;
+mod demo;
 mod exemplars;
 mod history;
 mod instance;

@@ -1,7 +1,9 @@
-//! `plimsoll demo`: its arguments.
+//! `plimsoll demo`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use super::Exit;
 
 /// Show a service, a gateway and an incident, all in one process.
 #[derive(Debug, clap::Args)]
@@ -18,4 +20,13 @@ pub(crate) struct DemoArgs {
     /// Do not wait between the scenes.
     #[arg(long)]
     pub(crate) fast: bool,
+}
+
+/// Shows it.
+///
+/// # Errors
+/// An address is taken, or the terminal is gone.
+pub(super) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
+    crate::demo::run(args)?;
+    Ok(Exit::Good)
 }

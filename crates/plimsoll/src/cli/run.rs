@@ -57,7 +57,7 @@ impl RunArgs {
 /// # Errors
 /// The configuration is wrong, or something that it names cannot be used.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
-    let instance = Instance::start(args.config()?, args.file().map(Path::to_owned))?;
+    let instance = Instance::start(args.config()?, args.file().map(Path::to_owned), std::io::stdout())?;
     instance.wait()?;
     Ok(Exit::Good)
 }

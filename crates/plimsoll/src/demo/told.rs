@@ -1,0 +1,155 @@
+//! What the demo tells: the words, and the line of every two seconds.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use order_desk::load::{Counts, Snapshot};
+use plimsoll_policy::BreakerState;
+use plimsoll_slo::Reason;
+
+use super::{Script, Stage};
+use crate::instance::Instance;
+
+pub(super) const SLOW: &str = "
+  The broker turns slow: every execution takes 3 s now.
+  Watch the egress breaker trip, orders be refused at once instead of waiting, and reads stay quick.
+
+";
+
+pub(super) const WELL: &str = "
+  The broker is well again. The breaker lets a probe through, then 1, 5, 25 and 100 per cent.
+
+";
+
+pub(super) const END: &str = "\n  Draining: what is under way may finish.\n";
+
+/// What there is to see, and where.
+pub(super) fn opening(ingress: SocketAddr, admin: &str, stage: &Stage, script: &Script) -> String {
+    format!(
+        "
+  Plimsoll in front of an options order desk, customers of three tiers, and a broker behind an egress listener.
+
+      customers --> Plimsoll {ingress} --> order desk {desk}
+                                                      |
+                           broker {broker} <-- Plimsoll (egress)
+
+  look at   http://{admin}/status    what state everything is in
+            http://{admin}/metrics   the same for Prometheus
+  try       curl -i http://{ingress}/v1/accounts/gold-1/risk
+            curl -i http://{ingress}/nowhere
+  then      the broker turns slow at {slow} s and recovers at {well} s; Ctrl-C drains and ends.
+
+",
+        desk = stage.desk.address(),
+        broker = stage.broker.address(),
+        slow = script.slow_at.as_secs(),
+        well = script.well_at.as_secs(),
+    )
+}
+
+/// Tells one line after the other, and knows what it told last.
+#[derive(Debug, Default)]
+pub(super) struct Teller {
+    lines: u64,
+    before: Acted,
+}
+
+/// How often each protection has acted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Acted {
+    retries: u64,
+    timeouts: u64,
+    tripped: u64,
+    limited: u64,
+    trips: u64,
+}
+
+impl Teller {
+    /// What the customers feel, and what protected them since the line before.
+    pub(super) fn line(&mut self, elapsed: Duration, instance: &Instance, load: &Snapshot) -> String {
+        let mut line = String::new();
+        if self.lines.is_multiple_of(10) {
+            line.push_str("   time   gold: good  p50   p99    silver: good  p50   p99    bronze: good  p50   p99   breaker   acted\n");
+        }
+        self.lines += 1;
+        let _ = write!(line, "  {:>3} s   ", elapsed.as_secs());
+        for tier in &load.tiers {
+            let _ = write!(
+                line,
+                "{:>9} {:>6} {:>6}    ",
+                good(&tier.recent),
+                millis(tier.p50),
+                millis(tier.p99)
+            );
+        }
+        let upstreams = &instance.parts.gateway.running().upstreams;
+        let broker = upstreams.iter().find(|upstream| &*upstream.plan.name == "broker");
+        let state = broker.map_or("-", |broker| {
+            match broker.state.breaker_state(instance.parts.gateway.env().now()) {
+                BreakerState::Passing => "passing",
+                BreakerState::Tripped => "TRIPPED",
+                BreakerState::Probing => "probing",
+            }
+        });
+        let now = Acted::read(instance, broker.map_or(0, |broker| broker.state.breaker_trips()));
+        let _ = writeln!(line, "{state:<8}  {}", now.since(self.before));
+        self.before = now;
+        line
+    }
+}
+
+fn good(counts: &Counts) -> String {
+    let refused: u64 = counts.refused.values().sum();
+    let total = counts.ok + refused + counts.failed;
+    if total == 0 {
+        "-".to_owned()
+    } else {
+        format!("{} %", counts.ok * 100 / total)
+    }
+}
+
+fn millis(latency: Option<Duration>) -> String {
+    latency.map_or_else(
+        || "-".to_owned(),
+        |latency| format!("{:.0}ms", latency.as_secs_f64() * 1e3),
+    )
+}
+
+impl Acted {
+    fn read(instance: &Instance, trips: u64) -> Self {
+        let mut acted = Self {
+            trips,
+            ..Self::default()
+        };
+        for (_, tally) in instance.parts.gateway.ledger().snapshot() {
+            let bad = |reason: Reason| tally.bad[reason.index()];
+            acted.retries += tally.retries;
+            acted.timeouts += bad(Reason::UpstreamTimeout) + bad(Reason::DeadlineExceeded);
+            acted.tripped += bad(Reason::BreakerTripped);
+            acted.limited += tally.excluded[Reason::RateLimited.index()];
+        }
+        acted
+    }
+
+    /// In words; a dot when nothing had to act.
+    fn since(self, before: Self) -> String {
+        let parts = [
+            (self.trips - before.trips, "breaker tripped"),
+            (self.tripped - before.tripped, "refused at once by the breaker"),
+            (self.timeouts - before.timeouts, "cut off in time"),
+            (self.retries - before.retries, "retried"),
+            (self.limited - before.limited, "rate limited"),
+        ];
+        let told: Vec<String> = parts
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        if told.is_empty() {
+            "·".to_owned()
+        } else {
+            told.join(", ")
+        }
+    }
+}
