@@ -4,6 +4,8 @@
 mod book;
 mod check;
 mod cli;
+mod processes;
+mod world;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

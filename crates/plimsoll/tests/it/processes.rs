@@ -1,0 +1,197 @@
+//! Real processes around Plimsoll: curl, h2load, gRPC and WebSocket stacks that we did not write, and a service in
+//! Python behind it.
+
+use std::io::Write;
+
+use crate::world::{Plimsoll, client, curl, curl_until, service, tool};
+
+#[test]
+fn curl_reaches_a_python_service_by_http1_and_http2() {
+    let (_service, address) = service("http_service.py", &[]);
+    let plimsoll = Plimsoll::in_front_of(&address);
+    for version in ["--http1.1", "--http2-prior-knowledge", "--http1.0"] {
+        let answer = curl(&[version, &plimsoll.url("/headers")]);
+        assert!(answer.contains(" 200"), "{answer}");
+        let answer = answer.to_lowercase();
+        for header in [
+            "x-request-id: ",
+            "traceparent: 00-",
+            "x-forwarded-for: 127.0.0.1",
+            "x-plimsoll-attempt: 1",
+        ] {
+            assert!(answer.contains(header), "{version} lacks {header}: {answer}");
+        }
+    }
+    let head = curl(&["--head", &plimsoll.url("/headers")]);
+    assert!(head.to_lowercase().contains("content-length: "), "{head}");
+}
+
+#[test]
+fn bodies_pass_unharmed_in_every_framing() {
+    let (_service, address) = service("http_service.py", &[]);
+    let plimsoll = Plimsoll::in_front_of(&address);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let body: Vec<u8> = (0..5_000_000u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    file.write_all(&body).unwrap();
+    let path = file.path().to_str().unwrap();
+    let checksum = tool("sha256sum", &[path]);
+    let wanted = format!("5000000 {}", checksum.split(' ').next().unwrap());
+    let data = format!("@{path}");
+    for framing in [
+        &["--http1.1"][..],
+        &["--http1.1", "-H", "Transfer-Encoding: chunked"],
+        &["--http1.1", "-H", "Expect: 100-continue"],
+        &["--http2-prior-knowledge"],
+    ] {
+        let url = plimsoll.url("/upload");
+        let answer = curl(&[framing, &["--data-binary", &data, &url]].concat());
+        assert!(answer.contains(&wanted), "{framing:?}: {answer}");
+    }
+}
+
+#[test]
+fn events_arrive_as_a_stream() {
+    let (_service, address) = service("http_service.py", &[]);
+    let plimsoll = Plimsoll::in_front_of(&address);
+    let answer = curl(&["-N", &plimsoll.url("/events/200")]);
+    assert!(
+        answer.contains("data: 0\n") && answer.contains("data: 199\n"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn h2load_sees_no_failure() {
+    let (_service, address) = service("http_service.py", &[]);
+    let plimsoll = Plimsoll::in_front_of(&address);
+    let report = tool(
+        "h2load",
+        &["-n", "2000", "-c", "8", "-m", "8", &plimsoll.url("/headers")],
+    );
+    assert!(
+        report.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"),
+        "{report}"
+    );
+}
+
+#[test]
+fn grpc_calls_of_all_four_kinds_pass() {
+    let (_service, address) = service("grpc_peer.py", &["serve"]);
+    let plimsoll = Plimsoll::configured(&format!(
+        "listeners:
+  - name: ingress
+    listen: 127.0.0.1:0
+    routes: [{{ name: echo, path: '/plimsoll.test.Echo/{{method}}', upstream: echo }}]
+upstreams: [{{ name: echo, endpoints: ['http://{address}'], protocol: http2 }}]
+admin: {{ listen: '127.0.0.1:0' }}
+"
+    ));
+    let said = client("grpc_peer.py", &["call", &plimsoll.ingress]);
+    assert_eq!(said.matches("ok ").count(), 11, "{said}");
+}
+
+#[test]
+fn a_websocket_talks_through() {
+    let (_service, address) = service("websocket_peer.py", &["serve"]);
+    let plimsoll = Plimsoll::in_front_of(&address);
+    assert_eq!(
+        client("websocket_peer.py", &["talk", &plimsoll.ingress]),
+        "ok websocket\n"
+    );
+}
+
+#[test]
+fn a_killed_service_is_told_of_and_its_return_is_noticed() {
+    let (killed, address) = service("http_service.py", &[]);
+    let mut plimsoll = Plimsoll::in_front_of(&address);
+    assert!(curl(&[&plimsoll.url("/headers")]).contains(" 200"));
+    killed.signal("-KILL");
+    drop(killed);
+    let answer = curl_until(&[&plimsoll.url("/headers")], |answer| {
+        answer.contains("upstream-refused")
+    });
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert!(
+        answer.contains(r#""delivered":"no""#) && answer.contains(r#""retriable":"safe""#),
+        "{answer}"
+    );
+    let line = plimsoll.wait_for_log("request");
+    assert_eq!(
+        (&line["reason"], &line["class"]),
+        (&"upstream-refused".into(), &"bad".into())
+    );
+    let port = address.rsplit(':').next().unwrap();
+    let (_service, _) = service("http_service.py", &[port]);
+    curl_until(&[&plimsoll.url("/headers")], |answer| answer.contains(" 200"));
+}
+
+fn in_front(address: &str, total: &str) -> String {
+    format!(
+        "listeners:
+  - name: ingress
+    listen: 127.0.0.1:0
+    routes: [{{ name: all, path: '/{{*rest}}', upstream: service, deadline: {{ total: {total} }} }}]
+upstreams: [{{ name: service, endpoints: ['http://{address}'] }}]
+admin: {{ listen: '127.0.0.1:0' }}
+"
+    )
+}
+
+#[test]
+fn a_hangup_reloads_all_or_nothing() {
+    let (_service, address) = service("http_service.py", &[]);
+    let mut plimsoll = Plimsoll::configured(&in_front(&address, "10s"));
+    assert!(curl(&[&plimsoll.url("/slow/300")]).contains(" 200"));
+    plimsoll.rewrite(&in_front(&address, "100ms"));
+    plimsoll.process.signal("-HUP");
+    let change = plimsoll.wait_for_log("configuration changed");
+    assert!(
+        change["change"].as_str().unwrap().contains("total: 10s -> 100ms"),
+        "{change}"
+    );
+    let late = curl(&[&plimsoll.url("/slow/300")]);
+    assert!(
+        late.starts_with("HTTP/1.1 504") && late.contains("deadline-exceeded"),
+        "{late}"
+    );
+    plimsoll.rewrite("listeners: [{ name: ingress, listen: nowhere }]");
+    plimsoll.process.signal("-HUP");
+    let refused = plimsoll.wait_for_log("configuration refused");
+    assert!(refused["problem"].as_str().unwrap().contains(":1:"), "{refused}");
+    assert!(
+        curl(&[&plimsoll.url("/headers")]).contains(" 200"),
+        "the old configuration runs on"
+    );
+}
+
+#[test]
+fn a_termination_drains() {
+    let (_service, address) = service("http_service.py", &[]);
+    let mut plimsoll = Plimsoll::in_front_of(&address);
+    let url = plimsoll.url("/slow/800");
+    let slow = std::thread::Builder::new().spawn(move || curl(&[&url])).unwrap();
+    // The request is under way when its connection is counted.
+    let connections = plimsoll.admin_url("/metrics");
+    curl_until(&[&connections], |page| {
+        page.contains("plimsoll_connections{listener=\"ingress\"} 1")
+    });
+    plimsoll.process.signal("-TERM");
+    plimsoll.wait_for_log("draining");
+    assert!(slow.join().unwrap().contains("at last"));
+    assert_eq!(plimsoll.process.end(), Some(0));
+}
+
+#[test]
+fn a_broken_configuration_never_starts() {
+    let ran = crate::plimsoll(
+        &["run", "--config", "/dev/stdin"],
+        b"listeners: {}\nupstreems: []\n",
+    );
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(
+        ran.err.contains("upstreems") && ran.err.contains("upstreams"),
+        "{ran:?}"
+    );
+}

@@ -1,0 +1,269 @@
+//! A world of real processes: Plimsoll as its users start it, and services and clients that we did not write.
+//!
+//! Every process is ended by its id when its handle is dropped. Nothing sleeps: starting is waiting for the line that
+//! says the address, and everything that is waited for has a bound.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A process that ends with its handle.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::Builder::new()
+            .spawn(move || {
+                out.lines()
+                    .map_while(Result::ok)
+                    .try_for_each(|line| sender.send(line))
+            })
+            .unwrap();
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Waits for a line for which `wanted` has an answer.
+    #[track_caller]
+    pub(crate) fn wait_for<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let line = self
+                .lines
+                .recv_timeout(end.saturating_duration_since(Instant::now()));
+            let Ok(line) = line else {
+                panic!("no {what}; it said:\n{}", self.seen.join("\n"))
+            };
+            let found = wanted(&line);
+            self.seen.push(line);
+            if let Some(found) = found {
+                return found;
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end; the exit code, or `None` if a signal ended it.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> Option<i32> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            // The output ends with the process, so waiting for more of it is waiting for its end.
+            if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(20)) {
+                self.seen.push(line);
+            }
+        }
+        panic!("it does not end; it said:\n{}", self.seen.join("\n"));
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The Python that `./test` has prepared, with the packages that the peers need.
+fn python() -> PathBuf {
+    let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-python/bin/python");
+    assert!(
+        prepared.exists(),
+        "{} is missing: ./test prepares it",
+        prepared.display()
+    );
+    prepared
+}
+
+fn peer(script: &str) -> Command {
+    let mut command = Command::new(python());
+    command.arg(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/it/peers")
+            .join(script),
+    );
+    command
+}
+
+/// Starts a peer that serves; its address with it.
+pub(crate) fn service(script: &str, args: &[&str]) -> (Process, String) {
+    let mut process = Process::start(peer(script).args(args));
+    let address = process.wait_for("address", |line| Some(line.to_owned()));
+    (process, address)
+}
+
+/// Runs a peer that calls, to its end.
+#[track_caller]
+pub(crate) fn client(script: &str, args: &[&str]) -> String {
+    let output = peer(script).args(args).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
+/// Plimsoll, running.
+#[derive(Debug)]
+pub(crate) struct Plimsoll {
+    pub(crate) process: Process,
+    /// Where traffic goes in.
+    pub(crate) ingress: String,
+    /// Where operators look.
+    pub(crate) admin: String,
+    file: Option<tempfile::NamedTempFile>,
+}
+
+impl Plimsoll {
+    /// In front of one upstream, with no file at all.
+    pub(crate) fn in_front_of(upstream: &str) -> Self {
+        let url = format!("http://{upstream}");
+        let args = [
+            "run",
+            "--upstream",
+            &url,
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--cores",
+            "2",
+        ];
+        Self::start(&args, None)
+    }
+
+    /// With this file. Its first listener is where traffic goes in.
+    pub(crate) fn configured(yaml: &str) -> Self {
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        Self::start(&["run", "--config", &path, "--cores", "2"], Some(file))
+    }
+
+    fn start(args: &[&str], file: Option<tempfile::NamedTempFile>) -> Self {
+        let mut process = Process::start(Command::new(env!("CARGO_BIN_EXE_plimsoll")).args(args));
+        let listening = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            let is_listening = line["msg"] == "listening";
+            is_listening.then(|| {
+                (
+                    line["listener"].as_str().unwrap().to_owned(),
+                    line["address"].as_str().unwrap().to_owned(),
+                )
+            })
+        };
+        let mut ingress = None;
+        let admin = loop {
+            let (name, address) = process.wait_for("address", listening);
+            if name == "admin" {
+                break address;
+            }
+            ingress.get_or_insert(address);
+        };
+        Self {
+            process,
+            ingress: ingress.unwrap(),
+            admin,
+            file,
+        }
+    }
+
+    /// Rewrites the file that it was started with.
+    pub(crate) fn rewrite(&self, yaml: &str) {
+        std::fs::write(self.file.as_ref().unwrap().path(), yaml).unwrap();
+    }
+
+    /// Where a path is, for curl.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.ingress)
+    }
+
+    pub(crate) fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.admin)
+    }
+
+    /// Waits for a line of the log that says `message`.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&mut self, message: &str) -> serde_json::Value {
+        self.process.wait_for(message, |line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            (line["msg"] == message).then_some(line)
+        })
+    }
+}
+
+/// What curl said: the answer's head with the body behind it.
+#[track_caller]
+pub(crate) fn curl(args: &[&str]) -> String {
+    let output = Command::new("curl")
+        .args(["-sSi", "--max-time", "20"])
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "curl {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Asks until the answer is as wanted, for as long as anything may take.
+#[track_caller]
+pub(crate) fn curl_until(args: &[&str], wanted: impl Fn(&str) -> bool) -> String {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let answer = curl(args);
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < end, "still: {answer}");
+    }
+}
+
+/// Runs a tool to its end; all that it said.
+#[track_caller]
+pub(crate) fn tool(name: &str, args: &[&str]) -> String {
+    let mut child = Command::new(name)
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(child.wait().unwrap().success(), "{name} {args:?}: {text}");
+    text
+}
