@@ -23,7 +23,8 @@ use crate::wire::Order;
 pub(crate) struct Shared {
     pub(crate) running: Versioned<Running>,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) teller: Teller,
+    /// Taken when there is nothing more to tell, so that whoever hears knows it.
+    teller: Mutex<Option<Teller>>,
     events_dropped: Arc<AtomicU64>,
     phase: watch::Sender<Phase>,
     cores: usize,
@@ -33,6 +34,13 @@ pub(crate) struct Shared {
 
 /// A listener that is bound: its name, what was asked for, and the address that it got.
 type BoundName = (Arc<str>, ListenAddress, Option<std::net::SocketAddr>);
+
+impl Shared {
+    /// The sending end of the queue of events, for a core.
+    pub(crate) fn teller(&self) -> Option<Teller> {
+        self.teller.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// Whether the gateway takes traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +103,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             running: Versioned::new(running),
             ledger,
-            teller,
+            teller: Mutex::new(Some(teller)),
             events_dropped,
             phase: watch::Sender::new(Phase::Serving),
             cores,
@@ -140,6 +148,11 @@ impl Gateway {
     /// Events that were not told because the queue was full.
     pub fn events_dropped(&self) -> u64 {
         self.shared.events_dropped.load(Relaxed)
+    }
+
+    /// Lets the queue of events end once every core has ended. Called when their seats have returned.
+    pub fn stop_telling(&self) {
+        *self.shared.teller.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Cores that carry traffic.

@@ -24,7 +24,7 @@ pub(crate) struct Core {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) shard: Arc<Shard>,
-    pub(crate) teller: Teller,
+    teller: Option<Teller>,
     pub(crate) dice: RefCell<SeededDice>,
     view: RefCell<Rc<View>>,
     seen: Cell<u64>,
@@ -79,7 +79,7 @@ impl Core {
         let view = View::build(running, index, None);
         Rc::new(Self {
             shard: shared.ledger.shard(index),
-            teller: shared.teller.clone(),
+            teller: shared.teller(),
             dice: RefCell::new(env.dice()),
             view: RefCell::new(Rc::new(view)),
             seen: Cell::new(version),
@@ -101,6 +101,13 @@ impl Core {
             *self.view.borrow_mut() = Rc::new(View::build(running, self.index, Some(&old)));
         }
         Rc::clone(&self.view.borrow())
+    }
+
+    /// Tells of a request.
+    pub(crate) fn tell(&self, event: crate::event::Event) {
+        if let Some(teller) = &self.teller {
+            teller.tell(Box::new(event));
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -178,7 +178,7 @@ impl Ticket {
             class != Class::Good || first_byte >= observe.slow || observe.log_good || self.attempts > 1;
         if notable || self.trace.sampled {
             let event = self.event(outcome, !notable);
-            self.core.teller.tell(Box::new(event));
+            self.core.tell(event);
         }
     }
 

@@ -305,7 +305,12 @@ fn names(endpoint: &EndpointPlan) -> (String, HeaderValue) {
     match endpoint {
         EndpointPlan::Unix(_) => ("localhost".to_owned(), HeaderValue::from_static("localhost")),
         EndpointPlan::Host(host, port) => {
-            let authority = HeaderValue::from_str(&format!("{host}:{port}"));
+            let bracketed = if host.contains(':') && !host.starts_with('[') {
+                format!("[{host}]:{port}")
+            } else {
+                format!("{host}:{port}")
+            };
+            let authority = HeaderValue::from_str(&bracketed);
             (
                 host.clone(),
                 authority.unwrap_or(HeaderValue::from_static("invalid")),

@@ -54,7 +54,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::RunArgs),
-    Demo(demo::DemoArgs),
+    Demo(DemoArgs),
     Check(check::Args),
     Init(init::Args),
     Schema(schema::Args),

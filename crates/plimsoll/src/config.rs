@@ -44,7 +44,7 @@ pub(crate) use value::address::Endpoint;
 pub(crate) struct Config {
     /// For the data plane.
     pub(crate) plan: Plan,
-    #[expect(dead_code, reason = "for `run`")]
+
     pub(crate) admin: AdminConfig,
     pub(crate) telemetry: TelemetryConfig,
     /// Threads that carry traffic; 0 takes every core.
@@ -55,7 +55,7 @@ pub(crate) struct Config {
 
 /// The port for operators.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "for `run`")]
+
 pub(crate) struct AdminConfig {
     pub(crate) listen: SocketAddr,
     /// Always there when `listen` is not a loopback address.
@@ -72,7 +72,7 @@ pub(crate) struct TelemetryConfig {
 
 /// A collector that takes OTLP over HTTP.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "for `run`")]
+
 pub(crate) struct OtlpConfig {
     pub(crate) endpoint: Endpoint,
     pub(crate) send_every: Duration,

@@ -11,25 +11,29 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gateway::env::Env;
-use gateway::event::Event;
 use gateway::{CoreSeat, Gateway, Phase};
+use http::{HeaderName, HeaderValue};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
-use tokio::sync::mpsc;
 
-use crate::config::{Config, LogFormat, LogLevel};
-use crate::exemplars::Exemplars;
+use crate::config::{Config, Endpoint, LogFormat, LogLevel, OtlpConfig, secrets};
 use crate::history::History;
 use crate::journal::{Journal, Level, Style, Value, Writer};
+use crate::otlp::Collector;
 use crate::reload::Reloader;
+use crate::telemetry::{Finished, Telemetry};
 
 /// Threads of the control runtime: one may be busy with a scrape while the other listens for signals.
 const CONTROL_THREADS: usize = 2;
+
+/// How long telling the rest may hold up the end: a collector that is down must not.
+const TELLING_MAX: Duration = Duration::from_secs(3);
 
 /// A running Plimsoll. [`Instance::wait`] sees it to its end.
 pub(crate) struct Instance {
     control: Runtime,
     cores: Vec<JoinHandle<()>>,
     writer: Writer,
+    told: Finished,
     pub(crate) parts: Arc<Parts>,
 }
 
@@ -38,8 +42,8 @@ pub(crate) struct Instance {
 pub(crate) struct Parts {
     pub(crate) gateway: Gateway,
     pub(crate) journal: Journal,
+    pub(crate) telemetry: Telemetry,
     pub(crate) reloader: Reloader,
-    pub(crate) exemplars: Mutex<Exemplars>,
     pub(crate) history: Mutex<History>,
 }
 
@@ -69,22 +73,24 @@ impl Instance {
         };
         let built = control.block_on(Gateway::build(env, config.plan.clone(), cores));
         let (gateway, seats, events) = built.context("starting the gateway")?;
+        let _inside = control.enter();
+        let collector = config.telemetry.otlp.as_ref().map(collector).transpose()?;
+        let (telemetry, told) = Telemetry::start(gateway.env(), journal.clone(), events, collector);
         let parts = Arc::new(Parts {
+            telemetry,
             reloader: Reloader::new(file, config, gateway.clone(), journal.clone()),
-            exemplars: Mutex::default(),
             history: Mutex::default(),
             gateway,
             journal,
         });
-        let _inside = control.enter();
-        parts.start_tasks(events);
+        parts.start_tasks();
         parts.tell_addresses();
         let cores = start_cores(seats)?;
-        drop(_inside);
         Ok(Self {
             control,
             cores,
             writer,
+            told,
             parts,
         })
     }
@@ -95,6 +101,14 @@ impl Instance {
     /// A core ended by a panic.
     pub(crate) fn wait(self) -> anyhow::Result<()> {
         let ended: Vec<_> = self.cores.into_iter().map(JoinHandle::join).collect();
+        // What the cores told last is still on its way to the log and the collector.
+        self.parts.gateway.stop_telling();
+        let told = self
+            .control
+            .block_on(async { tokio::time::timeout(TELLING_MAX, self.told.wait()).await });
+        if told.is_err() {
+            self.parts.journal.warn("not everything could be told", &[]);
+        }
         self.parts.journal.info("stopped", &[]);
         self.control.shutdown_timeout(Duration::from_secs(1));
         drop(self.parts);
@@ -136,6 +150,57 @@ fn open_journal(
     Journal::start(env.clone(), style, level, out).context("starting the log's writer")
 }
 
+/// The collector that the configuration names, with the headers that the environment keeps for it.
+fn collector(otlp: &OtlpConfig) -> anyhow::Result<Collector> {
+    let headers = match &otlp.headers_env {
+        None => Vec::new(),
+        Some(name) => otlp_headers(&secrets::variable(name)?)
+            .with_context(|| format!("reading OTLP headers from the environment variable {name}"))?,
+    };
+    let Endpoint::Host {
+        tls: false,
+        host,
+        port,
+    } = &otlp.endpoint
+    else {
+        anyhow::bail!(
+            "telemetry.otlp.endpoint must be `http://host:port`: traces are sent in cleartext, to a collector nearby"
+        );
+    };
+    let resource = [
+        ("service.name", "plimsoll"),
+        ("service.version", env!("CARGO_PKG_VERSION")),
+    ];
+    Ok(Collector {
+        host: host.clone(),
+        port: *port,
+        path: String::new(),
+        headers,
+        send_every: otlp.send_every,
+        resource: resource
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+    })
+}
+
+/// Headers as OpenTelemetry's environment variables have them: `name=value,name=value`.
+fn otlp_headers(text: &str) -> anyhow::Result<Vec<(HeaderName, HeaderValue)>> {
+    let header = |pair: &str| {
+        let (name, value) = pair.split_once('=').context("a header is not `name=value`")?;
+        let name = name.trim().parse().context("a header name is not a token")?;
+        let mut value: HeaderValue = value
+            .trim()
+            .parse()
+            .context("a header value holds control characters")?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    text.split(',')
+        .filter(|pair| !pair.trim().is_empty())
+        .map(header)
+        .collect()
+}
+
 /// Runs each core on a thread of its own.
 fn start_cores(seats: Vec<CoreSeat>) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let start = |seat: CoreSeat| {
@@ -154,10 +219,8 @@ fn start_cores(seats: Vec<CoreSeat>) -> anyhow::Result<Vec<JoinHandle<()>>> {
 
 impl Parts {
     /// Everything that runs beside the traffic, and how often.
-    fn start_tasks(self: &Arc<Self>, events: mpsc::Receiver<Box<Event>>) {
+    fn start_tasks(self: &Arc<Self>) {
         let env = self.gateway.env().clone();
-        let parts = Arc::clone(self);
-        env.spawn(async move { parts.tell(events).await });
         self.every(Duration::from_millis(250), |parts| parts.gateway.sweep_outliers());
         self.every(Duration::from_secs(1), Self::remember);
         self.every(Duration::from_secs(5), |parts| parts.gateway.learn_times());
@@ -186,19 +249,6 @@ impl Parts {
         });
     }
 
-    /// Tells of every event that the gateway sends.
-    async fn tell(&self, mut events: mpsc::Receiver<Box<Event>>) {
-        while let Some(event) = events.recv().await {
-            self.exemplars
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .note(&event);
-            if !event.sampled_only {
-                self.journal.request(&event);
-            }
-        }
-    }
-
     fn remember(&self) {
         let now = self.gateway.env().now();
         let series = self.gateway.ledger().snapshot();
@@ -206,7 +256,6 @@ impl Parts {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remember(now, series);
-        self.journal.tick();
     }
 
     fn renew_certificates(&self) {

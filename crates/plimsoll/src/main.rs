@@ -11,10 +11,12 @@ mod instance;
 mod journal;
 mod metrics;
 mod observe;
+mod otlp;
 mod reading;
 mod reload;
 mod saturation;
 mod signals;
+mod telemetry;
 
 /// Requests allocate little, and often: mimalloc costs about a tenth less CPU per request than the system's.
 #[global_allocator]
