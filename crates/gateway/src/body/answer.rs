@@ -177,10 +177,9 @@ impl Passing {
                     Poll::Ready(Some(Ok(Frame::data(data))))
                 }
                 Err(frame) => {
+                    // Nothing follows the trailers, and hyper's HTTP/1 drops the body without asking again.
                     if let Some(trailers) = frame.trailers_ref() {
                         self.trailers(trailers);
-                    }
-                    if self.incoming.is_end_stream() {
                         self.end();
                     }
                     Poll::Ready(Some(Ok(frame)))
