@@ -124,6 +124,19 @@ fn request_line(line: &[u8], limits: &HeadLimits, seen: &mut Seen) -> Result<(),
             "the request target holds bytes that a URI may not",
         ));
     }
+    if method == b"CONNECT" {
+        // Whatever follows was meant for the tunnel, so the connection cannot go on: read as a request, it would be
+        // one that its sender never made (draft-ietf-httpbis-optimistic-upgrade).
+        return Err(Refusal::new(
+            Reason::MethodNotAllowed,
+            "CONNECT is not offered: Plimsoll is no open proxy",
+        ));
+    }
+    if target[0] != b'/' && target != b"*" && memchr::memmem::find(target, b"://").is_none() {
+        return Err(Refusal::malformed(
+            "the request target is neither a path nor a whole URI",
+        ));
+    }
     match version {
         b"HTTP/1.1" => Ok(()),
         b"HTTP/1.0" => {
