@@ -30,6 +30,10 @@ pub(crate) async fn carry(
     ticket: &mut Ticket,
 ) -> Result<Answer, Box<Refused>> {
     let wire = std::sync::Arc::clone(ticket.wire());
+    // Whoever does not wait for the answer may mean something else by what follows than the upstream would.
+    if let Some(refusal) = wire.refusal() {
+        return Err(Box::new(refusal.into()));
+    }
     let upstream = &flow.upstream.shared;
     if !attempts::speaks_http1(upstream.plan.protocol, upstream.tls.is_some()) {
         wire.answer_upgrade(UpgradeAnswer::Declined);
@@ -56,6 +60,10 @@ pub(crate) async fn carry(
     if answered.response.status() != StatusCode::SWITCHING_PROTOCOLS {
         wire.answer_upgrade(UpgradeAnswer::Declined);
         return attempts::conclude(flow, Ok(answered), ticket);
+    }
+    if let Some(refusal) = wire.refusal() {
+        // The upstream has switched already; to it the connection just ends.
+        return Err(Box::new(refusal.into()));
     }
     wire.answer_upgrade(UpgradeAnswer::Accepted);
     let upstream_side = hyper::upgrade::on(&mut answered.response);
