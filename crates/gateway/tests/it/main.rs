@@ -1,0 +1,20 @@
+//! The gateway against real sockets: what a client sees, what an origin sees, and what is counted of it.
+//!
+//! [`world`] starts a gateway in three lines, [`origin`] is what stands behind it, [`client`] what stands in front.
+#![allow(clippy::disallowed_methods)] // a test stands outside the gateway's Env: it is the world
+
+mod certificates;
+mod client;
+mod failures;
+mod faults;
+mod framing;
+mod grpc;
+mod headers;
+mod lifecycle;
+mod origin;
+mod overload;
+mod protocols;
+mod secure;
+mod slow;
+mod upgrade;
+mod world;
