@@ -97,9 +97,8 @@ impl Passing {
         if !self.ended {
             self.ended = true;
             if self.grpc_open {
-                // The client's library will make UNKNOWN of it (gRPC over HTTP/2, "Responses").
-                let class = Class::Bad(Reason::UpstreamMalformed);
-                self.ticket.fail(class, "the call ended without a grpc-status");
+                let cause = "the call ended without a grpc-status, which clients take for UNKNOWN";
+                self.ticket.fail(Class::Bad(Reason::UpstreamGrpcError), cause);
             }
             let now = self.ticket.core().env.now();
             self.ticket.complete(now);
