@@ -76,11 +76,13 @@ pub(super) fn traffic(page: &mut Page, scrape: &Scrape<'_>) {
     for series in series {
         durations(page, series, scrape);
     }
-    page.family(gauge(
-        "plimsoll_request_duration_quantile_seconds",
-        "seconds",
-        "Quantiles of the last ten seconds, within 0.8 %; they cannot be averaged.",
-    ));
+    // A summary's quantiles are those of a sliding window, by its definition; it may do without count and sum.
+    page.family(Family {
+        name: "plimsoll_request_duration_quantile_seconds",
+        kind: Kind::Summary,
+        unit: "seconds",
+        help: "Quantiles of the last ten seconds, within 0.8 %; they cannot be averaged.",
+    });
     for (key, tally) in &scrape.window.series {
         for (name, quantile) in [("0.5", 0.5), ("0.95", 0.95), ("0.99", 0.99)] {
             let value = tally

@@ -105,11 +105,20 @@ fn check_name(family: &Family, sample: &Sample, open: bool) -> Result<(), String
         ("counter", true) => &["_total"],
         ("info", true) => &["_info"],
         ("histogram", _) => &["_bucket", "_count", "_sum"],
-        ("gauge", _) | ("counter", false) => &[""],
+        ("gauge" | "summary", _) | ("counter", false) => &[""],
         _ => return Err("an unknown type".to_owned()),
     };
     if !suffixes.contains(&suffix) {
         return Err("a wrong suffix".to_owned());
+    }
+    let quantile = sample
+        .labels
+        .get("quantile")
+        .map(|quantile| number(quantile, true))
+        .transpose()?;
+    if quantile.is_some() != (family.kind == "summary") || quantile.is_some_and(|q| !(0.0..=1.0).contains(&q))
+    {
+        return Err("a quantile where none may be, or none where it must".to_owned());
     }
     let may_have_exemplar = open && matches!(suffix, "_total" | "_bucket");
     if sample.exemplar.is_some() && !may_have_exemplar {

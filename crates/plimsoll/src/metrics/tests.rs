@@ -235,3 +235,33 @@ fn floats_are_canonical() {
         assert_eq!(text::canonical(value), text);
     }
 }
+
+#[test]
+fn the_parser_is_strict() {
+    let good = "# TYPE a counter\n# HELP a x\na_total{b=\"c\"} 1\n# EOF\n";
+    parse(good, Format::OpenMetrics).unwrap();
+    for (from, to) in [
+        ("# EOF\n", ""),
+        ("# EOF\n", "\n# EOF\n"),
+        ("a_total{", "a{"),
+        ("a_total{", "other_total{"),
+        ("} 1", "}  1"),
+        ("} 1", "} -1"),
+        ("} 1", "} 1 # {c=\"d\"}"),
+        ("} 1", "} 0x1"),
+        ("b=\"c\"", "b=\"c"),
+        ("b=\"c\"", "b=\"c\\t\""),
+        ("b=\"c\"", "1b=\"c\""),
+        ("b=\"c\"", "b=\"c\",b=\"c\""),
+        ("b=\"c\"", "b=\"c\","),
+        ("# HELP a x\n", ""),
+        ("# TYPE a counter", "# TYPE a gauge"),
+        ("# TYPE a counter", "# TYPE a_total counter"),
+        ("# TYPE a counter\n", "# TYPE a counter\n# UNIT a seconds\n"),
+        ("# EOF", "a_total{b=\"c\"} 2\n# EOF"),
+    ] {
+        assert!(good.contains(from));
+        let bad = good.replace(from, to);
+        assert!(parse(&bad, Format::OpenMetrics).is_err(), "{bad}");
+    }
+}

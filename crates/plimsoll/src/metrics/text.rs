@@ -31,6 +31,7 @@ pub(crate) enum Kind {
     Counter,
     Gauge,
     Histogram,
+    Summary,
     Info,
 }
 
@@ -82,6 +83,7 @@ impl Page {
             (Format::OpenMetrics, Kind::Info) => ("", "info"),
             (_, Kind::Gauge) => ("", "gauge"),
             (_, Kind::Histogram) => ("", "histogram"),
+            (_, Kind::Summary) => ("", "summary"),
         };
         self.push(format_args!("# TYPE {name}{suffix} {kind}\n"));
         if self.format == Format::OpenMetrics && !unit.is_empty() {
@@ -94,7 +96,7 @@ impl Page {
         self.family = Some(family);
     }
 
-    /// A sample of a counter, gauge or info.
+    /// A sample of a counter, gauge or info, or a quantile of a summary.
     pub(crate) fn sample(&mut self, labels: Labels<'_>, value: impl Into<Number>) {
         let suffix = match self.family.map(|family| family.kind) {
             Some(Kind::Counter) => "_total",
@@ -105,7 +107,7 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// A sample of a gauge that has one only when it is known.
+    /// A sample of a family that has one only when it is known.
     pub(crate) fn sample_if_known(&mut self, labels: Labels<'_>, value: Option<impl Into<Number>>) {
         if let Some(value) = value {
             self.sample(labels, value);

@@ -1,0 +1,374 @@
+//! What is told of a running Plimsoll: computed once, and read as JSON, as text, as a page or by `plimsoll status`.
+//!
+//! Whoever looks here at 02:14 asks in this order: does it carry traffic, who is hurt, what protects already, what
+//! changed, what is full. So that is the order of a [`Status`]. It knows nothing that is not in the reading: a figure
+//! that is not known is absent, and never shown as good.
+
+mod attention;
+mod html;
+mod json;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plimsoll_slo::{Reason, TallySnapshot};
+
+use self::json::record;
+use crate::civil;
+use crate::exemplars::Exemplar;
+use crate::metrics::Scrape;
+use crate::reading::{Phase, Series, UpstreamReading, breaker_word};
+use crate::saturation::Saturation;
+
+pub(crate) use self::html::{STYLE, page};
+pub(crate) use self::json::Json;
+pub(crate) use self::text::text;
+
+/// How far back the figures reach.
+pub(crate) const WINDOW: Duration = Duration::from_secs(10);
+
+record! {
+    /// Everything that is told.
+    pub(crate) struct Status {
+        version: String,
+        /// `serving`, `draining` or `stopped`.
+        state: String,
+        /// Sentences about what is not as it should be, the worst first; none if all is well.
+        attention: Vec<String>,
+        /// When this was read, UTC.
+        at: String,
+        up_seconds: Option<u64>,
+        /// How long the window of the figures really was; 0 when there are none yet.
+        window_seconds: f64,
+        traffic: Vec<Traffic>,
+        /// What was refused or repeated in the window, and how often.
+        acted: Vec<Acted>,
+        upstreams: Vec<Upstream>,
+        listeners: Vec<Listener>,
+        config: Config,
+        saturation: Full,
+        telemetry: Told,
+    }
+
+    /// A route and tier in the window.
+    pub(crate) struct Traffic {
+        listener: String,
+        route: String,
+        tier: String,
+        requests: u64,
+        per_second: f64,
+        /// Of those that count, the share that was good; absent when none counted.
+        good_share: Option<f64>,
+        p50_ms: Option<f64>,
+        p95_ms: Option<f64>,
+        p99_ms: Option<f64>,
+        /// What was not good, the most frequent first.
+        not_good: Vec<Count>,
+        /// The latest request that was bad, in the window or before.
+        latest_bad: Option<Example>,
+    }
+
+    pub(crate) struct Count {
+        reason: String,
+        count: u64,
+    }
+
+    /// A request that can be looked up in log and traces.
+    pub(crate) struct Example {
+        reason: String,
+        at: String,
+        request_id: String,
+        trace_id: String,
+    }
+
+    pub(crate) struct Acted {
+        what: String,
+        count: u64,
+    }
+
+    pub(crate) struct Upstream {
+        name: String,
+        version: String,
+        /// `passing`, `tripped` or `probing`; absent without a breaker.
+        breaker: Option<String>,
+        breaker_trips: u64,
+        in_flight: u64,
+        in_flight_max: u64,
+        retry_tokens: f64,
+        resolve_error: String,
+        endpoints: Vec<Endpoint>,
+    }
+
+    pub(crate) struct Endpoint {
+        address: String,
+        /// `up`, `down` or `ejected`.
+        state: String,
+        pending: u64,
+        connections: u64,
+        attempts: u64,
+        failures: u64,
+    }
+
+    pub(crate) struct Listener {
+        name: String,
+        address: String,
+        connections: u64,
+        connections_max: u64,
+        connections_refused: u64,
+    }
+
+    pub(crate) struct Config {
+        generation: u64,
+        applied_at: String,
+        reloads_applied: u64,
+        reloads_refused: u64,
+        /// Why the last reload was refused.
+        problems: Vec<String>,
+    }
+
+    /// How full the process and the machine are.
+    pub(crate) struct Full {
+        cpu_seconds: Option<f64>,
+        cpu_limit_cores: Option<f64>,
+        memory_bytes: Option<u64>,
+        memory_limit_bytes: Option<u64>,
+        open_fds: Option<u64>,
+        max_fds: Option<u64>,
+        pressure: Vec<Pressure>,
+    }
+
+    pub(crate) struct Pressure {
+        resource: String,
+        some: f64,
+        full: Option<f64>,
+    }
+
+    /// What telemetry lost since the start.
+    pub(crate) struct Told {
+        events_dropped: u64,
+        lines_dropped: u64,
+        lines_suppressed: u64,
+        spans_sent: u64,
+        spans_dropped: u64,
+    }
+}
+
+/// Reasons that say that Plimsoll protected somebody, and the words for it.
+const PROTECTIONS: [(Reason, &str); 12] = [
+    (Reason::BreakerTripped, "refused by a tripped breaker"),
+    (Reason::NoEndpoint, "refused for want of an endpoint"),
+    (Reason::BulkheadFull, "refused by a full bulkhead"),
+    (Reason::Overloaded, "refused at capacity"),
+    (Reason::RateLimited, "refused by a rate limit"),
+    (Reason::DeadlineUnmeetable, "refused because too late already"),
+    (Reason::Draining, "refused while draining"),
+    (Reason::SlowRequest, "cut off for arriving too slowly"),
+    (Reason::BodyTooLarge, "refused for too large a body"),
+    (Reason::HeadTooLarge, "refused for too large a head"),
+    (Reason::AmbiguousFraming, "refused for ambiguous framing"),
+    (Reason::FaultInjected, "answered by an injected fault"),
+];
+
+impl Status {
+    /// Computes it.
+    pub(crate) fn of(scrape: &Scrape<'_>) -> Self {
+        let (reading, saturation) = (scrape.reading, scrape.saturation);
+        let seconds = scrape.window.length.as_secs_f64();
+        let started = saturation
+            .start_seconds
+            .map(|start| (reading.wall.as_secs_f64() - start).max(0.0) as u64);
+        let mut status = Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: reading.phase.word().to_owned(),
+            attention: Vec::new(),
+            at: civil::rfc3339_millis(reading.wall),
+            up_seconds: started,
+            window_seconds: seconds,
+            traffic: traffic(scrape),
+            acted: acted(&scrape.window.series),
+            upstreams: reading.upstreams.iter().map(upstream).collect(),
+            listeners: listeners(scrape),
+            config: config(scrape),
+            saturation: full(saturation),
+            telemetry: told(scrape),
+        };
+        status.attention = attention::sentences(&status);
+        status
+    }
+
+    /// Why no traffic should be sent here; `None` if it should.
+    pub(crate) fn not_ready(reading: &crate::reading::Reading) -> Option<&'static str> {
+        match reading.phase {
+            Phase::Draining => Some("draining: no new requests are taken"),
+            Phase::Stopped => Some("stopped"),
+            Phase::Serving
+                if reading
+                    .listeners
+                    .iter()
+                    .all(|listener| listener.address.is_empty()) =>
+            {
+                Some("no listener is up")
+            }
+            Phase::Serving => None,
+        }
+    }
+}
+
+/// Routes and tiers, whatever the upstream and version; the latest bad request of any of them.
+fn traffic(scrape: &Scrape<'_>) -> Vec<Traffic> {
+    type Row<'a> = (TallySnapshot, Option<&'a Exemplar>);
+    let mut rows: BTreeMap<(&str, &str, &str), Row<'_>> = BTreeMap::new();
+    for (key, tally) in &scrape.window.series {
+        let row = rows.entry((&key.listener, &key.route, &key.tier)).or_default();
+        row.0.merge(tally);
+        let latest = scrape.exemplars.latest_bad(key);
+        row.1 = row.1.into_iter().chain(latest).max_by_key(|exemplar| exemplar.at);
+    }
+    let seconds = scrape.window.length.as_secs_f64();
+    let row = |((listener, route, tier), (tally, latest)): ((&str, &str, &str), Row<'_>)| {
+        let counted = tally.good + tally.bad_total();
+        let quantile = |q| Some(tally.latency.quantile(q)?.as_secs_f64() * 1000.0);
+        Traffic {
+            listener: listener.to_owned(),
+            route: route.to_owned(),
+            tier: tier.to_owned(),
+            requests: tally.total(),
+            per_second: if seconds > 0.0 {
+                tally.total() as f64 / seconds
+            } else {
+                0.0
+            },
+            good_share: (counted > 0).then(|| tally.good as f64 / counted as f64),
+            p50_ms: quantile(0.5),
+            p95_ms: quantile(0.95),
+            p99_ms: quantile(0.99),
+            not_good: not_good(&tally),
+            latest_bad: latest.map(example),
+        }
+    };
+    rows.into_iter().map(row).collect()
+}
+
+fn not_good(tally: &TallySnapshot) -> Vec<Count> {
+    let count = |reason: &Reason| Count {
+        reason: reason.code().to_owned(),
+        count: tally.bad[reason.index()] + tally.excluded[reason.index()],
+    };
+    let mut counts: Vec<Count> = Reason::ALL
+        .iter()
+        .map(count)
+        .filter(|count| count.count > 0)
+        .collect();
+    counts.sort_by_key(|count| std::cmp::Reverse(count.count));
+    counts
+}
+
+fn example(exemplar: &Exemplar) -> Example {
+    Example {
+        reason: exemplar.bad.map_or("", Reason::code).to_owned(),
+        at: civil::rfc3339_millis(exemplar.at),
+        request_id: exemplar.request_id.to_string(),
+        trace_id: format!("{:032x}", exemplar.trace_id),
+    }
+}
+
+/// What protections did in the window.
+fn acted(series: &[Series]) -> Vec<Acted> {
+    let sum = |count: &dyn Fn(&TallySnapshot) -> u64| series.iter().map(|(_, tally)| count(tally)).sum();
+    let retries = Acted {
+        what: "retried".to_owned(),
+        count: sum(&|tally| tally.retries),
+    };
+    let refusals = PROTECTIONS.iter().map(|(reason, what)| Acted {
+        what: (*what).to_owned(),
+        count: sum(&|tally| tally.bad[reason.index()] + tally.excluded[reason.index()]),
+    });
+    std::iter::once(retries)
+        .chain(refusals)
+        .filter(|acted| acted.count > 0)
+        .collect()
+}
+
+fn upstream(reading: &UpstreamReading) -> Upstream {
+    let endpoints = reading.endpoints.iter().map(|endpoint| Endpoint {
+        address: endpoint.address.clone(),
+        state: match (endpoint.healthy, endpoint.ejected) {
+            (false, _) => "down",
+            (true, true) => "ejected",
+            (true, false) => "up",
+        }
+        .to_owned(),
+        pending: endpoint.pending.into(),
+        connections: endpoint.connections.into(),
+        attempts: endpoint.attempts,
+        failures: endpoint.failures,
+    });
+    Upstream {
+        name: reading.name.to_string(),
+        version: reading.version.to_string(),
+        breaker: reading.breaker.map(|state| breaker_word(state).to_owned()),
+        breaker_trips: reading.breaker_trips,
+        in_flight: reading.in_flight.into(),
+        in_flight_max: reading.in_flight_max.into(),
+        retry_tokens: reading.retry_tokens,
+        resolve_error: reading.resolve_error.clone(),
+        endpoints: endpoints.collect(),
+    }
+}
+
+fn listeners(scrape: &Scrape<'_>) -> Vec<Listener> {
+    let listeners = scrape.reading.listeners.iter().map(|listener| Listener {
+        name: listener.name.to_string(),
+        address: listener.address.clone(),
+        connections: listener.connections.into(),
+        connections_max: listener.connections_max.into(),
+        connections_refused: listener.connections_refused,
+    });
+    listeners.collect()
+}
+
+fn config(scrape: &Scrape<'_>) -> Config {
+    let config = &scrape.reading.config;
+    Config {
+        generation: config.generation,
+        applied_at: civil::rfc3339_millis(config.applied_at),
+        reloads_applied: config.reloads_applied,
+        reloads_refused: config.reloads_refused,
+        problems: config.problems.clone(),
+    }
+}
+
+fn full(saturation: &Saturation) -> Full {
+    let pressure = saturation.pressure.iter().map(|pressure| Pressure {
+        resource: pressure.resource.to_owned(),
+        some: pressure.some,
+        full: pressure.full,
+    });
+    Full {
+        cpu_seconds: saturation.cpu_seconds,
+        cpu_limit_cores: saturation.cpu_limit_cores,
+        // The control group's figure holds what its limit is compared with; without one, our own.
+        memory_bytes: match saturation.memory_limit_bytes {
+            Some(_) => saturation.memory_bytes,
+            None => saturation.resident_bytes,
+        },
+        memory_limit_bytes: saturation.memory_limit_bytes,
+        open_fds: saturation.open_fds,
+        max_fds: saturation.max_fds,
+        pressure: pressure.collect(),
+    }
+}
+
+fn told(scrape: &Scrape<'_>) -> Told {
+    let telemetry = scrape.telemetry;
+    Told {
+        events_dropped: scrape.reading.events_dropped,
+        lines_dropped: telemetry.lines_dropped,
+        lines_suppressed: telemetry.lines_suppressed,
+        spans_sent: telemetry.spans_sent,
+        spans_dropped: telemetry.spans_dropped,
+    }
+}

@@ -1,0 +1,138 @@
+//! What is not as it should be, in sentences. They are judged by fixed bounds, which stand here with their reasons;
+//! the judge of objectives will say what is bad for a user, this says what an operator would want to look at.
+
+use super::{Status, Upstream};
+
+/// A share of good requests that is worth a look while there is no objective to say so.
+const GOOD_SHARE_MIN: f64 = 0.99;
+
+/// Requests in the window before that share means anything: one failure of five is no trend.
+const REQUESTS_MIN: u64 = 20;
+
+/// A bound of which this share is used will soon refuse something.
+const NEARLY_FULL: f64 = 0.9;
+
+/// Share of time in which some work stalls: a fifth is beyond what short bursts make.
+const PRESSURE_MAX: f64 = 0.2;
+
+/// The sentences, the worst first.
+pub(super) fn sentences(status: &Status) -> Vec<String> {
+    let mut said = Vec::new();
+    match status.state.as_str() {
+        "serving" => {}
+        "draining" => said.push("It is draining: no new requests are taken.".to_owned()),
+        state => said.push(format!("It is {state}.")),
+    }
+    traffic(status, &mut said);
+    for upstream in &status.upstreams {
+        protections(upstream, status, &mut said);
+    }
+    limits(status, &mut said);
+    if let Some(problem) = status.config.problems.first() {
+        let more = status.config.problems.len() - 1;
+        let more = if more > 0 {
+            format!(" (and {more} more)")
+        } else {
+            String::new()
+        };
+        said.push(format!(
+            "The last reload was refused, and what ran before runs on: {problem}{more}"
+        ));
+    }
+    said
+}
+
+fn traffic(status: &Status, said: &mut Vec<String>) {
+    for row in &status.traffic {
+        let Some(share) = row.good_share.filter(|share| *share < GOOD_SHARE_MIN) else {
+            continue;
+        };
+        if row.requests >= REQUESTS_MIN {
+            let (route, tier, bad) = (&row.route, &row.tier, super::text::percent(1.0 - share));
+            let reason = row.not_good.first().map_or("", |count| &count.reason);
+            said.push(format!(
+                "Route {route}, tier {tier}: {bad} of requests are bad, mostly {reason}."
+            ));
+        }
+    }
+}
+
+fn protections(upstream: &Upstream, status: &Status, said: &mut Vec<String>) {
+    let name = &upstream.name;
+    match upstream.breaker.as_deref() {
+        Some("tripped") => said.push(format!(
+            "The breaker of {name} is tripped: its requests are refused."
+        )),
+        Some("probing") => said.push(format!(
+            "The breaker of {name} is probing: some of its requests are refused."
+        )),
+        _ => {}
+    }
+    let (all, up) = (
+        upstream.endpoints.len(),
+        upstream.endpoints.iter().filter(|e| e.state == "up").count(),
+    );
+    if all == 0 {
+        said.push(format!("{name} has no endpoint."));
+    } else if up < all {
+        said.push(format!(
+            "{name} has {up} of {all} endpoints; the others are down or ejected."
+        ));
+    }
+    if !upstream.resolve_error.is_empty() {
+        said.push(format!(
+            "The names of {name} cannot be looked up: {}.",
+            upstream.resolve_error
+        ));
+    }
+    if nearly(upstream.in_flight, upstream.in_flight_max) {
+        let (now, max) = (upstream.in_flight, upstream.in_flight_max);
+        said.push(format!(
+            "The bulkhead of {name} is nearly full: {now} of {max} requests are in flight."
+        ));
+    }
+    let retries = status.acted.iter().any(|acted| acted.what == "retried");
+    if retries && upstream.retry_tokens < 1.0 {
+        said.push(format!(
+            "The retry budget of {name} is used up: failures are passed on."
+        ));
+    }
+}
+
+fn limits(status: &Status, said: &mut Vec<String>) {
+    for listener in &status.listeners {
+        let (now, max) = (listener.connections, listener.connections_max);
+        if nearly(now, max) {
+            said.push(format!(
+                "Listener {} is nearly full: {now} of {max} connections.",
+                listener.name
+            ));
+        }
+    }
+    let full = &status.saturation;
+    if let (Some(now), Some(max)) = (full.open_fds, full.max_fds)
+        && nearly(now, max)
+    {
+        said.push(format!("File descriptors are nearly used up: {now} of {max}."));
+    }
+    if let (Some(now), Some(max)) = (full.memory_bytes, full.memory_limit_bytes)
+        && nearly(now, max)
+    {
+        let (now, max) = (super::text::bytes(now), super::text::bytes(max));
+        said.push(format!("Memory is nearly used up: {now} of {max}."));
+    }
+    for pressure in full
+        .pressure
+        .iter()
+        .filter(|pressure| pressure.some >= PRESSURE_MAX)
+    {
+        let (resource, share) = (&pressure.resource, super::text::percent(pressure.some));
+        said.push(format!(
+            "Work on this machine waits for {resource} {share} of the time."
+        ));
+    }
+}
+
+fn nearly(now: u64, max: u64) -> bool {
+    max > 0 && now as f64 >= max as f64 * NEARLY_FULL
+}

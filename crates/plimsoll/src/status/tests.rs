@@ -1,0 +1,162 @@
+//! One status, read in every way.
+
+use plimsoll_slo::Class;
+
+use super::*;
+use crate::exemplars::Exemplars;
+use crate::history::Window;
+use crate::reading::sample::{self, event, key, tally};
+use crate::reading::{Reading, TelemetryReading};
+
+fn status(reading: &Reading, series: Vec<Series>) -> Status {
+    let mut exemplars = Exemplars::default();
+    exemplars.note(&event(Class::Bad(Reason::UpstreamReset), 400));
+    let window = Window {
+        length: Duration::from_secs(10),
+        series,
+    };
+    let saturation = Saturation {
+        start_seconds: Some(1_795_460_000.0),
+        resident_bytes: Some(12 << 20),
+        open_fds: Some(42),
+        max_fds: Some(1024),
+        ..Saturation::default()
+    };
+    let telemetry = TelemetryReading {
+        spans_sent: 9,
+        ..TelemetryReading::default()
+    };
+    Status::of(&Scrape {
+        reading,
+        window: &window,
+        exemplars: &exemplars,
+        saturation: &saturation,
+        telemetry,
+    })
+}
+
+fn busy() -> Status {
+    let reading = sample::reading();
+    status(&reading, reading.series.clone())
+}
+
+/// A reading in which all is well.
+fn calm() -> Reading {
+    let mut reading = sample::reading();
+    reading.upstreams[0].breaker = Some(plimsoll_policy::BreakerState::Passing);
+    reading.upstreams[0].endpoints.pop();
+    reading.config.problems.clear();
+    reading
+}
+
+#[test]
+fn the_text_says_who_is_hurt_and_what_protects() {
+    let text = text(&busy());
+    for expected in [
+        "serving, 4 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
+        "! Route pay, tier gold: 10.00 % of requests are bad, mostly upstream-reset.",
+        "! The breaker of orders is tripped: its requests are refused.",
+        "! orders has 1 of 2 endpoints; the others are down or ejected.",
+        "! The last reload was refused, and what ran before runs on: plimsoll.yaml:3:5: unknown key",
+        "90.00 %",
+        "upstream-reset 10",
+        "latest bad of pay, gold: upstream-reset at 2026-11-23T20:10:00.650Z, request req-1, trace 0",
+        "retried",
+    ] {
+        assert!(text.contains(expected), "{expected}\n\n{text}");
+    }
+}
+
+#[test]
+fn what_is_well_needs_no_attention_and_what_is_unknown_is_not_shown_as_good() {
+    let status = status(&calm(), vec![(key("pay", "gold"), tally(0, 0).snapshot())]);
+    assert_eq!(status.attention, [""; 0]);
+    assert_eq!(status.traffic[0].good_share, None);
+    let text = text(&status);
+    assert!(
+        !text.contains("100.00 %")
+            && text.starts_with(concat!("plimsoll ", env!("CARGO_PKG_VERSION"), ": serving, at"))
+    );
+}
+
+#[test]
+fn few_failures_are_no_trend_and_a_share_is_rounded_down() {
+    let calm = calm();
+    let few = status(&calm, vec![(key("pay", "gold"), tally(10, 1).snapshot())]);
+    assert_eq!(few.attention, [""; 0]);
+    assert_eq!(text::percent(0.999_999), "99.99 %");
+    assert_eq!(text::percent(1.0), "100.00 %");
+    assert_eq!(text::percent(0.29), "29.00 %");
+}
+
+#[test]
+fn tiers_have_rows_and_versions_are_added() {
+    let mut candidate = key("pay", "gold");
+    candidate.version = "candidate".into();
+    let series = vec![
+        (key("pay", "free"), tally(1, 0).snapshot()),
+        (candidate, tally(5, 0).snapshot()),
+        (key("pay", "gold"), tally(7, 0).snapshot()),
+    ];
+    let status = status(&calm(), series);
+    let rows: Vec<_> = status
+        .traffic
+        .iter()
+        .map(|row| (row.tier.as_str(), row.requests))
+        .collect();
+    assert_eq!(rows, [("free", 1), ("gold", 12)]);
+}
+
+#[test]
+fn json_says_all_that_text_says() {
+    let status = busy();
+    let json = status.to_json().to_string();
+    let read = Status::from_json(&serde_json::from_str(&json).unwrap());
+    assert_eq!(read, status);
+    let empty = Status::from_json(&serde_json::json!({ "state": "serving" }));
+    assert_eq!(
+        empty.state, "serving",
+        "an older one is understood as far as it goes"
+    );
+}
+
+#[test]
+fn readiness_ends_with_the_drain_and_needs_a_listener() {
+    let mut reading = sample::reading();
+    assert_eq!(Status::not_ready(&reading), None);
+    reading.phase = Phase::Draining;
+    assert_eq!(
+        Status::not_ready(&reading),
+        Some("draining: no new requests are taken")
+    );
+    reading.phase = Phase::Serving;
+    reading.listeners[0].address.clear();
+    assert_eq!(Status::not_ready(&reading), Some("no listener is up"));
+}
+
+#[test]
+fn the_page_is_well_formed_and_nothing_in_it_is_markup_that_was_not_ours() {
+    let mut reading = sample::reading();
+    let route = "<script>alert('1')</script>&\"";
+    reading.series[0].0 = key(route, "gold");
+    reading.config.problems = vec!["<img src=x>".to_owned()];
+    let series = reading.series.clone();
+    let page = page(&status(&reading, series), Some(5));
+    assert!(!page.contains("<script") && !page.contains("<img") && page.contains("&lt;script&gt;"));
+    assert!(page.contains("▲") && page.contains("refresh\" content=\"5\""));
+    let mut open = Vec::new();
+    for tag in page
+        .split('<')
+        .skip(1)
+        .map(|rest| rest.split('>').next().unwrap())
+    {
+        let name = tag.split(' ').next().unwrap();
+        match name.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name), "{tag}"),
+            None if matches!(name, "!doctype" | "meta" | "link") => {}
+            None => open.push(name),
+        }
+    }
+    assert_eq!(open, [""; 0]);
+    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("style="));
+}
