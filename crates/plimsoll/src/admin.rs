@@ -1,0 +1,187 @@
+//! The port for operators: is it alive, is it ready, how is it, what does it count; reload, drain.
+//!
+//! It runs on the control side, computes every answer from what is in memory, and so stays up when upstreams, stores
+//! and collectors are down, and through a drain to its end. It is not for users' traffic: HTTP/1 only, a bound on
+//! everything, and no bodies are read.
+//!
+//! **Who may.** On a loopback address everybody on the machine. On any other address a token is required, and
+//! [`bind`] refuses to go without. Browsers on the machine are a way in for strangers, so the `Host` must be ours
+//! (DNS rebinding) and whatever changes something must not come from another site; see [`guard`].
+
+mod answer;
+pub(crate) mod ask;
+mod guard;
+mod pages;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use gateway::env::Env;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::exemplars::Exemplars;
+use crate::history::Window;
+use crate::reading::{Reading, TelemetryReading};
+use crate::reload::Reloaded;
+
+pub(crate) use self::guard::Token;
+
+/// Connections at once. Scrapers, probes and a few people need a handful.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Bytes of a request's head, and header fields in it: enough for a browser with its cookies for `localhost`.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+const HEADERS_MAX: usize = 64;
+
+/// Time for a head to arrive, and for a kept connection to be idle: longer than a scrape interval of 15 s.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Time after which a connection is ended even if it is in use, so that none is held for ever by not reading.
+const CONNECTION_TIME_MAX: Duration = Duration::from_mins(10);
+
+/// Time for the answer under way when it is.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Rest after accepting failed, which is for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the port can tell and do.
+pub(crate) trait AdminBackend: Send + Sync + 'static {
+    /// The data plane now.
+    fn reading(&self) -> Reading;
+    /// What happened in the last `length` before `reading`.
+    fn window(&self, reading: &Reading, length: Duration) -> Window;
+    fn exemplars(&self) -> MutexGuard<'_, Exemplars>;
+    fn telemetry(&self) -> TelemetryReading;
+    /// Reads the configuration again and applies it: all of it or nothing.
+    fn reload(&self) -> impl Future<Output = Reloaded> + Send;
+    /// Takes no new work, finishes what there is.
+    fn drain(&self);
+}
+
+/// Where the port is, and who may use it.
+#[derive(Clone, Debug)]
+pub(crate) struct AdminConfig {
+    pub(crate) listen: SocketAddr,
+    pub(crate) token: Option<Token>,
+}
+
+/// Why there is no port.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    #[error(
+        "the admin address {0} can be reached from other machines and asks for no token; \
+         set admin.token_file or admin.token_env, or listen on 127.0.0.1"
+    )]
+    Open(SocketAddr),
+    #[error("cannot listen on the admin address {address}")]
+    Bind { address: SocketAddr, source: io::Error },
+}
+
+/// The port, bound and not yet answering.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    listener: TcpListener,
+    address: SocketAddr,
+    token: Option<Token>,
+}
+
+/// Binds the port.
+///
+/// # Errors
+/// [`AdminError`] if it would be open to the network, or the address cannot be had.
+pub(crate) async fn bind(config: AdminConfig) -> Result<Admin, AdminError> {
+    let AdminConfig { listen, token } = config;
+    if token.is_none() && !listen.ip().to_canonical().is_loopback() {
+        return Err(AdminError::Open(listen));
+    }
+    let failed = |source| AdminError::Bind {
+        address: listen,
+        source,
+    };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Admin {
+        listener,
+        address,
+        token,
+    })
+}
+
+/// What every connection needs.
+struct Serving<B> {
+    env: Env,
+    backend: B,
+    address: SocketAddr,
+    token: Option<Token>,
+}
+
+impl Admin {
+    /// The address, with the port that was found for port 0.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers for as long as the runtime lives.
+    pub(crate) async fn serve(self, env: Env, backend: impl AdminBackend) {
+        let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let serving = Serving {
+            env: env.clone(),
+            backend,
+            address: self.address,
+            token: self.token,
+        };
+        let serving = Arc::new(serving);
+        loop {
+            let Ok((stream, _)) = self.listener.accept().await else {
+                env.sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            // One too many is closed without a word: whoever fills the port would not read it.
+            let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else {
+                continue;
+            };
+            let serving = Arc::clone(&serving);
+            env.spawn(async move {
+                serving.connection(stream).await;
+                drop(seat);
+            });
+        }
+    }
+}
+
+impl<B: AdminBackend> Serving<B> {
+    async fn connection(self: Arc<Self>, stream: TcpStream) {
+        let serving = Arc::clone(&self);
+        let service = service_fn(move |request| {
+            let serving = Arc::clone(&serving);
+            async move { Ok::<_, Infallible>(serving.answer(&request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME_MAX)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = self.env.sleep(CONNECTION_TIME_MAX) => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            biased;
+            _ = connection => {}
+            () = self.env.sleep(FAREWELL) => {}
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The other end of the admin port: one request to it, for `plimsoll status`, `reload` and `drain`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::env::Env;
+use http::header::{ACCEPT, AUTHORIZATION, HOST};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+/// Time for the whole of it. A reload looks names up, which takes as long as resolvers do.
+const ASK_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes of an answer: a status of 4,096 series fits.
+const ANSWER_MAX: usize = 16 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    #[error("the admin address `{0}` is not like `http://127.0.0.1:9900`")]
+    Address(String),
+    #[error("the token cannot be sent: it has a character that no header may have")]
+    Token,
+    #[error("reaching the admin port at {address}; is Plimsoll running?")]
+    Connect { address: String, source: std::io::Error },
+    #[error("asking the admin port at {address}")]
+    Http { address: String, source: hyper::Error },
+    #[error("the answer of the admin port at {address} cannot be read: {cause}")]
+    Body { address: String, cause: String },
+    #[error("the admin port at {0} did not answer within {ASK_MAX:?}")]
+    Timeout(String),
+}
+
+/// Asks the port at `admin`, such as `http://127.0.0.1:9900`, and returns the status and the JSON body.
+///
+/// # Errors
+/// [`AskError`] if there is no whole answer. A refusal is an answer.
+pub(crate) async fn ask(
+    env: &Env,
+    admin: &str,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+) -> Result<(StatusCode, Bytes), AskError> {
+    let (host, port) = target(admin).ok_or_else(|| AskError::Address(admin.to_owned()))?;
+    let address = format!("{host}:{port}");
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse().map_err(|_| AskError::Address(path.to_owned()))?;
+    let headers = request.headers_mut();
+    let authority = HeaderValue::from_str(&address).map_err(|_| AskError::Address(admin.to_owned()))?;
+    headers.insert(HOST, authority);
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    if let Some(token) = token {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| AskError::Token)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    let exchange = exchange(env, &address, host.trim_matches(['[', ']']), port, request);
+    tokio::select! {
+        biased;
+        answer = exchange => answer,
+        () = env.sleep(ASK_MAX) => Err(AskError::Timeout(address.clone())),
+    }
+}
+
+async fn exchange(
+    env: &Env,
+    address: &str,
+    host: &str,
+    port: u16,
+    request: Request<Empty<Bytes>>,
+) -> Result<(StatusCode, Bytes), AskError> {
+    let unreachable = |source| AskError::Connect {
+        address: address.to_owned(),
+        source,
+    };
+    let broken = |source| AskError::Http {
+        address: address.to_owned(),
+        source,
+    };
+    let mut stream = Err(std::io::ErrorKind::NotFound.into());
+    for found in env.resolve(host, port).await.map_err(unreachable)? {
+        stream = env.connect(found).await;
+        if stream.is_ok() {
+            break;
+        }
+    }
+    let stream = stream.map_err(unreachable)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // Its errors come out at the sender, too.
+    env.spawn(async { drop(connection.await) });
+    let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+    let unread = |cause: Box<dyn std::error::Error + Send + Sync>| AskError::Body {
+        address: address.to_owned(),
+        cause: cause.to_string(),
+    };
+    let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(unread)?;
+    Ok((head.status, body.to_bytes()))
+}
+
+/// Host and port of `http://host:port` or `host:port`; an IPv6 address keeps its brackets.
+fn target(admin: &str) -> Option<(&str, u16)> {
+    let authority = admin
+        .strip_prefix("http://")
+        .unwrap_or(admin)
+        .trim_end_matches('/');
+    let (host, port) = authority.rsplit_once(':')?;
+    let plain = !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']);
+    plain.then_some((host, port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(target("http://127.0.0.1:9900"), Some(("127.0.0.1", 9900)));
+        assert_eq!(target("http://[::1]:9900/"), Some(("[::1]", 9900)));
+        assert_eq!(target("localhost:1"), Some(("localhost", 1)));
+        for wrong in [
+            "",
+            "http://a",
+            "https://a:1",
+            "http://a:1/b",
+            "http://a@b:1",
+            "http://:1",
+            "a:99999",
+        ] {
+            assert_eq!(target(wrong), None, "{wrong}");
+        }
+    }
+}

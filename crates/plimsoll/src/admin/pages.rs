@@ -1,0 +1,260 @@
+//! What the admin port answers to what.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, USER_AGENT};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use plimsoll_slo::Reason;
+use serde_json::{Value, json};
+
+use super::answer::{self, Answer};
+use super::{AdminBackend, Serving, guard};
+use crate::accept::{self, Offer};
+use crate::metrics::{self, Scrape};
+use crate::reload::Reloaded;
+use crate::saturation::Saturation;
+use crate::status::{self, Json as _, Status};
+
+/// How a page is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Text,
+    Html,
+}
+
+/// The slowest and the quickest that a page may load itself again, in seconds.
+const EVERY: std::ops::RangeInclusive<u64> = 1..=3600;
+
+/// What there is, for whoever mistypes.
+const PAGES: &str = "There are GET /status, /metrics, /livez, /readyz, /reasons and /reasons/CODE, \
+    and POST /reload and /drain.";
+
+impl<B: AdminBackend> Serving<B> {
+    pub(super) async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let answer = match guard::check(request, self.address, self.token.as_ref()) {
+            Ok(()) => self.page(request).await,
+            Err(refusal) => refusal,
+        };
+        answer.into_response()
+    }
+
+    async fn page(&self, request: &Request<Incoming>) -> Answer {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let writes = *request.method() == Method::POST;
+        let (path, headers) = (request.uri().path(), request.headers());
+        let query = request.uri().query().unwrap_or("");
+        match path {
+            "/reload" if writes => self.reload(headers, query).await,
+            "/drain" if writes => self.drain(headers, query),
+            "/reload" | "/drain" => answer::not_allowed("POST"),
+            "/livez" if reads => probe(headers, query, "alive", None),
+            "/readyz" if reads => probe(
+                headers,
+                query,
+                "ready",
+                Status::not_ready(&self.backend.reading()),
+            ),
+            "/" | "/status" if reads => self.status(headers, query),
+            "/status.css" if reads => Answer::new(
+                StatusCode::OK,
+                "text/css; charset=utf-8",
+                status::STYLE.to_owned(),
+            ),
+            "/metrics" if reads => self.metrics(headers),
+            "/reasons" if reads => reasons(form(headers, query)),
+            path => match path.strip_prefix("/reasons/") {
+                Some(code) if reads => reason(code, form(headers, query)),
+                None if !is_page(path) => {
+                    answer::problem(StatusCode::NOT_FOUND, "There is no such page", PAGES)
+                }
+                _ => answer::not_allowed("GET, HEAD"),
+            },
+        }
+    }
+
+    fn status(&self, headers: &HeaderMap, query: &str) -> Answer {
+        let status = self.scrape(Status::of);
+        match form(headers, query) {
+            Form::Json => answer::json(StatusCode::OK, &status.to_json()),
+            Form::Text => answer::text(StatusCode::OK, status::text(&status)),
+            Form::Html => {
+                let every = parameter(query, "every").and_then(|every| every.parse().ok());
+                answer::html(status::page(&status, every.filter(|every| EVERY.contains(every))))
+            }
+        }
+    }
+
+    fn metrics(&self, headers: &HeaderMap) -> Answer {
+        let format = metrics::negotiate(header(headers, &ACCEPT));
+        let page = self.scrape(|scrape| metrics::page(scrape, format));
+        Answer::new(StatusCode::OK, format.content_type(), page)
+    }
+
+    /// Collects everything that is known, for `read`.
+    fn scrape<T>(&self, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
+        let reading = self.backend.reading();
+        let window = self.backend.window(&reading, status::WINDOW);
+        let (saturation, telemetry) = (Saturation::read(), self.backend.telemetry());
+        let exemplars = self.backend.exemplars();
+        read(&Scrape {
+            reading: &reading,
+            window: &window,
+            exemplars: &exemplars,
+            saturation: &saturation,
+            telemetry,
+        })
+    }
+
+    async fn reload(&self, headers: &HeaderMap, query: &str) -> Answer {
+        match self.backend.reload().await {
+            Reloaded::Applied(changes) if wants(headers, query, &[Form::Json, Form::Text]) == Form::Text => {
+                let none = "applied, and nothing changes".to_owned();
+                let text = if changes.is_empty() {
+                    none
+                } else {
+                    format!("applied\n{}", changes.join("\n"))
+                };
+                answer::text(StatusCode::OK, format!("{text}\n"))
+            }
+            Reloaded::Applied(changes) => {
+                let generation = self.backend.reading().config.generation;
+                answer::json(
+                    StatusCode::OK,
+                    &json!({ "changes": changes, "generation": generation }),
+                )
+            }
+            Reloaded::Refused(problems) => {
+                let title = "The configuration was refused; what ran before runs on";
+                answer::problem_with(StatusCode::CONFLICT, title, &problems.join("\n"), problems)
+            }
+        }
+    }
+
+    fn drain(&self, headers: &HeaderMap, query: &str) -> Answer {
+        self.backend.drain();
+        if wants(headers, query, &[Form::Json, Form::Text]) == Form::Text {
+            return answer::text(StatusCode::ACCEPTED, "draining\n".to_owned());
+        }
+        answer::json(StatusCode::ACCEPTED, &json!({ "draining": true }))
+    }
+}
+
+/// `ready`, or why not.
+fn probe(headers: &HeaderMap, query: &str, word: &str, not: Option<&str>) -> Answer {
+    let code = if not.is_none() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    if wants(headers, query, &[Form::Text, Form::Json]) == Form::Json {
+        return answer::json(code, &json!({ word: not.is_none(), "reason": not }));
+    }
+    answer::text(code, format!("{}\n", not.unwrap_or(word)))
+}
+
+fn is_page(path: &str) -> bool {
+    matches!(
+        path,
+        "/" | "/status" | "/status.css" | "/metrics" | "/livez" | "/readyz" | "/reasons"
+    )
+}
+
+/// The form for people and programs: what the query says, else what `Accept` prefers, JSON if it does not care;
+/// curl, which does not care, is used by people.
+fn form(headers: &HeaderMap, query: &str) -> Form {
+    let is_curl = header(headers, &USER_AGENT).is_some_and(|agent| agent.starts_with("curl/"));
+    if is_curl && matches!(header(headers, &ACCEPT), None | Some("*/*")) {
+        return wants(&HeaderMap::new(), query, &[Form::Text, Form::Json, Form::Html]);
+    }
+    wants(headers, query, &[Form::Json, Form::Text, Form::Html])
+}
+
+/// The one of `forms` that is wanted, the first if any will do.
+fn wants(headers: &HeaderMap, query: &str, forms: &[Form]) -> Form {
+    let named = [(Form::Json, "json"), (Form::Text, "text"), (Form::Html, "html")];
+    if let Some((form, _)) = named
+        .iter()
+        .find(|(form, name)| forms.contains(form) && parameter(query, name).is_some())
+    {
+        return *form;
+    }
+    let offers: Vec<Offer> = forms.iter().map(|form| form.offer()).collect();
+    forms[accept::choose(header(headers, &ACCEPT), &offers)]
+}
+
+impl Form {
+    fn offer(self) -> Offer {
+        let (kind, subtype) = match self {
+            Self::Json => ("application", "json"),
+            Self::Text => ("text", "plain"),
+            Self::Html => ("text", "html"),
+        };
+        Offer {
+            kind,
+            subtype,
+            versions: &[],
+        }
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The value of a parameter, empty if it has none.
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let pairs = query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs
+        .filter(|(known, _)| *known == name)
+        .map(|(_, value)| value)
+        .next()
+}
+
+fn reasons(form: Form) -> Answer {
+    if form == Form::Json {
+        let all: Vec<Value> = Reason::ALL.iter().map(|reason| row(*reason)).collect();
+        return answer::json(StatusCode::OK, &all.into());
+    }
+    let all = Reason::ALL
+        .iter()
+        .map(|reason| format!("{reason}: {}\n", reason.info().title));
+    answer::text(StatusCode::OK, all.collect())
+}
+
+fn reason(code: &str, form: Form) -> Answer {
+    let Some(reason) = Reason::from_code(code) else {
+        return answer::problem(
+            StatusCode::NOT_FOUND,
+            "There is no such reason",
+            "GET /reasons lists them all.",
+        );
+    };
+    if form == Form::Json {
+        return answer::json(StatusCode::OK, &row(reason));
+    }
+    let info = reason.info();
+    let (blame, delivered, retry) = (info.blame.word(), info.delivered.word(), info.retry.word());
+    let text = format!(
+        "{code}: {}\n\n{}\n\nblame      {blame}\ndelivered  {delivered}\nretry      {retry}\nHTTP       {}\ngRPC       {}\n",
+        info.title, info.explain, info.status, info.grpc
+    );
+    answer::text(StatusCode::OK, text)
+}
+
+fn row(reason: Reason) -> Value {
+    let info = reason.info();
+    json!({
+        "code": info.code,
+        "title": info.title,
+        "explain": info.explain,
+        "blame": info.blame.word(),
+        "delivered": info.delivered.word(),
+        "retry": info.retry.word(),
+        "status": info.status,
+        "grpc": info.grpc,
+    })
+}

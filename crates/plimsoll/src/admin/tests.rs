@@ -1,0 +1,380 @@
+//! The port as callers, honest and not, meet it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use http::{Method, StatusCode};
+use plimsoll_slo::{Class, Reason};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::reading::Phase;
+use crate::reading::sample::{self, event};
+use crate::status::{Json as _, Status, text};
+
+#[derive(Default)]
+struct Fake {
+    exemplars: Mutex<Exemplars>,
+    draining: AtomicBool,
+    refuse: bool,
+}
+
+impl AdminBackend for Arc<Fake> {
+    fn reading(&self) -> Reading {
+        let phase = if self.draining.load(Relaxed) {
+            Phase::Draining
+        } else {
+            Phase::Serving
+        };
+        Reading {
+            phase,
+            ..sample::reading()
+        }
+    }
+
+    fn window(&self, reading: &Reading, length: Duration) -> Window {
+        Window {
+            length,
+            series: reading.series.clone(),
+        }
+    }
+
+    fn exemplars(&self) -> MutexGuard<'_, Exemplars> {
+        self.exemplars.lock().unwrap()
+    }
+
+    fn telemetry(&self) -> TelemetryReading {
+        TelemetryReading::default()
+    }
+
+    async fn reload(&self) -> Reloaded {
+        if self.refuse {
+            Reloaded::Refused(vec!["plimsoll.yaml:3:5: unknown key".to_owned()])
+        } else {
+            Reloaded::Applied(vec!["upstreams.orders.in_flight: 1 -> 2".to_owned()])
+        }
+    }
+
+    fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+}
+
+async fn start(token: Option<&'static [u8]>, fake: Fake) -> (SocketAddr, Arc<Fake>) {
+    let fake = Arc::new(fake);
+    fake.exemplars()
+        .note(&event(Class::Bad(Reason::UpstreamReset), 400));
+    let token = token.map(|token| Token::new(move |shown| shown == token));
+    let config = AdminConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        token,
+    };
+    let admin = bind(config).await.unwrap();
+    let address = admin.address();
+    let backend = Arc::clone(&fake);
+    Env::real().spawn(async move { admin.serve(Env::real(), backend).await });
+    (address, fake)
+}
+
+/// Sends bytes and returns status, head and body of the answer.
+async fn send(address: SocketAddr, request: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or(0);
+    (status, head.to_owned(), body.to_owned())
+}
+
+/// Sends a request with a good `Host`, and more headers if they are given.
+async fn ask(address: SocketAddr, line: &str, more: &str) -> (u16, String, String) {
+    send(
+        address,
+        &format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n"),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn the_pages_are_there() {
+    let (address, _) = start(None, Fake::default()).await;
+    for (line, more, content_type, holds) in [
+        ("GET /livez", "", "text/plain", "alive"),
+        ("GET /readyz", "", "text/plain", "ready"),
+        (
+            "GET /readyz",
+            "Accept: application/json\r\n",
+            "application/json",
+            "\"ready\": true",
+        ),
+        ("GET /status", "", "application/json", "\"state\": \"serving\""),
+        (
+            "GET /status",
+            "User-Agent: curl/8\r\nAccept: */*\r\n",
+            "text/plain",
+            "latest bad of pay, gold",
+        ),
+        (
+            "GET /status?text",
+            "",
+            "text/plain",
+            "! The breaker of orders is tripped",
+        ),
+        (
+            "GET /status",
+            "Accept: text/html,application/xml;q=0.9,*/*;q=0.8\r\n",
+            "text/html",
+            "<h1",
+        ),
+        (
+            "GET /status?every=5",
+            "Accept: text/html\r\n",
+            "text/html",
+            "content=\"5\"",
+        ),
+        ("GET /status.css", "", "text/css", "--paper"),
+        (
+            "GET /metrics",
+            "",
+            "text/plain; version=0.0.4",
+            "plimsoll_requests_total{",
+        ),
+        (
+            "GET /metrics",
+            "Accept: application/openmetrics-text;version=1.0.0\r\n",
+            "application/openmetrics-text",
+            "# EOF",
+        ),
+        (
+            "GET /reasons/breaker-tripped",
+            "",
+            "application/json",
+            "\"status\": 503",
+        ),
+        (
+            "GET /reasons/breaker-tripped?text",
+            "",
+            "text/plain",
+            "blame      upstream",
+        ),
+        ("GET /reasons", "", "application/json", "unknown-route"),
+    ] {
+        let (status, head, body) = ask(address, line, more).await;
+        assert_eq!(status, 200, "{line}: {body}");
+        assert!(
+            head.contains(&format!("content-type: {content_type}")),
+            "{line}: {head}"
+        );
+        assert!(body.contains(holds), "{line}: {body}");
+        assert!(
+            head.contains("cache-control: no-store") && head.contains("default-src 'none'"),
+            "{head}"
+        );
+    }
+    let (status, head, body) = ask(address, "HEAD /status", "").await;
+    assert!(status == 200 && head.contains("content-length") && body.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_document() {
+    let (address, _) = start(None, Fake::default()).await;
+    for (line, more, expected) in [
+        ("GET /nothing", "", 404),
+        ("GET /reasons/nothing", "", 404),
+        ("GET /drain", "", 405),
+        ("DELETE /status", "", 405),
+        ("POST /reload", "Content-Length: 2\r\n", 413),
+        ("POST /reload", "Transfer-Encoding: chunked\r\n", 413),
+        ("GET http://localhost/status", "", 400),
+    ] {
+        let (status, head, body) = ask(address, line, more).await;
+        assert_eq!(status, expected, "{line}: {body}");
+        assert!(head.contains("application/problem+json"), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["status"], expected);
+    }
+    let many = "X-Y: z\r\n".repeat(HEADERS_MAX + 1);
+    assert_eq!(ask(address, "GET /status", &many).await.0, 431);
+}
+
+#[tokio::test]
+async fn a_drain_ends_readiness_and_not_life() {
+    let (address, _) = start(None, Fake::default()).await;
+    assert_eq!(ask(address, "POST /drain", "").await.0, 202);
+    let (status, _, body) = ask(address, "GET /readyz", "Accept: application/json\r\n").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &body["ready"]), (503, &Value::Bool(false)));
+    assert_eq!(body["reason"], "draining: no new requests are taken");
+    assert_eq!(ask(address, "GET /livez", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_reload_answers_what_changed_or_what_is_wrong() {
+    let (address, _) = start(None, Fake::default()).await;
+    let (status, _, body) = ask(address, "POST /reload", "").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, &body["changes"][0]),
+        (200, &Value::from("upstreams.orders.in_flight: 1 -> 2"))
+    );
+    assert_eq!(body["generation"], 4);
+
+    let (address, _) = start(
+        None,
+        Fake {
+            refuse: true,
+            ..Fake::default()
+        },
+    )
+    .await;
+    let (status, _, body) = ask(address, "POST /reload", "").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, &body["problems"][0]),
+        (409, &Value::from("plimsoll.yaml:3:5: unknown key"))
+    );
+}
+
+#[tokio::test]
+async fn a_rebound_name_and_another_site_are_turned_away() {
+    let (address, fake) = start(None, Fake::default()).await;
+    for (host, expected) in [
+        ("localhost", 200),
+        ("LocalHost:1234", 200),
+        ("127.0.0.1:9900", 200),
+        ("127.9.9.9", 200),
+        ("[::1]:9900", 200),
+        ("evil.example", 421),
+        ("evil.example:9900", 421),
+        ("localhost.evil.example", 421),
+        ("10.0.0.1", 421),
+        ("", 421),
+        ("localhost\r\nHost: localhost", 421),
+    ] {
+        let request = format!("GET /status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(send(address, &request).await.0, expected, "{host}");
+    }
+    for (more, expected) in [
+        ("Origin: http://evil.example\r\n", 403),
+        ("Origin: null\r\n", 403),
+        ("Sec-Fetch-Site: cross-site\r\n", 403),
+        ("Sec-Fetch-Site: same-site\r\n", 403),
+    ] {
+        assert_eq!(ask(address, "POST /drain", more).await.0, expected, "{more}");
+    }
+    assert!(!fake.draining.load(Relaxed));
+    let own = format!("Origin: http://{address}\r\nSec-Fetch-Site: same-origin\r\n");
+    assert_eq!(ask(address, "POST /drain", &own).await.0, 202);
+}
+
+#[tokio::test]
+async fn with_a_token_only_probes_go_without() {
+    let (address, _) = start(Some(b"swordfish"), Fake::default()).await;
+    for (line, more, expected) in [
+        ("GET /livez", "", 200),
+        ("GET /readyz", "", 200),
+        ("GET /status", "", 401),
+        ("GET /metrics", "Authorization: Bearer swordfis\r\n", 401),
+        ("GET /metrics", "Authorization: Basic swordfish\r\n", 401),
+        ("GET /metrics", "Authorization: swordfish\r\n", 401),
+        (
+            "GET /metrics",
+            "Authorization: Bearer swordfish\r\nAuthorization: Bearer swordfish\r\n",
+            401,
+        ),
+        ("GET /nothing", "", 401),
+        ("POST /drain", "", 401),
+        ("GET /metrics", "Authorization: Bearer swordfish\r\n", 200),
+        ("GET /metrics", "authorization: bearer swordfish\r\n", 200),
+    ] {
+        let (status, head, _) = ask(address, line, more).await;
+        assert_eq!(status, expected, "{line} {more}");
+        assert_eq!(head.contains("www-authenticate: Bearer"), expected == 401);
+    }
+    let elsewhere = "GET /livez HTTP/1.1\r\nHost: plimsoll.internal\r\nConnection: close\r\n\r\n";
+    assert_eq!(
+        send(address, elsewhere).await.0,
+        200,
+        "whoever has a token has a name of their own"
+    );
+}
+
+#[tokio::test]
+async fn an_open_port_without_a_token_is_refused() {
+    for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:9900"] {
+        let refused = bind(AdminConfig {
+            listen: open.parse().unwrap(),
+            token: None,
+        })
+        .await
+        .unwrap_err();
+        assert!(matches!(refused, AdminError::Open(_)), "{open}");
+        assert!(refused.to_string().contains("admin.token_file"));
+    }
+    let token = Some(Token::new(|_| false));
+    assert!(
+        bind(AdminConfig {
+            listen: "0.0.0.0:0".parse().unwrap(),
+            token
+        })
+        .await
+        .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn connections_are_bounded() {
+    let (address, _) = start(None, Fake::default()).await;
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        held.push(stream);
+    }
+    let mut one_more = TcpStream::connect(address).await.unwrap();
+    assert!(
+        matches!(one_more.read(&mut [0; 1]).await, Ok(0) | Err(_)),
+        "closed without a word"
+    );
+}
+
+#[tokio::test]
+async fn the_command_line_prints_what_the_port_says() {
+    let (address, _) = start(Some(b"swordfish"), Fake::default()).await;
+    let (env, admin) = (Env::real(), format!("http://{address}"));
+    let (code, _) = ask::ask(&env, &admin, Method::GET, "/status", None)
+        .await
+        .unwrap();
+    assert_eq!(code, StatusCode::UNAUTHORIZED);
+    let (code, body) = ask::ask(&env, &admin, Method::GET, "/status", Some("swordfish"))
+        .await
+        .unwrap();
+    assert_eq!(code, StatusCode::OK);
+    let status = Status::from_json(&serde_json::from_slice(&body).unwrap());
+    let bearer = "Authorization: Bearer swordfish\r\n";
+    let (_, _, plain) = ask(address, "GET /status?text", bearer).await;
+    // Memory and file descriptors differ from one moment to the next.
+    let steady = |text: &str| text.split("\nSaturation").next().map(str::to_owned);
+    assert_eq!(steady(&text(&status)), steady(&plain));
+
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let error = ask::ask(&env, &closed.to_string(), Method::GET, "/status", None)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("is Plimsoll running?"));
+}
