@@ -9,6 +9,7 @@
     reason = "a tool talks to whoever called it"
 )]
 
+mod bench;
 mod ci;
 mod tidy;
 
@@ -19,7 +20,12 @@ type Run = fn(&[String]) -> anyhow::Result<ExitCode>;
 
 /// Every verb: its name, what it does, and the function that does it.
 const VERBS: &[(&str, &str, Run)] = &[
-    // `bench` (speed, side by side with peers) and `sim` (seeded worlds) take one line each here.
+    // `sim` (seeded worlds) takes one line here.
+    (
+        "bench",
+        "speed: the gateway beside its peers, and each policy by itself",
+        bench::run,
+    ),
     (
         "ci",
         "everything that must pass before a change goes in; also on a laptop",

@@ -1,0 +1,70 @@
+//! `cargo xtask bench`: how fast it is, measured in this run and on this machine.
+//!
+//! `gateway` puts the shipped binary beside the proxies that people would otherwise take, `policy` times the single
+//! decisions. Both say what was aimed at, and whether it was met, by the number.
+
+mod aims;
+mod build;
+mod cases;
+mod gateway;
+mod idle;
+mod load;
+mod machine;
+mod measure;
+mod origin;
+mod peers;
+mod policy;
+mod process;
+mod report;
+mod results;
+mod setting;
+mod tools;
+
+use std::process::ExitCode;
+
+type Run = fn(&[String]) -> anyhow::Result<ExitCode>;
+
+/// Every benchmark: its name, what it does, and the function that does it.
+const BENCHES: &[(&str, &str, Run)] = &[
+    (
+        "gateway",
+        "plimsoll beside HAProxy, nginx and Envoy: CPU, latency, memory, reload",
+        gateway::run,
+    ),
+    (
+        "policy",
+        "nanoseconds per decision, and that admitting allocates nothing",
+        policy::run,
+    ),
+    (
+        "origin",
+        "the server that `gateway` puts behind the proxies, on a port",
+        origin::run,
+    ),
+];
+
+pub(crate) fn run(words: &[String]) -> anyhow::Result<ExitCode> {
+    let Some((name, rest)) = words.split_first() else {
+        anyhow::bail!("which one?\n\n{}", usage());
+    };
+    if matches!(name.as_str(), "--help" | "-h" | "help") {
+        print!("{}", usage());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some((_, _, run)) = BENCHES.iter().find(|(known, _, _)| known == name) else {
+        anyhow::bail!("there is no benchmark `{name}`\n\n{}", usage());
+    };
+    run(rest)
+}
+
+fn usage() -> String {
+    let benches: Vec<String> = BENCHES
+        .iter()
+        .map(|(name, about, _)| format!("  {name:<9}{about}\n"))
+        .collect();
+    format!(
+        "usage: cargo xtask bench <name>\n\n{}\n{}",
+        benches.concat(),
+        gateway::usage()
+    )
+}
