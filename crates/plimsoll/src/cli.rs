@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     Failed,
     /// A flag or the configuration is wrong; nothing was begun.
     Usage,
+    /// A running Plimsoll refused, or cannot be reached.
+    Refused,
 }
 
 impl From<Exit> for ExitCode {
@@ -34,6 +36,7 @@ impl From<Exit> for ExitCode {
             Exit::Good => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
+            Exit::Refused => 3,
         })
     }
 }
@@ -55,6 +58,8 @@ pub(crate) struct Cli {
 enum Verb {
     Run(run::RunArgs),
     Demo(DemoArgs),
+    Status(status::StatusArgs),
+    Reload(status::ReloadArgs),
     Check(check::Args),
     Init(init::Args),
     Schema(schema::Args),
@@ -82,6 +87,8 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
     match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Reload(args) => status::reload(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Schema(args) => schema::run(&args),
@@ -99,10 +106,14 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
         }
         Some(ConfigError::Read { .. }) | None => format!("plimsoll: {error:#}"),
     };
-    // There is nowhere left to complain to.
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    complain(&text);
     let usage = error.is::<ConfigError>() || error.is::<explain::UnknownCode>();
     if usage { Exit::Usage } else { Exit::Failed }
+}
+
+/// Writes to standard error. When that fails there is nowhere left to complain to.
+fn complain(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
 /// Writes to standard output. A reader that has seen enough (`| head`) is no failure.

@@ -15,9 +15,11 @@ use gateway::{CoreSeat, Gateway, Phase};
 use http::{HeaderName, HeaderValue};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 
+use crate::admin;
 use crate::config::{Config, Endpoint, LogFormat, LogLevel, OtlpConfig, secrets};
 use crate::history::History;
 use crate::journal::{Journal, Level, Style, Value, Writer};
+use crate::operators::{self, Operators};
 use crate::otlp::Collector;
 use crate::reload::Reloader;
 use crate::telemetry::{Finished, Telemetry};
@@ -34,6 +36,7 @@ pub(crate) struct Instance {
     cores: Vec<JoinHandle<()>>,
     writer: Writer,
     told: Finished,
+    admin_address: std::net::SocketAddr,
     pub(crate) parts: Arc<Parts>,
 }
 
@@ -71,6 +74,9 @@ impl Instance {
         } else {
             config.cores
         };
+        // First, so that a port that may not be open costs no traffic.
+        let port = operators::port(&config.admin).context("reading the admin token")?;
+        let admin = control.block_on(admin::bind(port))?;
         let built = control.block_on(Gateway::build(env, config.plan.clone(), cores));
         let (gateway, seats, events) = built.context("starting the gateway")?;
         let _inside = control.enter();
@@ -85,12 +91,23 @@ impl Instance {
         });
         parts.start_tasks();
         parts.tell_addresses();
+        let admin_address = admin.address();
+        parts.journal.info(
+            "operators may ask",
+            &[("address", admin_address.to_string().into())],
+        );
+        let operators = Operators(Arc::clone(&parts));
+        parts
+            .gateway
+            .env()
+            .spawn(admin.serve(parts.gateway.env().clone(), operators));
         let cores = start_cores(seats)?;
         Ok(Self {
             control,
             cores,
             writer,
             told,
+            admin_address,
             parts,
         })
     }
@@ -119,7 +136,7 @@ impl Instance {
 
     /// Where operators look.
     pub(crate) fn admin_address(&self) -> String {
-        "127.0.0.1:9900".to_owned()
+        self.admin_address.to_string()
     }
 
     /// Runs a future on the control runtime to its end.

@@ -94,11 +94,6 @@ impl Journal {
         }
     }
 
-    /// Something that only its author wants to know.
-    pub(crate) fn debug(&self, message: &str, fields: &[(&str, Value<'_>)]) {
-        self.log(Level::Debug, message, fields);
-    }
-
     /// Something that happened as it should.
     pub(crate) fn info(&self, message: &str, fields: &[(&str, Value<'_>)]) {
         self.log(Level::Info, message, fields);

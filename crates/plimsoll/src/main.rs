@@ -1,6 +1,7 @@
 //! The whole reliability playbook as one binary.
 
 mod accept;
+mod admin;
 mod civil;
 mod cli;
 mod config;
@@ -11,11 +12,13 @@ mod instance;
 mod journal;
 mod metrics;
 mod observe;
+mod operators;
 mod otlp;
 mod reading;
 mod reload;
 mod saturation;
 mod signals;
+mod status;
 mod telemetry;
 
 /// Requests allocate little, and often: mimalloc costs about a tenth less CPU per request than the system's.

@@ -131,13 +131,6 @@ pub(crate) fn breaker_word(state: BreakerState) -> &'static str {
     }
 }
 
-impl EndpointReading {
-    /// Whether it is given requests.
-    pub(crate) fn is_usable(&self) -> bool {
-        self.healthy && !self.ejected
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod sample {
     //! A reading with something of everything in it, for the tests of those who show it.

@@ -3,7 +3,6 @@
 //! One task reads the queue. Nothing in it waits for the world outside: the journal and the exporter have queues of
 //! their own, which drop and count. When the gateway is gone the task sends what is left, and ends.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +24,6 @@ pub(crate) struct Telemetry {
     pub(crate) journal: Journal,
     exemplars: Arc<Mutex<Exemplars>>,
     spans: Option<Arc<Counts>>,
-    log_good: Arc<AtomicBool>,
 }
 
 /// Resolves when everything that was told has been written and sent, or given up.
@@ -46,7 +44,6 @@ impl Telemetry {
             journal,
             exemplars: Arc::default(),
             spans: spans.as_ref().map(Spans::counts),
-            log_good: Arc::default(),
         };
         let (done, finished) = oneshot::channel();
         let reader = telemetry.clone().read(env.clone(), events, spans);
@@ -61,11 +58,6 @@ impl Telemetry {
             let _ = done.send(());
         });
         (telemetry, Finished(finished))
-    }
-
-    /// Whether good requests that were told only for their trace are logged too.
-    pub(crate) fn log_good(&self, log_good: bool) {
-        self.log_good.store(log_good, Relaxed);
     }
 
     pub(crate) fn exemplars(&self) -> MutexGuard<'_, Exemplars> {
@@ -102,7 +94,7 @@ impl Telemetry {
 
     fn tell(&self, event: Box<Event>, spans: Option<&Spans>) {
         self.exemplars().note(&event);
-        if !event.sampled_only || self.log_good.load(Relaxed) {
+        if !event.sampled_only {
             self.journal.request(&event);
         }
         if let Some(spans) = spans {

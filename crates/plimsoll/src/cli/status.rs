@@ -1,17 +1,125 @@
-//! `plimsoll status`: its arguments.
+//! `plimsoll status` and `plimsoll reload`: asking a running Plimsoll by its admin port.
 
 use std::path::PathBuf;
 
+use anyhow::Context;
+use gateway::env::Env;
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::{Exit, print};
+use crate::admin::ask::ask;
+use crate::config::secrets::TokenSource;
+use crate::status::{self, Json};
+
 /// Say how a running Plimsoll is.
 #[derive(Debug, clap::Args)]
-pub(crate) struct StatusArgs {
-    /// Its admin port.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900")]
-    pub(crate) admin: String,
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    port: PortArgs,
     /// For programs.
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
+}
+
+/// Have a running Plimsoll read its configuration again: all of it takes effect, or none.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReloadArgs {
+    #[command(flatten)]
+    port: PortArgs,
+}
+
+/// Which Plimsoll is meant.
+#[derive(Debug, clap::Args)]
+struct PortArgs {
+    /// Its admin port.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900")]
+    admin: String,
     /// File with the token of the admin port.
     #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
+    token_file: Option<PathBuf>,
+}
+
+impl PortArgs {
+    /// Asks; what was answered, and whether it was done.
+    fn ask(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, Value)> {
+        let token = self
+            .token_file
+            .clone()
+            .map(|file| TokenSource::File(file).read())
+            .transpose()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let env = Env::real();
+        let token = token.as_ref().map(|token| token.to_send());
+        let (status, body) = runtime.block_on(ask(&env, &self.admin, method, path, token))?;
+        let answer = serde_json::from_slice(&body).context("the admin port's answer is not JSON")?;
+        Ok((status, answer))
+    }
+}
+
+/// What a refusal says.
+fn detail(answer: &Value) -> String {
+    let text = |field: &str| answer[field].as_str().unwrap_or_default();
+    format!("{}: {}", text("title"), text("detail"))
+}
+
+/// Prints the status.
+///
+/// # Errors
+/// It cannot be asked, or refuses.
+pub(super) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
+    let (status, answer) = match args.port.ask(Method::GET, "/status") {
+        Ok(answered) => answered,
+        Err(error) => return Ok(unreachable(&error)),
+    };
+    anyhow::ensure!(status.is_success(), "{}", detail(&answer));
+    if args.json {
+        return print(&format!("{answer:#}\n"));
+    }
+    print(&status::text(&status::Status::from_json(&answer)))
+}
+
+/// Has the configuration read again, and prints what changed or what is wrong.
+///
+/// # Errors
+/// The output cannot be written.
+pub(super) fn reload(args: &ReloadArgs) -> anyhow::Result<Exit> {
+    let (status, answer) = match args.port.ask(Method::POST, "/reload") {
+        Ok(answered) => answered,
+        Err(error) => return Ok(unreachable(&error)),
+    };
+    let lines = |field: &str| {
+        let lines = answer[field]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    if status.is_success() {
+        let changes = lines("changes");
+        return print(if changes.is_empty() {
+            "applied, and nothing changes\n"
+        } else {
+            &changes
+        });
+    }
+    let problems = lines("problems");
+    let problems = if problems.is_empty() {
+        detail(&answer)
+    } else {
+        problems
+    };
+    super::complain(&format!(
+        "plimsoll: the reload was refused; what ran before runs on\n{}",
+        problems.trim_end()
+    ));
+    Ok(Exit::Refused)
+}
+
+fn unreachable(error: &anyhow::Error) -> Exit {
+    super::complain(&format!("plimsoll: {error:#}"));
+    Exit::Refused
 }

@@ -130,6 +130,7 @@ fn server_attributes(event: &Event) -> Vec<Value> {
 fn sampled_because(event: &Event) -> &'static str {
     match event.outcome.class {
         _ if event.sampled_only => "share",
+        Class::Good if event.outcome.attempts > 1 => "retried",
         Class::Good => "slow",
         Class::Bad(_) | Class::Excluded(_) => "bad",
     }

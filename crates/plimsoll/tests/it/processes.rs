@@ -175,7 +175,7 @@ fn a_termination_drains() {
     // The request is under way when its connection is counted.
     let connections = plimsoll.admin_url("/metrics");
     curl_until(&[&connections], |page| {
-        page.contains("plimsoll_connections{listener=\"ingress\"} 1")
+        page.contains("plimsoll_listener_connections{listener=\"ingress\"} 1")
     });
     plimsoll.process.signal("-TERM");
     plimsoll.wait_for_log("draining");

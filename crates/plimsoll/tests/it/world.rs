@@ -174,27 +174,17 @@ impl Plimsoll {
 
     fn start(args: &[&str], file: Option<tempfile::NamedTempFile>) -> Self {
         let mut process = Process::start(Command::new(env!("CARGO_BIN_EXE_plimsoll")).args(args));
-        let listening = |line: &str| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            let is_listening = line["msg"] == "listening";
-            is_listening.then(|| {
-                (
-                    line["listener"].as_str().unwrap().to_owned(),
-                    line["address"].as_str().unwrap().to_owned(),
-                )
-            })
-        };
-        let mut ingress = None;
-        let admin = loop {
-            let (name, address) = process.wait_for("address", listening);
-            if name == "admin" {
-                break address;
+        let address_of = |message: &'static str| {
+            move |line: &str| {
+                let line: serde_json::Value = serde_json::from_str(line).ok()?;
+                (line["msg"] == message).then(|| line["address"].as_str().unwrap().to_owned())
             }
-            ingress.get_or_insert(address);
         };
+        let ingress = process.wait_for("listener", address_of("listening"));
+        let admin = process.wait_for("admin port", address_of("operators may ask"));
         Self {
             process,
-            ingress: ingress.unwrap(),
+            ingress,
             admin,
             file,
         }
