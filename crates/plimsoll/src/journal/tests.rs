@@ -118,7 +118,7 @@ async fn json_survives_whatever_is_in_it() {
 #[tokio::test]
 async fn lines_below_the_level_are_not_written() {
     let text = written(Style::Text, Level::Warn, |journal| {
-        journal.debug("a", &[]);
+        journal.log(Level::Debug, "a", &[]);
         journal.info("b", &[]);
         journal.request(&event(Class::Good, 1));
         journal.warn("c", &[]);
