@@ -67,12 +67,12 @@ impl History {
         }
     }
 
-    /// What happened in the last `length` before `now`, when the counters say `series`; less if less is known.
+    /// What happened in about the last `length` before `now`, when the counters say `series`; less if less is known.
     pub(crate) fn window(&self, now: Instant, length: Duration, series: &[Series]) -> Window {
         let begins = now.before(length);
-        // The last moment that is old enough, or else the oldest there is.
-        let old_enough = self.moments.iter().rev().find(|moment| moment.at <= begins);
-        let Some(beginning) = old_enough.or(self.moments.front()) else {
+        let distance = |moment: &&Moment| moment.at.since(begins) + begins.since(moment.at);
+        let nearest = self.moments.iter().min_by_key(distance);
+        let Some(beginning) = nearest else {
             return Window::default();
         };
         let moved = series.iter().filter_map(|(key, tally)| {
