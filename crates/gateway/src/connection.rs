@@ -180,7 +180,9 @@ async fn serve_http1(
         .max_headers(limits.headers + 1)
         // The guard has bounded the head; this only has to be no less.
         .max_buf_size((limits.head_bytes + 1024).max(8192))
-        .pipeline_flush(true)
+        // Head and body in one write. Not `pipeline_flush`, which does the same and lifts the bound on what waits
+        // for a caller who does not read.
+        .writev(false)
         .serve_connection(TokioIo::new(guard), service)
         .with_upgrades();
     let mut connection = pin!(connection);
