@@ -20,13 +20,10 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// cleartext is by prior knowledge (RFC 9113 §3.1).
 pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(UPGRADE)?;
-    let asked = headers.get_all(CONNECTION).iter().any(|value| {
-        value.to_str().is_ok_and(|value| {
-            value
-                .split(',')
-                .any(|part| part.trim().eq_ignore_ascii_case("upgrade"))
-        })
-    });
+    let asked = headers
+        .get_all(CONNECTION)
+        .iter()
+        .any(|value| lists(value, "upgrade"));
     (asked && !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")).then(|| protocol.clone())
 }
 
@@ -45,9 +42,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         // A caller cannot make us forget who it is, or where it wanted to go.
         .filter(|name| *name != HOST && !name.as_str().starts_with("x-"))
         .collect();
-    let wants_trailers = headers
-        .get(TE)
-        .is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    let wants_trailers = headers.get_all(TE).iter().any(|te| lists(te, "trailers"));
     for name in &named {
         headers.remove(name);
     }
@@ -66,6 +61,15 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Whether `word` is one of the items of a list with commas.
+fn lists(value: &HeaderValue, word: &str) -> bool {
+    value.to_str().is_ok_and(|value| {
+        value
+            .split(',')
+            .any(|item| item.trim().eq_ignore_ascii_case(word))
+    })
 }
 
 fn is_hop_by_hop(name: &str) -> bool {
