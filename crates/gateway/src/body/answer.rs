@@ -222,6 +222,17 @@ impl Passing {
     }
 }
 
+impl Drop for Passing {
+    fn drop(&mut self) {
+        // HTTP/1 writes as many bytes as were declared and asks for no more, while an HTTP/2 upstream may say only in
+        // a later frame that this was all. A gRPC call is over when its status is there.
+        let whole = self.held.is_none() && self.incoming.size_hint().exact() == Some(0);
+        if whole && !self.grpc_open {
+            self.end();
+        }
+    }
+}
+
 /// The gRPC status in a header block.
 pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u8> {
     headers.get("grpc-status")?.to_str().ok()?.parse().ok()
