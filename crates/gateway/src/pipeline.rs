@@ -126,7 +126,7 @@ async fn flow(
     // Is a fault to be played?
     let faults = faults(core, route, &mut request, ticket.caller.trusted)?;
     if let Some(delay) = faults.delay {
-        core.env.sleep(delay).await;
+        play_delay(core, delay, deadline).await?;
     }
     if faults.disconnect {
         let mut refused = Refused::new(Reason::FaultInjected).cause("a fault rule cut the connection off");
@@ -401,6 +401,18 @@ fn cut_off(refused: &Refused, mut ticket: Ticket) -> CutOff {
     ticket.fail(Class::of_refusal(refused.reason), cause);
     ticket.complete(now);
     CutOff
+}
+
+/// Waits as a slow upstream would make us wait, and no longer than for one.
+async fn play_delay(core: &Core, delay: Duration, deadline: Deadline) -> Result<(), Box<Refused>> {
+    let until = core.env.now() + delay;
+    core.env.sleep_until(until.min(deadline.at)).await;
+    if until < deadline.at {
+        return Ok(());
+    }
+    Err(Box::new(
+        Refused::new(Reason::DeadlineExceeded).cause("a fault rule's delay outlasted the deadline"),
+    ))
 }
 
 /// Turns a refusal into an answer and its outcome. The only place that does.
