@@ -113,7 +113,10 @@ impl Core {
                     at,
                 })
             }
-            Err(Ended::Caller(missed)) => Err(missed),
+            Err(Ended::Caller(mut missed)) => {
+                missed.endpoint = Some(endpoint);
+                Err(missed)
+            }
             Err(Ended::Upstream(mut missed)) => {
                 let at = self.env.now();
                 flight.end(at, Some(penalty(None)), true);

@@ -278,7 +278,7 @@ pub(crate) fn conclude(
             })))
         }
         Err(missed) => {
-            if missed.endpoint.is_none() && !matches!(missed.reason, Reason::ClientClosed) {
+            if missed.endpoint.is_none() {
                 ticket.unsent();
             }
             let mut refused = Refused::new(missed.reason).cause(missed.cause);
