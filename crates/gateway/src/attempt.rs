@@ -228,8 +228,9 @@ impl Sending<'_> {
         }
     }
 
-    /// Whether the attempt goes on, and when to ask again. While the caller is still sending, time runs for the
-    /// upload's pace and not for the upstream, which then has its full time from the last byte on.
+    /// Whether the attempt goes on, and when to ask again. While we wait for the caller's bytes, time runs for the
+    /// upload's pace and not for the upstream. It runs for the upstream while the caller's bytes wait for it, and it
+    /// has its full time from the last byte on.
     fn check(&self, now: Instant) -> Result<Instant, Ended> {
         let mut end = self.until.try_end;
         let mut uploading = false;
@@ -241,13 +242,21 @@ impl Sending<'_> {
             }
             uploading = upload.ended().is_none();
             end = match (upload.ended(), self.until.after_upload) {
-                (None, Some(_)) => Instant::NEVER,
+                (None, Some(time)) => upload
+                    .unread_since()
+                    .map_or(Instant::NEVER, |since| end.max(since + time)),
                 (Some(ended), Some(time)) => end.max(ended + time),
                 (_, None) => end,
             };
         }
         if now < end {
-            return Ok(if uploading { end.min(now + PACE_CHECK) } else { end });
+            // If the upload ends, or stalls, before the next look, the upstream's time begins then: no look may come
+            // later than that time after this one.
+            let look = self
+                .until
+                .after_upload
+                .map_or(PACE_CHECK, |time| time.min(PACE_CHECK));
+            return Ok(if uploading { end.min(now + look) } else { end });
         }
         Err(if end >= self.until.deadline {
             Ended::upstream(Reason::DeadlineExceeded, "the request's deadline passed")

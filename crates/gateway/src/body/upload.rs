@@ -34,6 +34,8 @@ pub(crate) struct Upload {
     pace: UploadPace,
     /// Since when the attempt has not asked for more: the caller cannot send then.
     unread_since: Option<Instant>,
+    /// Up to when such a wait has been taken off the pace.
+    excused: Instant,
     owner: u32,
     trailers: Option<HeaderMap>,
     ended: Option<Instant>,
@@ -80,6 +82,7 @@ impl Upload {
             keep_max: limits.keep,
             pace: UploadPace::new(env.now(), &limits.pace),
             unread_since: Some(env.now()),
+            excused: env.now(),
             owner: 0,
             trailers: None,
             ended: None,
@@ -115,6 +118,11 @@ impl Upload {
         self.ended
     }
 
+    /// Since when the attempt has not asked for more; `None` while we wait for the caller.
+    pub(crate) fn unread_since(&self) -> Option<Instant> {
+        self.unread_since
+    }
+
     /// Why it cannot go on, if so.
     pub(crate) fn failed(&self) -> Option<Failed> {
         self.failed
@@ -125,13 +133,18 @@ impl Upload {
         if self.ended.is_some() || self.failed.is_some() {
             return;
         }
-        if let Some(since) = &mut self.unread_since {
-            self.pace.excuse(now - *since);
-            *since = now;
+        if let Some(since) = self.unread_since {
+            self.excuse(since, now);
         }
         if self.pace.verdict(now) == PaceVerdict::TooSlow {
             self.failed = Some(Failed::Refused(TOO_SLOW));
         }
+    }
+
+    /// Takes a wait that was not the caller's doing off its pace, once.
+    fn excuse(&mut self, since: Instant, now: Instant) {
+        self.pace.excuse(now - since.max(self.excused));
+        self.excused = now;
     }
 
     fn keep(&mut self, data: &Bytes) {
@@ -153,7 +166,7 @@ impl Upload {
         let polled = match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => {
                 if let Some(since) = self.unread_since.take() {
-                    self.pace.excuse(self.env.now() - since);
+                    self.excuse(since, self.env.now());
                 }
                 return Poll::Pending;
             }
