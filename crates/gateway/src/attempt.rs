@@ -142,7 +142,10 @@ impl Core {
                 sent = &mut work => return sent,
                 () = &mut timer => match sending.check(self.env.now()) {
                     Ok(next) => timer.set(self.env.sleep_until(next)),
-                    Err(ended) => return Err(ended),
+                    Err(ended) => {
+                        endpoint.suspect(sending.now);
+                        return Err(ended);
+                    }
                 },
             }
         }
@@ -165,7 +168,10 @@ impl Core {
             let request = unsent.take().unwrap_or_else(|| build(endpoint, &lease));
             let reused = lease.reused;
             match lease.send(request).await {
-                Ok(response) => return Ok((response, lease)),
+                Ok(response) => {
+                    endpoint.heard(self.env.now());
+                    return Ok((response, lease));
+                }
                 Err(Ok(request)) if reused => unsent = Some(request),
                 Err(Ok(_)) => {
                     return Err(Ended::upstream(

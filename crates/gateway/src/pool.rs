@@ -33,13 +33,23 @@ pub(crate) struct CoreEndpoint {
     pub(crate) ewma: Cell<PeakEwma>,
     idle: RefCell<Vec<Idle>>,
     http2: RefCell<Option<http2::SendRequest<AttemptBody>>>,
+    /// When the HTTP/2 connection was lent last, and when its peer gave a sign of life.
+    http2_used: Cell<Instant>,
+    http2_heard: Cell<Instant>,
     connecting: tokio::sync::Mutex<()>,
     core: usize,
 }
 
 struct Idle {
-    sender: http1::SendRequest<AttemptBody>,
+    line: Line,
     since: Instant,
+}
+
+/// An HTTP/1 connection. When it is dropped, so is the socket, whatever is still to be written: hyper would first
+/// write all it has, and a peer that does not read could make that last forever.
+struct Line {
+    sender: http1::SendRequest<AttemptBody>,
+    _kept: tokio::sync::oneshot::Sender<()>,
 }
 
 /// A connection, lent for one request.
@@ -52,7 +62,7 @@ pub(crate) struct Lease {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<AttemptBody>),
+    Http1(Line),
     Http2(http2::SendRequest<AttemptBody>),
 }
 
@@ -76,6 +86,8 @@ impl CoreEndpoint {
             ewma: Cell::new(PeakEwma::new(default_rtt)),
             idle: RefCell::default(),
             http2: RefCell::default(),
+            http2_used: Cell::new(Instant::ORIGIN),
+            http2_heard: Cell::new(Instant::ORIGIN),
             connecting: tokio::sync::Mutex::new(()),
             core,
         }
@@ -101,11 +113,12 @@ impl CoreEndpoint {
         };
         let http2_first = upstream.plan.protocol == Protocol::Http2
             || (upstream.plan.protocol == Protocol::Auto && (grpc || upstream.tls.is_some()));
+        self.http2_used.set(sending.now);
         if http2_first && let Some(sender) = self.open_http2() {
             return Ok(lease(Sender::Http2(sender), true));
         }
-        if let Some(sender) = self.take_idle(sending.now, sending.repeatable) {
-            return Ok(lease(Sender::Http1(sender), true));
+        if let Some(line) = self.take_idle(sending.now, sending.repeatable) {
+            return Ok(lease(Sender::Http1(line), true));
         }
         // One handshake at a time, so that a burst of calls does not open a connection each for what one could carry.
         let _turn = if http2_first {
@@ -144,15 +157,15 @@ impl CoreEndpoint {
         http2.clone()
     }
 
-    fn take_idle(&self, now: Instant, repeatable: bool) -> Option<http1::SendRequest<AttemptBody>> {
+    fn take_idle(&self, now: Instant, repeatable: bool) -> Option<Line> {
         let mut idle = self.idle.borrow_mut();
         while let Some(last) = idle.last() {
             if !repeatable && now - last.since > FRESH {
                 return None;
             }
-            let sender = idle.pop()?.sender;
-            if sender.is_ready() {
-                return Some(sender);
+            let line = idle.pop()?.line;
+            if line.sender.is_ready() {
+                return Some(line);
             }
         }
         None
@@ -210,12 +223,17 @@ impl CoreEndpoint {
             .handshake(TokioIo::new(stream))
             .await?;
         let counted = Open::count(self);
+        let (kept, given_up) = tokio::sync::oneshot::channel();
         env.spawn_local(async move {
             let _counted = counted;
             // How it ended is told to the request that was under way; an idle connection may end as it likes.
-            drop(connection.with_upgrades().await);
+            tokio::select! {
+                biased;
+                _ended = connection.with_upgrades() => {}
+                _dropped = given_up => {}
+            }
         });
-        Ok(Sender::Http1(sender))
+        Ok(Sender::Http1(Line { sender, _kept: kept }))
     }
 
     async fn open2(self: &Rc<Self>, env: &Env, stream: Stream) -> hyper::Result<Sender> {
@@ -236,15 +254,34 @@ impl CoreEndpoint {
             drop(connection.await);
         });
         *self.http2.borrow_mut() = Some(sender.clone());
+        self.http2_heard.set(env.now());
         Ok(Sender::Http2(sender))
+    }
+
+    /// The endpoint has answered.
+    pub(crate) fn heard(&self, now: Instant) {
+        self.http2_heard.set(now);
+    }
+
+    /// An attempt that began at `since` was given up. If nothing has come from the endpoint since then, its HTTP/2
+    /// connection may lead nowhere, and keep-alive would find that out in half a minute only; so what is under way on
+    /// it may go on, and what comes next goes by a new one.
+    pub(crate) fn suspect(&self, since: Instant) {
+        if self.http2_heard.get() <= since {
+            *self.http2.borrow_mut() = None;
+        }
     }
 
     /// Closes connections that were idle for too long; returns how many idle ones are left.
     pub(crate) fn sweep(&self, now: Instant, idle_time: Duration) -> usize {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| !idle.sender.is_closed() && now - idle.since < idle_time);
+        idle.retain(|idle| !idle.line.sender.is_closed() && now - idle.since < idle_time);
         if idle.is_empty() {
             idle.shrink_to_fit();
+        }
+        if now - self.http2_used.get() >= idle_time {
+            // Streams that are under way hold it open until they end.
+            *self.http2.borrow_mut() = None;
         }
         idle.len()
     }
@@ -278,7 +315,7 @@ impl Lease {
         request: Request<AttemptBody>,
     ) -> Result<Response<Incoming>, Result<Request<AttemptBody>, SendFailed>> {
         let sent = match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http1(line) => line.sender.try_send_request(request).await,
             Sender::Http2(sender) => sender.try_send_request(request).await,
         };
         sent.map_err(|mut error: TrySendError<_>| match error.take_message() {
@@ -289,12 +326,12 @@ impl Lease {
 
     /// The answer was read to its end: an HTTP/1 connection goes back to the pool.
     pub(crate) fn give_back(self, now: Instant) {
-        if let Sender::Http1(sender) = self.sender
-            && !sender.is_closed()
+        if let Sender::Http1(line) = self.sender
+            && !line.sender.is_closed()
         {
             let mut idle = self.endpoint.idle.borrow_mut();
             if idle.len() < self.idle_max {
-                idle.push(Idle { sender, since: now });
+                idle.push(Idle { line, since: now });
             }
         }
     }

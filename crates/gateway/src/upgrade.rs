@@ -67,6 +67,7 @@ pub(crate) async fn carry(
     }
     wire.answer_upgrade(UpgradeAnswer::Accepted);
     let upstream_side = hyper::upgrade::on(&mut answered.response);
+    let lease = answered.lease;
     let (mut head, _) = answered.response.into_parts();
     let chosen = head.headers.get(UPGRADE).cloned().unwrap_or(protocol);
     headers::strip_hop_by_hop(&mut head.headers);
@@ -77,7 +78,9 @@ pub(crate) async fn carry(
     head.version = Version::HTTP_11;
     flow.core.env.spawn_local(async move {
         // Both sides switch, or the handshake broke off and both connections end here.
-        let (Ok(caller), Ok(upstream)) = tokio::join!(caller_side, upstream_side) else {
+        let switched = tokio::join!(caller_side, upstream_side);
+        drop(lease); // it held the connection open until it was handed over
+        let (Ok(caller), Ok(upstream)) = switched else {
             return;
         };
         let (mut caller, mut upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
