@@ -392,6 +392,11 @@ impl UpstreamState {
         lock(&self.breaker).state(now)
     }
 
+    /// Probes of the breaker that are out.
+    pub fn breaker_probes(&self) -> u32 {
+        lock(&self.breaker).probes_in_flight()
+    }
+
     /// How often the breaker tripped.
     pub fn breaker_trips(&self) -> u64 {
         lock(&self.breaker).trips()
