@@ -1,0 +1,104 @@
+//! One run: a seed's world is built, its storm passes over it, and what happened is written down.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::endpoint::Endpoint;
+use crate::frost::Frost;
+use crate::panics;
+use crate::proxy::{Proxy, Readings};
+use crate::swarm::{CLIENTS, ENDPOINTS, GATEWAY, LATENCY_CALM, Swarm};
+use crate::trace::{Entry, Recorder, What};
+use crate::weather::{self, Change};
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What the seed chose.
+    pub swarm: Swarm,
+    /// What happened.
+    pub trace: Vec<Entry>,
+    /// What the gateway said of itself.
+    pub readings: Readings,
+    /// Panics, in the gateway or in the simulation.
+    pub panics: Vec<String>,
+}
+
+/// Runs a seed from beginning to end.
+pub fn run(seed: u64) -> Run {
+    let swarm = Rc::new(Swarm::new(seed));
+    let recorder = Recorder::default();
+    let proxy = Proxy {
+        swarm: Rc::clone(&swarm),
+        recorder: recorder.clone(),
+        readings: Rc::default(),
+    };
+    let readings = Rc::clone(&proxy.readings);
+    let panics = panics::watch(|| {
+        if let Err(error) = simulate(&swarm, &recorder, proxy) {
+            panics::note(format!("the simulation stopped: {error}"));
+        }
+    });
+    Run {
+        trace: recorder.take(),
+        readings: readings.take(),
+        swarm: (*swarm).clone(),
+        panics,
+    }
+}
+
+fn simulate(swarm: &Rc<Swarm>, recorder: &Recorder, proxy: Proxy) -> turmoil::Result {
+    let mut sim = turmoil::Builder::new()
+        .rng_seed(swarm.seed)
+        .simulation_duration(swarm.end() + Duration::from_secs(60))
+        .tick_duration(TICK)
+        .min_message_latency(Duration::ZERO)
+        .max_message_latency(LATENCY_CALM)
+        .repair_rate(0.2)
+        .build();
+    let endpoints: Vec<Endpoint> = ENDPOINTS[..swarm.endpoints]
+        .iter()
+        .map(|name| Endpoint {
+            name,
+            swarm: Rc::clone(swarm),
+            recorder: recorder.clone(),
+            frost: Frost::default(),
+            slowness: Rc::default(),
+            served: Rc::default(),
+        })
+        .collect();
+    for endpoint in &endpoints {
+        let software = endpoint.clone();
+        sim.host(endpoint.name, move || software.clone().run());
+    }
+    sim.host(GATEWAY, move || proxy.clone().run());
+    let next = Rc::new(Cell::new(1));
+    for name in CLIENTS {
+        let client = Client {
+            name,
+            swarm: Rc::clone(swarm),
+            recorder: recorder.clone(),
+            next: Rc::clone(&next),
+            pool: Rc::default(),
+        };
+        sim.client(name, client.run());
+    }
+    let mut changes = weather::timetable(swarm).into_iter().peekable();
+    while sim.elapsed() < swarm.end() {
+        while let Some((_, change)) = changes.next_if(|(at, _)| *at <= sim.elapsed()) {
+            recorder.record_at(sim.elapsed(), "weather", What::Weather(format!("{change:?}")));
+            match change {
+                Change::Freeze(index, until) => endpoints[index].frost.until(until),
+                Change::Slow(index, slowness) => endpoints[index].slowness.set(slowness),
+                change => weather::apply(&mut sim, &change),
+            }
+        }
+        sim.step()?;
+    }
+    Ok(())
+}
+
+/// The grain of simulated time. Messages and timers are no finer.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
