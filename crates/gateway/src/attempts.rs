@@ -16,7 +16,7 @@ use crate::attempt::{Answered, Judged, Missed, Sending, Until};
 use crate::body::answer::Terms;
 use crate::body::upload::Upload;
 use crate::event::AttemptNote;
-use crate::headers::{self, ATTEMPT, ATTEMPTS};
+use crate::headers::{self, ATTEMPTS};
 use crate::outgoing::Outgoing;
 use crate::passed::{Answer, Passed};
 use crate::pipeline::Flow;
@@ -31,8 +31,6 @@ struct Work<'a> {
     outgoing: Outgoing,
     upload: Option<Rc<RefCell<Upload>>>,
     repeatable: Repeatable,
-    /// Which attempt the request was when it came: 1, or more if a layer in front of us retries.
-    came_as: u32,
 }
 
 /// Makes attempts until one is answered for good, or no further one may be made.
@@ -79,16 +77,12 @@ pub(crate) async fn make(
 impl<'a> Work<'a> {
     fn of(flow: &'a Flow<'a>, parts: Parts, upload: Option<Rc<RefCell<Upload>>>, ticket: &Ticket) -> Self {
         let outgoing = Outgoing::of(parts, flow, ticket);
-        let came_as = headers::number(&outgoing.headers, &ATTEMPT).filter(|_| ticket.caller.trusted);
-        // A number that is no attempt's is taken for a retry's: it costs a retry, not a storm.
-        let came_as = came_as.map_or(1, |number| u32::try_from(number).unwrap_or(u32::MAX / 2).max(1));
         let repeatable = outgoing.repeatable(flow);
         Self {
             flow,
             outgoing,
             upload,
             repeatable,
-            came_as,
         }
     }
 
@@ -114,10 +108,9 @@ impl<'a> Work<'a> {
                 after_upload,
             },
         };
-        let ordinal = self.came_as.saturating_add(number - 1);
         let build = |endpoint: &CoreEndpoint, lease: &_| {
             self.outgoing
-                .request(flow, endpoint, lease, self.upload.as_ref(), ordinal, now)
+                .request(flow, endpoint, lease, self.upload.as_ref(), number, now)
         };
         flow.core.attempt(flow.upstream, &sending, build).await
     }
@@ -127,7 +120,7 @@ impl<'a> Work<'a> {
         let attempted = Attempted {
             repeatable: self.repeatable,
             retries_done: number - 1,
-            upstream_of_retry: self.came_as > 1 || failed.retried_below,
+            upstream_of_retry: self.outgoing.came_as > 1 || failed.retried_below,
             body_replayable: self
                 .upload
                 .as_ref()

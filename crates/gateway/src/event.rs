@@ -55,8 +55,39 @@ pub struct Event {
     pub request_id: Box<str>,
     /// Who called, after the trust list.
     pub client: Option<IpAddr>,
-    /// Whether it is told because it was sampled, and not because it was bad or slow.
-    pub sampled_only: bool,
+    /// The route's path template; `None` when there was no route.
+    pub template: Option<Arc<str>>,
+    /// `http` or `https`, as the caller used it.
+    pub scheme: &'static str,
+    /// Why it leaves a trace; `None` when it leaves none.
+    pub traced: Option<Traced>,
+    /// Whether it leaves a line in the log.
+    pub logged: bool,
+}
+
+/// Why a request leaves a trace. Whoever counts spans has to know: of each kind another share is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traced {
+    /// It was not good. All of these are kept.
+    Bad,
+    /// It was slow. All of these are kept.
+    Slow,
+    /// It took more than one attempt. All of these are kept.
+    Retried,
+    /// Its trace was chosen by whoever began it.
+    Share,
+}
+
+impl Traced {
+    /// The word for it in spans.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Bad => "bad",
+            Self::Slow => "slow",
+            Self::Retried => "retried",
+            Self::Share => "share",
+        }
+    }
 }
 
 /// One attempt of a request.

@@ -54,11 +54,22 @@ impl Trace {
         }
     }
 
-    /// The `traceparent` for what we send on.
-    pub(crate) fn header(&self) -> HeaderValue {
+    /// The span of the attempt with this number, counted from 1. Made from the request's, so that nobody has to
+    /// carry it: SplitMix64 is a bijection, so the attempts of one request never share an id.
+    pub fn attempt(&self, number: u32) -> u64 {
+        let mut z = self
+            .span_id
+            .wrapping_add(u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)).max(1) // an id of zeros is invalid
+    }
+
+    /// The `traceparent` for the attempt with this number: what is behind us hangs below the attempt that called it.
+    pub(crate) fn header(&self, number: u32) -> HeaderValue {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         hex(&mut text[3..35], self.trace_id);
-        hex(&mut text[36..52], u128::from(self.span_id));
+        hex(&mut text[36..52], u128::from(self.attempt(number)));
         text[54] = if self.sampled { b'1' } else { b'0' };
         HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""))
     }
@@ -238,7 +249,7 @@ mod tests {
         assert_eq!(trace.trace_id, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
         assert_eq!(trace.parent_id, 0xb7ad_6b71_6920_3331);
         assert!(trace.sampled);
-        let onward = trace.header();
+        let onward = trace.header(1);
         assert!(
             onward
                 .to_str()

@@ -12,7 +12,7 @@ use plimsoll_slo::Instant;
 
 use crate::body::upload::{AttemptBody, Upload};
 use crate::headers::{self, ATTEMPT, DEADLINE, GRPC_TIMEOUT};
-use crate::identity::{REQUEST_ID, TRACEPARENT};
+use crate::identity::{REQUEST_ID, TRACEPARENT, Trace};
 use crate::pipeline::Flow;
 use crate::pool::{CoreEndpoint, Lease};
 use crate::ticket::Ticket;
@@ -23,6 +23,9 @@ pub(crate) struct Outgoing {
     path: PathAndQuery,
     authority: Option<HeaderValue>,
     pub(crate) headers: HeaderMap,
+    trace: Trace,
+    /// Which attempt the request was when it came: 1, or more if a layer in front of us retries.
+    pub(crate) came_as: u32,
 }
 
 impl Outgoing {
@@ -34,6 +37,9 @@ impl Outgoing {
             ..
         } = parts;
         headers::strip_hop_by_hop(&mut headers);
+        let came_as = headers::number(&headers, &ATTEMPT).filter(|_| ticket.caller.trusted);
+        // A number that is no attempt's is taken for a retry's: it costs a retry, not a storm.
+        let came_as = came_as.map_or(1, |number| u32::try_from(number).unwrap_or(u32::MAX / 2).max(1));
         // In HTTP/2 the host is the :authority; in HTTP/1 a target with a host was checked to agree with it.
         let authority = match uri.authority() {
             Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
@@ -46,7 +52,6 @@ impl Outgoing {
             .caller
             .forward(&mut headers, flow.peer_text, flow.listener.scheme);
         headers.insert(REQUEST_ID, ticket.request_id.clone());
-        headers.insert(TRACEPARENT, ticket.trace.header());
         let path = uri
             .into_parts()
             .path_and_query
@@ -56,6 +61,8 @@ impl Outgoing {
             path,
             authority,
             headers,
+            trace: ticket.trace,
+            came_as,
         }
     }
 
@@ -73,21 +80,25 @@ impl Outgoing {
         Repeatable::of(self.method.as_str(), self.headers.contains_key("idempotency-key"))
     }
 
-    /// The request for one attempt, on the connection that was chosen.
+    /// The request for the attempt with this number, counted from 1, on the connection that was chosen.
     pub(crate) fn request(
         &self,
         flow: &Flow<'_>,
         endpoint: &CoreEndpoint,
         lease: &Lease,
         upload: Option<&Rc<RefCell<Upload>>>,
-        attempt: u32,
+        number: u32,
         now: Instant,
     ) -> Request<AttemptBody> {
         let body = upload.map_or(AttemptBody::none(), Upload::attempt);
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         let mut headers = self.headers.clone();
-        headers.insert(ATTEMPT, HeaderValue::from(attempt));
+        headers.insert(
+            ATTEMPT,
+            HeaderValue::from(self.came_as.saturating_add(number - 1)),
+        );
+        headers.insert(TRACEPARENT, self.trace.header(number));
         let left = flow.route.plan.deadline.on_wire(now, flow.deadline.at);
         headers.insert(
             DEADLINE,

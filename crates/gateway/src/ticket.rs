@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, Uri};
 use plimsoll_slo::{Class, Instant, Outcome, Reason};
 
-use crate::event::{AttemptNote, Event};
+use crate::event::{AttemptNote, Event, Traced};
 use crate::identity::{self, Caller, Trace};
 use crate::ledger::SeriesId;
 use crate::percore::{Core, World};
@@ -174,15 +174,23 @@ impl Ticket {
         };
         self.core.shard.record(self.series(), &outcome);
         let observe = &self.world.view.running.plan.observe;
-        let notable =
-            class != Class::Good || first_byte >= observe.slow || observe.log_good || self.attempts > 1;
-        if notable || self.trace.sampled {
-            let event = self.event(outcome, !notable);
+        let traced = if class != Class::Good {
+            Some(Traced::Bad)
+        } else if first_byte >= observe.slow {
+            Some(Traced::Slow)
+        } else if self.attempts > 1 {
+            Some(Traced::Retried)
+        } else {
+            self.trace.sampled.then_some(Traced::Share)
+        };
+        let logged = observe.log_good || !matches!(traced, None | Some(Traced::Share));
+        if traced.is_some() || logged {
+            let event = self.event(outcome, traced, logged);
             self.core.tell(event);
         }
     }
 
-    fn event(&mut self, outcome: Outcome, sampled_only: bool) -> Event {
+    fn event(&mut self, outcome: Outcome, traced: Option<Traced>, logged: bool) -> Event {
         let (running, listener) = (&self.world.view.running, self.world.listener());
         let route = self.route.map(|route| &listener.routes[route]);
         let upstream = route.map(|route| &running.upstreams[route.upstream].plan);
@@ -205,7 +213,10 @@ impl Ticket {
             trace: self.trace,
             request_id: self.id().into(),
             client: self.caller.client,
-            sampled_only,
+            template: route.map(|route| Arc::from(&*route.plan.path)),
+            scheme: listener.scheme,
+            traced,
+            logged,
         }
     }
 }

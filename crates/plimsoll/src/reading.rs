@@ -136,7 +136,7 @@ pub(crate) mod sample {
     //! A reading with something of everything in it, for the tests of those who show it.
 
     use gateway::Trace;
-    use gateway::event::{AttemptNote, Event};
+    use gateway::event::{AttemptNote, Event, Traced};
     use http::Method;
     use plimsoll_slo::{Class, Outcome, Reason, Tally};
 
@@ -176,7 +176,14 @@ pub(crate) mod sample {
             },
             request_id: "req-1".into(),
             client: Some([192, 0, 2, 7].into()),
-            sampled_only: false,
+            template: Some("/pay/{id}".into()),
+            scheme: "http",
+            traced: Some(if reason.is_some() {
+                Traced::Bad
+            } else {
+                Traced::Slow
+            }),
+            logged: true,
         }
     }
 

@@ -94,10 +94,12 @@ impl Telemetry {
 
     fn tell(&self, event: Box<Event>, spans: Option<&Spans>) {
         self.exemplars().note(&event);
-        if !event.sampled_only {
+        if event.logged {
             self.journal.request(&event);
         }
-        if let Some(spans) = spans {
+        if let Some(spans) = spans
+            && event.traced.is_some()
+        {
             spans.offer(event);
         }
     }
@@ -113,6 +115,7 @@ impl Finished {
 
 #[cfg(test)]
 mod tests {
+    use gateway::event::Traced;
     use plimsoll_slo::{Class, Reason};
 
     use super::*;
@@ -128,7 +131,7 @@ mod tests {
         let (gateway, events) = mpsc::channel(8);
         let (telemetry, finished) = Telemetry::start(&env, journal, events, None);
         let mut sampled = event(Class::Good, 2);
-        sampled.sampled_only = true;
+        (sampled.traced, sampled.logged) = (Some(Traced::Share), false);
         gateway.send(Box::new(sampled)).await.unwrap();
         gateway
             .send(Box::new(event(Class::Bad(Reason::UpstreamReset), 400)))

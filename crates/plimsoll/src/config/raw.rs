@@ -84,7 +84,7 @@ stanza! {
     Telemetry {
         /// Send traces and metrics to a collector by OTLP over HTTP.
         otlp: Option<Otlp> = "null";
-        /// The log, on standard error.
+        /// The log, on standard output.
         log: Log = "{}";
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use gateway::event::{AttemptNote, Event};
+use gateway::event::{AttemptNote, Event, Traced};
 use http::Method;
 use plimsoll_slo::Class;
 use serde_json::{Value, json};
@@ -87,9 +87,9 @@ fn server_attributes(event: &Event) -> Vec<Value> {
     let outcome = &event.outcome;
     let mut attributes = method_attributes(&event.method);
     attributes.push(text("url.path", &event.path));
-    // A route is often named after its template, and only a template may stand here.
-    if event.route.starts_with('/') {
-        attributes.push(text("http.route", &event.route));
+    attributes.push(text("url.scheme", event.scheme));
+    if let Some(template) = &event.template {
+        attributes.push(text("http.route", template));
     }
     if event.status != 0 {
         attributes.push(whole("http.response.status_code", event.status.into()));
@@ -122,18 +122,11 @@ fn server_attributes(event: &Event) -> Vec<Value> {
     if let Some(stopped) = event.retry_stopped {
         attributes.push(text("plimsoll.retry_stopped", stopped));
     }
-    attributes.push(text("plimsoll.sampled_because", sampled_because(event)));
+    attributes.push(text(
+        "plimsoll.sampled_because",
+        event.traced.map_or("-", Traced::word),
+    ));
     attributes
-}
-
-/// Why there is a trace: the share of each kind that is kept differs, so whoever counts spans has to know.
-fn sampled_because(event: &Event) -> &'static str {
-    match event.outcome.class {
-        _ if event.sampled_only => "share",
-        Class::Good if event.outcome.attempts > 1 => "retried",
-        Class::Good => "slow",
-        Class::Bad(_) | Class::Excluded(_) => "bad",
-    }
 }
 
 fn client(event: &Event, number: usize, attempt: &AttemptNote) -> Value {
@@ -160,7 +153,7 @@ fn client(event: &Event, number: usize, attempt: &AttemptNote) -> Value {
     attributes.push(text("plimsoll.upstream", &event.upstream));
     attributes.push(text("plimsoll.version", &event.version));
     let mut span = span(event, KIND_CLIENT, (began, began + attempt.took));
-    span["spanId"] = format!("{:016x}", attempt_id(event.trace.span_id, number)).into();
+    span["spanId"] = format!("{:016x}", event.trace.attempt(number as u32 + 1)).into();
     span["parentSpanId"] = format!("{:016x}", event.trace.span_id).into();
     span["flags"] = (u32::from(event.trace.sampled) | REMOTENESS_KNOWN).into();
     span["name"] = match method(&event.method) {
@@ -179,15 +172,6 @@ fn span(event: &Event, kind: u8, (began, ended): (Duration, Duration)) -> Value 
         "startTimeUnixNano": began.as_nanos().to_string(),
         "endTimeUnixNano": ended.as_nanos().to_string(),
     })
-}
-
-/// The id of an attempt's span: made from the request's, so that nobody has to carry it. SplitMix64 is a bijection,
-/// so the attempts of one request never share an id.
-fn attempt_id(span_id: u64, number: usize) -> u64 {
-    let mut z = span_id.wrapping_add((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)).max(1) // an id of zeros is invalid
 }
 
 /// The method if it is one of the conventions', else `_OTHER` and what it really was.

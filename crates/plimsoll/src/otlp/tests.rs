@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use gateway::event::Traced;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -140,7 +141,7 @@ async fn what_is_not_our_error_is_not_marked_as_one() {
     let mut refused = event(Class::Excluded(Reason::RateLimited), 1);
     (refused.attempts, refused.route) = (Vec::new(), "-".into());
     let mut share = event(Class::Good, 1);
-    (share.sampled_only, share.grpc_status, share.route) = (true, Some(5), "/pay/{id}".into());
+    (share.traced, share.grpc_status) = (Some(Traced::Share), Some(5));
     export(collector, vec![missing, refused, share]).await;
     let body = bodies.recv().await.unwrap();
     let spans = check(&body);
