@@ -1,6 +1,6 @@
 //! Which headers go on, and which belong to one connection only (RFC 9110 §7.6.1).
 
-use http::header::{CONNECTION, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Remaining time in milliseconds, on requests in both directions.
@@ -45,6 +45,10 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let wants_trailers = headers.get_all(TE).iter().any(|te| lists(te, "trailers"));
     for name in &named {
         headers.remove(name);
+    }
+    // Chunks overrule a length (RFC 9112 §6.3), which must not go on as though it were true.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
     }
     for name in [
         CONNECTION,
