@@ -43,6 +43,8 @@ pub(crate) struct Passing {
     timer: Option<Pin<Box<Sleep>>>,
     throttle: Option<Throttle>,
     held: Option<Bytes>,
+    /// It broke off, and what came before is being written.
+    broken: Option<(Reason, BodyError)>,
     lease: Option<Lease>,
     _permit: Permit,
 }
@@ -79,6 +81,7 @@ impl AnswerBody {
             timer: None,
             throttle: terms.throttle,
             held: None,
+            broken: None,
             lease: Some(lease),
             _permit: permit,
             ticket,
@@ -143,6 +146,9 @@ impl Passing {
         if self.ended {
             return Poll::Ready(None);
         }
+        if let Some((reason, error)) = self.broken.take() {
+            return self.fail(reason, error);
+        }
         if let Some(data) = self.held.take() {
             return self.paced(data, cx);
         }
@@ -166,7 +172,13 @@ impl Passing {
                 self.end();
                 Poll::Ready(None)
             }
-            Some(Err(error)) => self.fail(Reason::UpstreamTruncated, BodyError::Upstream(error)),
+            Some(Err(error)) => {
+                // A body that fails makes hyper throw away what it has not written yet. Waiting for one turn lets it
+                // write the head and what there is, so that the caller sees an answer that broke off, and not none.
+                self.broken = Some((Reason::UpstreamTruncated, BodyError::Upstream(error)));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if self.throttle.is_some() => self.paced(data, cx),
                 Ok(data) => {
