@@ -98,7 +98,7 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
         http2,
         world: RefCell::new(world),
     };
-    let tracking = core.track(&wire, &limits);
+    let tracking = core.track(&wire, &listener.plan);
     if core.is_draining() {
         wire.give_order(Order::Drain);
     }

@@ -336,7 +336,10 @@ impl CoreSeat {
                 _ = phase.changed() => {}
                 mail = self.mail.recv() => match mail {
                     Some(Mail::Listen(name, bound)) => accepting.extend(accept(&core, name, bound)),
-                    Some(Mail::Leave(name)) => accepting.retain(|(known, _)| *known != name),
+                    Some(Mail::Leave(name)) => {
+                        accepting.retain(|(known, _)| *known != name);
+                        core.drain_listener(&name);
+                    }
                     None => break,
                 },
                 () = core.env.sleep_until(tick) => {

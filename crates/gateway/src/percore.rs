@@ -64,6 +64,8 @@ pub(crate) struct CoreUpstream {
 /// A connection as the sweep sees it.
 struct Tracked {
     wire: Arc<Wire>,
+    /// The name of the listener that accepted it.
+    listener: Arc<str>,
     heads: u32,
     /// Since when nothing has been under way and nothing new has come.
     quiet_since: Instant,
@@ -115,16 +117,17 @@ impl Core {
     }
 
     /// Watches a connection until the returned guard is dropped.
-    pub(crate) fn track(self: &Rc<Self>, wire: &Arc<Wire>, limits: &crate::plan::LimitsPlan) -> Tracking {
+    pub(crate) fn track(self: &Rc<Self>, wire: &Arc<Wire>, plan: &crate::plan::ListenerPlan) -> Tracking {
         let id = self.next_connection.get();
         self.next_connection.set(id + 1);
         let tracked = Tracked {
             wire: Arc::clone(wire),
+            listener: Arc::clone(&plan.name),
             heads: 0,
             quiet_since: self.env.now(),
             head_since: None,
-            head_time: limits.head_time,
-            idle_time: limits.idle_time,
+            head_time: plan.limits.head_time,
+            idle_time: plan.limits.idle_time,
         };
         self.connections.borrow_mut().insert(id, tracked);
         Tracking {
@@ -144,6 +147,15 @@ impl Core {
             .borrow()
             .values()
             .for_each(|tracked| tracked.wire.give_order(order));
+    }
+
+    /// Tells the connections of one listener to drain.
+    pub(crate) fn drain_listener(&self, name: &str) {
+        self.connections
+            .borrow()
+            .values()
+            .filter(|tracked| *tracked.listener == *name)
+            .for_each(|tracked| tracked.wire.give_order(Order::Drain));
     }
 
     /// Refuses heads that are too slow, closes what is idle, and drops idle upstream connections that are too old.
