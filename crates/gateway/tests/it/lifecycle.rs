@@ -1,1 +1,245 @@
-//! to come
+//! Draining, stopping, and other plans while traffic flows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway::plan::{EndpointPlan, ListenAddress};
+use gateway::{ApplyError, Phase};
+use http::{Request, Response};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::client::{Http2, Wire, gather};
+use crate::origin::{Origin, Speaks, full};
+use crate::world::{World, until, within};
+
+async fn held() -> (Origin, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let waiting = Arc::clone(&gate);
+    let origin = Origin::serving(Speaks::Http1, move |_| {
+        let waiting = Arc::clone(&waiting);
+        async move {
+            waiting.acquire().await.unwrap().forget();
+            Ok(Response::new(full("ok")))
+        }
+    });
+    (origin.await, gate)
+}
+
+async fn in_flight(world: &World, count: u32) {
+    until("the requests", || {
+        world.gateway.running().upstreams[0].state.bulkhead().0 == count
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_drain_finishes_what_is_under_way() {
+    let (origin, gate) = held().await;
+    let mut world = World::of(&[&origin]).cores(2).start().await;
+    let address = world.address();
+    let (mut http1, http2) = (world.wire().await, Http2::to(address).await);
+    let mut idle = world.wire().await;
+    http1.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut sender = http2.sender();
+    let request = Request::get("http://test/").body(full("")).unwrap();
+    let asking = tokio::spawn(async move { sender.send_request(request).await });
+    in_flight(&world, 2).await;
+    world.gateway.drain();
+    assert_eq!(*world.gateway.phase().borrow(), Phase::Draining);
+    assert_eq!(idle.closed().await, "", "an idle connection is not waited for");
+    let refused = async { while TcpStream::connect(address).await.is_ok() {} };
+    within("new connections to be refused", refused).await;
+    assert!(!world.has_stopped());
+    gate.add_permits(2);
+    let answer = http1.answer().await;
+    assert_eq!((answer.text(), answer.header("connection")), ("ok", "close"));
+    assert_eq!(http1.closed().await, "");
+    let answer = within("the answer", asking).await.unwrap().unwrap();
+    assert_eq!(gather(answer).await.text(), "ok");
+    until("GOAWAY", || http2.is_closed()).await;
+    world.stopped().await;
+    assert_eq!(world.told().await, "good 200 x1");
+    assert_eq!(world.told().await, "good 200 x1");
+}
+
+#[tokio::test]
+async fn a_drain_ends_in_time() {
+    let (origin, _gate) = held().await;
+    let mut world = World::of(&[&origin])
+        .plan(|plan| plan.drain_max = Duration::from_millis(200))
+        .start()
+        .await;
+    let mut wire = world.wire().await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    in_flight(&world, 1).await;
+    world.gateway.drain();
+    assert_eq!(wire.closed().await, "");
+    world.stopped().await;
+    assert_eq!(world.tally().total(), 1, "{}", world.counted());
+}
+
+#[tokio::test]
+async fn a_stop_cuts_off() {
+    let (origin, _gate) = held().await;
+    let mut world = World::of(&[&origin]).start().await;
+    let mut wire = world.wire().await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    in_flight(&world, 1).await;
+    world.gateway.stop();
+    assert_eq!(wire.closed().await, "");
+    world.stopped().await;
+    assert_eq!(world.tally().total(), 1, "{}", world.counted());
+}
+
+#[tokio::test]
+async fn reloads_under_load_fail_no_request() {
+    let origin = Origin::saying("ok").await;
+    let world = World::of(&[&origin]).cores(2).start().await;
+    let address = world.address();
+    let callers: Vec<_> = (0..4)
+        .map(|caller| {
+            tokio::spawn(async move {
+                let mut http2 = Http2::to(address).await;
+                let mut wire = Wire::to(address).await;
+                for n in 0..250 {
+                    let answer = match (caller % 2, n % 10) {
+                        (0, 0) => {
+                            Wire::to(address)
+                                .await
+                                .ask("GET", "/", "Connection: close\r\n", b"")
+                                .await
+                        }
+                        (0, _) => wire.ask("POST", "/", "", b"body").await,
+                        _ => http2.get("/").await,
+                    };
+                    assert_eq!(answer.text(), "ok", "request {n} of caller {caller}");
+                }
+            })
+        })
+        .collect();
+    for generation in 0..20 {
+        world
+            .reload(|plan| {
+                plan.observe.slow = Duration::from_secs(generation + 1);
+                plan.upstreams[0].in_flight_max = 1000 + generation as u32;
+                plan.listeners[0].routes[0].name = format!("route-{generation}").into();
+            })
+            .await;
+    }
+    for caller in callers {
+        within("the caller", caller).await.unwrap();
+    }
+    assert_eq!(world.gateway.running().generation, 21);
+    until("all to be counted", || {
+        world.counted() == "good 1000, attempts 1000"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_listener_moves_and_old_connections_finish() {
+    let (origin, gate) = held().await;
+    let world = World::of(&[&origin]).start().await;
+    let old = world.address();
+    let mut wire = world.wire().await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    in_flight(&world, 1).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    world
+        .reload(|plan| plan.listeners[0].address = ListenAddress::Tcp(free))
+        .await;
+    assert_eq!(world.address(), free);
+    let refused = async { while TcpStream::connect(old).await.is_ok() {} };
+    within("the old port to be left", refused).await;
+    gate.add_permits(2);
+    assert_eq!(wire.answer().await.text(), "ok");
+    assert_eq!(wire.closed().await, "");
+    assert_eq!(world.get("/").await.text(), "ok");
+}
+
+#[tokio::test]
+async fn a_listener_that_is_removed_is_left() {
+    let origin = Origin::saying("ok").await;
+    let world = World::of(&[&origin])
+        .plan(|plan| {
+            let mut second = plan.listeners[0].clone();
+            second.name = "second".into();
+            plan.listeners.push(second);
+        })
+        .start()
+        .await;
+    let second = world.gateway.addresses()[1].1.unwrap();
+    let mut kept = Wire::to(second).await;
+    assert_eq!(kept.ask("GET", "/", "", b"").await.text(), "ok");
+    world.reload(|plan| drop(plan.listeners.pop())).await;
+    let refused = async { while TcpStream::connect(second).await.is_ok() {} };
+    within("the removed listener to be left", refused).await;
+    assert_eq!(kept.closed().await, "", "its idle connections are closed");
+    assert_eq!(world.get("/").await.text(), "ok");
+    assert_eq!(world.gateway.addresses().len(), 1);
+}
+
+#[tokio::test]
+async fn a_plan_that_cannot_run_changes_nothing() {
+    let origin = Origin::saying("ok").await;
+    let world = World::of(&[&origin]).start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut plan = world.gateway.running().plan.clone();
+    plan.listeners[0].address = ListenAddress::Tcp(taken.local_addr().unwrap());
+    let error = world.gateway.apply(plan.clone()).await.unwrap_err();
+    assert!(matches!(error, ApplyError::Bind { .. }), "{error:?}");
+    plan.listeners[0].routes[0].upstream = "nowhere".into();
+    let error = world.gateway.apply(plan).await.unwrap_err();
+    assert!(error.to_string().contains("unknown upstream nowhere"), "{error}");
+    assert_eq!(world.gateway.running().generation, 1);
+    assert_eq!(world.get("/").await.text(), "ok");
+}
+
+#[tokio::test]
+async fn a_reload_changes_where_open_connections_lead() {
+    let (one, two) = (Origin::saying("one").await, Origin::saying("two").await);
+    let world = World::of(&[&one]).start().await;
+    let (mut wire, mut http2) = (world.wire().await, Http2::to(world.address()).await);
+    assert_eq!(
+        (
+            wire.ask("GET", "/", "", b"").await.text(),
+            http2.get("/").await.text()
+        ),
+        ("one", "one")
+    );
+    let endpoint = EndpointPlan::Host("127.0.0.1".to_owned(), two.address.port());
+    world
+        .reload(|plan| plan.upstreams[0].endpoints = vec![endpoint])
+        .await;
+    assert_eq!(
+        (
+            wire.ask("GET", "/", "", b"").await.text(),
+            http2.get("/").await.text()
+        ),
+        ("two", "two")
+    );
+}
+
+#[tokio::test]
+async fn a_drained_connection_may_finish_its_pipeline() {
+    let (origin, gate) = held().await;
+    let mut world = World::of(&[&origin]).start().await;
+    let mut wire = world.wire().await;
+    wire.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    in_flight(&world, 1).await;
+    world.gateway.drain();
+    gate.add_permits(2);
+    let first = wire.answer().await;
+    assert_eq!(first.text(), "ok");
+    // What was not begun is not answered, and the close says so: the caller may send it again.
+    if first.header("connection") != "close" {
+        assert_eq!(wire.answer().await.header("connection"), "close");
+    }
+    wire.closed().await;
+    world.stopped().await;
+}
