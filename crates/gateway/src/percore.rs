@@ -1,7 +1,7 @@
 //! One core: what its thread owns, and what it shares with the others.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -28,7 +28,8 @@ pub(crate) struct Core {
     pub(crate) dice: RefCell<SeededDice>,
     view: RefCell<Rc<View>>,
     seen: Cell<u64>,
-    connections: RefCell<HashMap<u64, Tracked>>,
+    /// In the order of their numbers: a drain tells them one after the other.
+    connections: RefCell<BTreeMap<u64, Tracked>>,
     next_connection: Cell<u64>,
     pub(crate) draining: AtomicBool,
 }
@@ -173,6 +174,10 @@ impl Core {
     }
 }
 
+/// How long an idle connection may take to drain. HTTP/2 waits for its peer to confirm, and a peer that is gone never
+/// does.
+const DRAIN_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+
 impl Tracked {
     fn sweep(&mut self, now: Instant) {
         let heads = self.wire.heads();
@@ -190,6 +195,8 @@ impl Tracked {
         if self.wire.owes_answer() || heads != self.heads || self.wire.is_in_head() {
             self.heads = heads;
             self.quiet_since = now;
+        } else if now - self.quiet_since >= self.idle_time + self.idle_time.min(DRAIN_GRACE) {
+            self.wire.give_order(Order::Close);
         } else if now - self.quiet_since >= self.idle_time {
             self.wire.give_order(Order::Drain);
         }
