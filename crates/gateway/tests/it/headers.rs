@@ -111,7 +111,11 @@ async fn a_request_gets_an_id_and_a_trace() {
         (id.len(), seen.header("x-request-id"), &*event.request_id),
         (32, id, id)
     );
-    let expected = format!("00-{:032x}-{:016x}-00", event.trace.trace_id, event.trace.span_id);
+    let expected = format!(
+        "00-{:032x}-{:016x}-00",
+        event.trace.trace_id,
+        event.trace.attempt(1)
+    );
     assert_eq!(
         (seen.header("traceparent"), event.trace.parent_id),
         (expected.as_str(), 0)
@@ -133,7 +137,7 @@ async fn an_id_and_a_trace_are_passed_on() {
     );
     let expected = format!(
         "00-0af7651916cd43dd8448eb211c80319c-{:016x}-01",
-        event.trace.span_id
+        event.trace.attempt(1)
     );
     assert_eq!(seen.header("traceparent"), expected);
     assert!(event.trace.parent_id == 0xb7ad_6b71_6920_3331 && event.trace.sampled);

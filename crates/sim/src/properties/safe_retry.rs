@@ -38,7 +38,8 @@ mod tests {
         ] {
             let mut run = good(kind);
             assert_eq!(check(&run), [""; 0]);
-            push(&mut run, run.swarm.storm, arrived(1, kind, 2));
+            let at = run.swarm.storm;
+            push(&mut run, at, arrived(1, kind, 2));
             assert_eq!(check(&run).len(), breaches, "{kind:?}");
         }
     }
