@@ -204,12 +204,13 @@ impl Gateway {
         let mut fresh = Vec::new();
         for listener in &running.listeners {
             let plan = &listener.plan;
-            let known = self
-                .lock_bound()
+            let bound = self.lock_bound().clone();
+            let known = bound
                 .iter()
                 .any(|(name, at, _)| *name == plan.name && *at == plan.address);
             if !known {
-                let sockets = self.env.bind(&plan.address, self.shared.cores).await;
+                let ours = bound.iter().any(|(_, at, _)| *at == plan.address);
+                let sockets = self.env.bind(&plan.address, self.shared.cores, ours).await;
                 let sockets = sockets.map_err(|source| ApplyError::Bind {
                     address: plan.address.to_string(),
                     source,

@@ -42,12 +42,17 @@ const BACKLOG: i32 = 4096;
 impl Env {
     /// Binds `address` once for each core, so that the kernel spreads connections over them (`SO_REUSEPORT`).
     ///
+    /// `ours` says that we listen there already, under a name that is about to go: then the address is shared with the
+    /// old sockets until they are left.
+    ///
     /// # Errors
-    /// Whatever bind and listen say; nothing stays bound then.
-    pub async fn bind(&self, address: &ListenAddress, cores: usize) -> io::Result<Vec<Bound>> {
+    /// Whatever bind and listen say; nothing stays bound then. `AddrInUse` if somebody else listens there.
+    pub async fn bind(&self, address: &ListenAddress, cores: usize, ours: bool) -> io::Result<Vec<Bound>> {
         match (&self.world, address) {
             (None, ListenAddress::Tcp(address)) => {
-                refuse_taken(*address)?;
+                if !ours {
+                    refuse_taken(*address)?;
+                }
                 let mut sockets = vec![bind_tcp(*address)?];
                 let address = sockets[0].local_addr()?;
                 for _ in 1..cores {
@@ -59,7 +64,7 @@ impl Env {
                     .collect())
             }
             (None, ListenAddress::Unix(path)) => {
-                let first = bind_unix(path)?;
+                let first = bind_unix(path, ours)?;
                 let mut sockets = vec![first];
                 for _ in 1..cores {
                     sockets.push(sockets[0].try_clone()?);
@@ -99,10 +104,10 @@ fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Binds a Unix socket. A socket file that nobody listens on (left behind by a crash) is replaced; one that answers
-/// is not, nor is anything that is not a socket.
-fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+/// is not unless it is ours, nor is anything that is not a socket.
+fn bind_unix(path: &Path, ours: bool) -> io::Result<std::os::unix::net::UnixListener> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+    if is_socket && (ours || std::os::unix::net::UnixStream::connect(path).is_err()) {
         std::fs::remove_file(path)?;
     }
     let listener = std::os::unix::net::UnixListener::bind(path)?;

@@ -184,6 +184,25 @@ async fn a_listener_that_is_removed_is_left() {
 }
 
 #[tokio::test]
+async fn a_listener_may_change_its_name_and_keep_its_address() {
+    let origin = Origin::saying("ok").await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let world = World::of(&[&origin])
+        .plan(move |plan| plan.listeners[0].address = ListenAddress::Tcp(free))
+        .start()
+        .await;
+    assert_eq!(world.get("/").await.text(), "ok");
+    world
+        .reload(|plan| plan.listeners[0].name = "renamed".into())
+        .await;
+    assert_eq!(world.gateway.addresses(), [("renamed".into(), Some(free))]);
+    assert_eq!(world.get("/").await.text(), "ok");
+}
+
+#[tokio::test]
 async fn a_plan_that_cannot_run_changes_nothing() {
     let origin = Origin::saying("ok").await;
     let world = World::of(&[&origin]).start().await;
