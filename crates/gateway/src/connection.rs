@@ -51,7 +51,7 @@ impl Caught {
         let mut world = self.world.borrow_mut();
         if !Rc::ptr_eq(&world.view, &view) {
             let name = &world.listener().plan.name;
-            if let Some(listener) = view.running.listeners.iter().position(|l| l.plan.name == *name) {
+            if let Some(listener) = view.running.listener(name) {
                 *world = World { view, listener };
             }
         }

@@ -379,13 +379,21 @@ async fn accept_loop(
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = stopped.changed() => return,
+            _ = stopped.changed() => break,
             accepted = listening.accept() => accepted,
         };
         match accepted {
             Ok(accepted) => admit(&core, &name, accepted),
             // Out of file descriptors or memory, or the peer was gone at once. Accepting again at once would spin.
             Err(_) => core.env.sleep(ACCEPT_PAUSE).await,
+        }
+    }
+    // Whoever was let in by the kernel before is not hung up on: closing the socket would reset them.
+    loop {
+        tokio::select! {
+            biased;
+            Ok(accepted) = listening.accept() => admit(&core, &name, accepted),
+            () = std::future::ready(()) => return,
         }
     }
 }
@@ -395,7 +403,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 fn admit(core: &Rc<Core>, name: &str, accepted: Accepted) {
     let view = core.view();
-    let Some(index) = view.running.listeners.iter().position(|l| *l.plan.name == *name) else {
+    let Some(index) = view.running.listener(name) else {
         return;
     };
     let world = World {

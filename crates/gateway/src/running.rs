@@ -26,6 +26,8 @@ pub struct Running {
     /// Counts reloads: 1 is the first.
     pub generation: u64,
     pub(crate) listeners: Vec<Arc<Listener>>,
+    /// Names of before that a listener on the same address has taken over.
+    renamed: Vec<(Arc<str>, usize)>,
     /// In the order of the plan.
     pub upstreams: Vec<Arc<Upstream>>,
 }
@@ -139,6 +141,16 @@ pub enum ApplyError {
 }
 
 impl Running {
+    /// The listener of this name, or the one that has taken its address over: what was accepted for it under its old
+    /// name is still a caller's.
+    pub(crate) fn listener(&self, name: &str) -> Option<usize> {
+        let named = self
+            .listeners
+            .iter()
+            .position(|listener| *listener.plan.name == *name);
+        named.or_else(|| Some(self.renamed.iter().find(|(old, _)| **old == *name)?.1))
+    }
+
     /// Brings `plan` to life, keeping what `old` has learned.
     pub(crate) fn build(
         plan: Plan,
@@ -170,13 +182,30 @@ impl Running {
             listeners.push(Arc::new(build.listener(listener, before.map(AsRef::as_ref))?));
         }
         let generation = old.map_or(1, |old| old.generation + 1);
+        let renamed = old.map_or_else(Vec::new, |old| renamed(old, &listeners));
         Ok(Self {
             plan,
             generation,
+            renamed,
             listeners,
             upstreams,
         })
     }
+}
+
+/// The listeners of `old` that go by another name now.
+fn renamed(old: &Running, listeners: &[Arc<Listener>]) -> Vec<(Arc<str>, usize)> {
+    let gone = old
+        .listeners
+        .iter()
+        .filter(|old| !listeners.iter().any(|new| new.plan.name == old.plan.name));
+    let heir = |gone: &Arc<Listener>| {
+        let index = listeners
+            .iter()
+            .position(|new| new.plan.address == gone.plan.address)?;
+        Some((Arc::clone(&gone.plan.name), index))
+    };
+    gone.filter_map(heir).collect()
 }
 
 /// Rate limits by name: those of one name share their counts, and keep them as long as their plan is the same.
