@@ -42,6 +42,8 @@ pub(crate) struct Caught {
     pub(crate) peer_text: Option<HeaderValue>,
     /// The world as of the last request. A listener that a reload removed keeps the last world it was in.
     world: RefCell<World>,
+    /// What the connection becomes when it has switched protocols.
+    pub(crate) tunnel: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
 }
 
 impl Caught {
@@ -97,6 +99,7 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
         peer_text,
         http2,
         world: RefCell::new(world),
+        tunnel: RefCell::default(),
     };
     let tracking = core.track(&wire, &listener.plan);
     if core.is_draining() {
@@ -195,6 +198,16 @@ async fn serve_http1(
                 Order::Drain => connection.as_mut().graceful_shutdown(),
                 Order::Close => break,
             },
+        }
+    }
+    if let Some(mut tunnel) = caught.tunnel.take() {
+        // Draining waits for it as for a request, and its end is not ours to ask for.
+        while wire.order() != Order::Close {
+            tokio::select! {
+                biased;
+                () = tunnel.as_mut() => break,
+                () = wire.ordered() => {}
+            }
         }
     }
     // A refusal that no request of the codec's stood for is an outcome all the same.

@@ -168,7 +168,7 @@ async fn flow(
     };
     if let Some(protocol) = upgrade {
         // Boxed: it is rare, and would make every request's future larger.
-        return Box::pin(crate::upgrade::carry(&flow, request, protocol, ticket)).await;
+        return Box::pin(crate::upgrade::carry(&flow, conn, request, protocol, ticket)).await;
     }
     let (parts, incoming) = request.into_parts();
     let upload = Upload::new(incoming, limits, &core.env);

@@ -11,6 +11,7 @@ use plimsoll_slo::Reason;
 
 use crate::attempt::Missed;
 use crate::attempts;
+use crate::connection::Caught;
 use crate::headers;
 use crate::identity::REQUEST_ID;
 use crate::passed::Answer;
@@ -25,6 +26,7 @@ const BUFFER: usize = 16 << 10;
 /// Carries an Upgrade request through.
 pub(crate) async fn carry(
     flow: &Flow<'_>,
+    conn: &Caught,
     mut request: Request<Incoming>,
     protocol: HeaderValue,
     ticket: &mut Ticket,
@@ -76,7 +78,8 @@ pub(crate) async fn carry(
     head.headers.insert(UPGRADE, chosen);
     head.headers.insert(REQUEST_ID, ticket.request_id.clone());
     head.version = Version::HTTP_11;
-    flow.core.env.spawn_local(async move {
+    // The connection's own task runs it, so that it counts as open and hears when it is to close.
+    conn.tunnel.replace(Some(Box::pin(async move {
         // Both sides switch, or the handshake broke off and both connections end here.
         let switched = tokio::join!(caller_side, upstream_side);
         drop(lease); // it held the connection open until it was handed over
@@ -86,6 +89,6 @@ pub(crate) async fn carry(
         let (mut caller, mut upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
         // Either side closing, or breaking, closes the other.
         drop(tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut upstream, BUFFER, BUFFER).await);
-    });
+    })));
     Ok(Answer::Switched(Response::from_parts(head, ())))
 }
