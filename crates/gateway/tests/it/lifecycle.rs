@@ -262,3 +262,41 @@ async fn a_drained_connection_may_finish_its_pipeline() {
     wire.closed().await;
     world.stopped().await;
 }
+
+/// A tunnel is no request under way, but whoever is in it should have as long as any other.
+#[tokio::test]
+async fn a_tunnel_is_waited_for_and_then_cut() {
+    let origin = Origin::raw(|mut stream, _| async move {
+        crate::origin::read_head(&mut stream).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut write, answer)
+            .await
+            .unwrap();
+        drop(tokio::io::copy(&mut read, &mut write).await);
+    })
+    .await;
+    let mut world = World::of(&[&origin])
+        .plan(|plan| plan.drain_max = Duration::from_millis(500))
+        .start()
+        .await;
+    let mut wire = world.wire().await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        .await;
+    assert_eq!(wire.head().await.0, 101);
+    assert_eq!(world.told().await, "good 101 x1");
+    assert_eq!(
+        world.gateway.connections()[0].1,
+        1,
+        "a tunnel is a connection that is open"
+    );
+    world.gateway.drain();
+    let refused = async { while TcpStream::connect(world.address()).await.is_ok() {} };
+    within("new connections to be refused", refused).await;
+    wire.send("still there?").await;
+    within("the echo", wire.until(b"still there?"))
+        .await
+        .expect("the tunnel goes on");
+    assert_eq!(wire.closed().await, "", "until the time for draining is over");
+    world.stopped().await;
+}

@@ -185,3 +185,73 @@ async fn a_slow_reader_slows_the_sender_down() {
     drop(wire);
     assert_eq!(world.told().await, "excluded client-closed 200 x1");
 }
+
+/// Who is still sending when it is refused must hear why, and not find its connection reset.
+#[tokio::test]
+async fn a_refusal_reaches_a_caller_who_is_still_sending() {
+    let origin = Origin::saying("").await;
+    let world = World::of(&[&origin])
+        .route(|route| route.body_bytes = Some(1000))
+        .start()
+        .await;
+    let declared = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n";
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n7A1200\r\n";
+    let malformed = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +8000000\r\n\r\n";
+    for (head, expected) in [
+        (declared, "413 body-too-large"),
+        (chunked, "413 body-too-large"),
+        (malformed, "400 ambiguous-framing"),
+    ] {
+        for _ in 0..5 {
+            let mut wire = world.wire().await;
+            wire.send(head).await;
+            let upload = vec![b'x'; 8_000_000];
+            wire.try_send(&upload).await;
+            let answer = wire.try_answer().await.map(|answer| answer.verdict());
+            assert_eq!(answer.as_deref(), Some(expected), "{head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_http2_reader_slows_the_sender_down() {
+    let (senders, mut sent) = tokio::sync::mpsc::channel(1);
+    let origin = Origin::serving(Speaks::Http1, move |_| {
+        let senders = senders.clone();
+        async move {
+            let (sender, body) = stream();
+            senders.send(sender).await.unwrap();
+            Ok(http::Response::new(body))
+        }
+    })
+    .await;
+    let mut world = World::of(&[&origin]).start().await;
+    let mut client = Http2::to(world.address()).await;
+    let request = http::Request::get("http://test/").body(full("")).unwrap();
+    let answer = client.send(request).await.unwrap();
+    let sender = within("the request", sent.recv()).await.unwrap();
+    let mut poured = 0;
+    let piece = || Frame::data(vec![0; 64 << 10].into());
+    while tokio::time::timeout(Duration::from_millis(300), sender.send(piece()))
+        .await
+        .is_ok_and(|s| s.is_ok())
+    {
+        poured += 64 << 10;
+        assert!(
+            poured < 24 << 20,
+            "{poured} bytes wait for a reader who does not read"
+        );
+    }
+    // The other streams of the connection go on, and the slow one ends when its caller does.
+    let mut sender = client.sender();
+    let request = http::Request::get("http://test/").body(full("")).unwrap();
+    let other = tokio::spawn(async move { sender.send_request(request).await });
+    drop(within("the other request", sent.recv()).await.unwrap());
+    assert_eq!(
+        within("the other answer", other).await.unwrap().unwrap().status(),
+        200
+    );
+    assert_eq!(world.told().await, "good 200 x1");
+    drop(answer);
+    assert_eq!(world.told().await, "excluded client-closed 200 x1");
+}
