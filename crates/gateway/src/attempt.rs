@@ -52,6 +52,20 @@ impl Missed {
     }
 }
 
+impl Missed {
+    /// There is no endpoint to choose from.
+    fn nowhere(state: &UpstreamState) -> Self {
+        let error = state.resolve_error();
+        if error.is_empty() {
+            return Self::refused(Reason::NoEndpoint, "the upstream has no known endpoint");
+        }
+        Self {
+            cause: error.into(),
+            ..Self::refused(Reason::UpstreamUnresolved, "")
+        }
+    }
+}
+
 /// When an attempt is given up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Until {
@@ -92,10 +106,7 @@ impl Core {
         let watch = Watch::admit(self, upstream, sending.now)?;
         let chosen = upstream.choose(sending.now, &mut self.dice.borrow_mut(), sending.tried);
         let Some(endpoint) = chosen else {
-            return Err(Missed::refused(
-                Reason::NoEndpoint,
-                "the upstream has no known endpoint",
-            ));
+            return Err(Missed::nowhere(state));
         };
         let flight = Flight::begin(upstream, &endpoint, sending.now);
         let sent = self.exchange(upstream, sending, &endpoint, build).await;

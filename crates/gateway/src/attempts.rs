@@ -49,8 +49,10 @@ pub(crate) async fn make(
     } else {
         ticket.began
     };
+    let mut number = 0;
     loop {
-        let number = ticket.attempt();
+        number += 1;
+        ticket.attempt();
         let attempt = work.attempt(number, sent_at, &tried).await;
         note(ticket, &attempt, sent_at);
         let (Some(failure), Some(retry)) = (Failed::of(&attempt, &core.env), &flow.route.plan.retry) else {
@@ -194,6 +196,9 @@ impl Drop for HeldToken<'_> {
 }
 
 fn note(ticket: &mut Ticket, attempt: &Result<Answered, Missed>, sent: Instant) {
+    if attempt.as_ref().is_err_and(|missed| missed.endpoint.is_none()) {
+        ticket.unsent();
+    }
     // Only requests that are told need notes; the first good attempt of an unsampled request is not worth a string.
     let good = attempt
         .as_ref()
@@ -271,9 +276,6 @@ pub(crate) fn conclude(
             })))
         }
         Err(missed) => {
-            if missed.endpoint.is_none() {
-                ticket.unsent();
-            }
             let mut refused = Refused::new(missed.reason).cause(missed.cause);
             refused.retry_after = missed.retry_after.or_else(|| usual_wait(missed.reason));
             if ticket.attempts() > 1 {

@@ -101,9 +101,8 @@ impl Ticket {
     }
 
     /// An attempt is being sent.
-    pub(crate) fn attempt(&mut self) -> u32 {
+    pub(crate) fn attempt(&mut self) {
         self.attempts += 1;
-        self.attempts
     }
 
     /// Attempts so far.
