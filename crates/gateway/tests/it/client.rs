@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -343,7 +342,7 @@ pub(crate) async fn gather(response: Response<Incoming>) -> Answer {
             break;
         };
         match frame.into_data() {
-            Ok(data) => answer.body.extend_from_slice(&Bytes::from(data)),
+            Ok(data) => answer.body.extend_from_slice(&data),
             Err(frame) => answer.trailers = frame.into_trailers().unwrap_or_default(),
         }
     }

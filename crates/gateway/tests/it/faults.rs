@@ -111,7 +111,7 @@ async fn a_share_of_requests_gets_a_fault() {
         .reload(|plan| {
             plan.listeners[0].routes[0].fault = Some(FaultConfig {
                 rules: vec![always(abort, None)],
-            })
+            });
         })
         .await;
     let call = http::Request::post("http://test/a")

@@ -2,6 +2,7 @@
 //!
 //! [`world`] starts a gateway in three lines, [`origin`] is what stands behind it, [`client`] what stands in front.
 #![allow(clippy::disallowed_methods)] // a test stands outside the gateway's Env: it is the world
+#![allow(clippy::unwrap_used)] // clippy lets test functions unwrap, but not the helpers between them
 
 mod certificates;
 mod client;

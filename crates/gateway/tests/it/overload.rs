@@ -91,7 +91,7 @@ async fn a_rate_is_kept_told_and_recovers() {
 #[tokio::test]
 async fn a_rate_holds_over_cores_protocols_and_reloads() {
     let origin = Origin::saying("ok").await;
-    let quota = Quota::new(1, Duration::from_secs(3600), 5).unwrap();
+    let quota = Quota::new(1, Duration::from_hours(1), 5).unwrap();
     let world = World::of(&[&origin])
         .route(|route| route.rates = vec![rate(quota, vec![KeyPart::ClientAddress])])
         .cores(2)

@@ -408,7 +408,7 @@ async fn names_are_looked_up_and_a_new_plan_leads_elsewhere() {
         )]
     };
     let endpoints = to(&first);
-    let world = World::at([])
+    let mut world = World::at([])
         .upstream(|upstream| upstream.endpoints = endpoints)
         .start()
         .await;
@@ -430,17 +430,24 @@ async fn names_are_looked_up_and_a_new_plan_leads_elsewhere() {
         .reload(|plan| plan.upstreams[0].endpoints = to(&second))
         .await;
     assert_eq!(world.get("/").await.text(), "second");
-    world
-        .reload(|plan| {
-            plan.upstreams[0].endpoints = vec![gateway::plan::EndpointPlan::Host(
-                "no-such-name.invalid".into(),
-                80,
-            )]
-        })
-        .await;
-    assert_ne!(world.gateway.running().upstreams[0].state.resolve_error(), "");
+    let nowhere = vec![gateway::plan::EndpointPlan::Host(
+        "no-such-name.invalid".into(),
+        80,
+    )];
+    world.reload(|plan| plan.upstreams[0].endpoints = nowhere).await;
     let answer = world.get("/").await;
-    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(
+        (answer.verdict().as_str(), answer.problem("delivered")),
+        ("503 upstream-unresolved", "no")
+    );
+    assert!(
+        answer.problem("cause").contains("no-such-name.invalid"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(world.event().await.outcome.attempts, 1, "the first plan's");
+    assert_eq!(world.event().await.outcome.attempts, 1, "the second's");
+    assert_eq!(world.told().await, "bad upstream-unresolved 503 x0");
 }
 
 /// Both ways through the gateway, in a process of its own, whose memory is nobody else's: the test starts itself again.
@@ -522,7 +529,7 @@ async fn through_http1(world: &World) {
     ))
     .await;
     for _ in 0..LARGE / PIECE.len() {
-        wire.send(PIECE).await;
+        wire.send(&PIECE[..]).await;
     }
     assert_eq!(wire.head().await.0, 200);
     let (mut length, mut stream) = wire.into_parts();

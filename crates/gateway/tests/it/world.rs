@@ -19,10 +19,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(10);
 
 /// Waits for `future`, but not for ever.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LONG, future).await {
-        Ok(done) => done,
-        Err(_) => panic!("{what}: nothing within {LONG:?}"),
-    }
+    let done = tokio::time::timeout(LONG, future).await;
+    done.unwrap_or_else(|_| panic!("{what}: nothing within {LONG:?}"))
 }
 
 /// Waits until `holds` does.
