@@ -65,6 +65,9 @@ const TOO_SLOW: Refusal = Refusal::new(
     "the body arrives more slowly than the listener bears",
 );
 
+/// Empty frames that are skipped before other tasks get their turn.
+const EMPTY_FRAMES: usize = 16;
+
 impl Upload {
     /// Takes the caller's body; `None` if there is none.
     pub(crate) fn new(incoming: Incoming, limits: UploadLimits, env: &Env) -> Option<Rc<RefCell<Self>>> {
@@ -163,7 +166,7 @@ impl Upload {
             Some(Failed::Gone) => return Poll::Ready(Some(Err(BodyError::GivenUp))),
             None => {}
         }
-        let polled = match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let polled = match self.poll_frame(cx) {
             Poll::Pending => {
                 if let Some(since) = self.unread_since.take() {
                     self.excuse(since, self.env.now());
@@ -188,6 +191,19 @@ impl Upload {
             }
             Some(Ok(frame)) => Poll::Ready(Some(self.take(frame))),
         }
+    }
+
+    /// The next frame that says something. HTTP/2 callers end a body with an empty frame of data; passed on, it would
+    /// be one that does not end the stream, and servers count those against a connection (h2 bears 100 in its life).
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        for _ in 0..EMPTY_FRAMES {
+            match Pin::new(&mut self.incoming).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
+                polled => return polled,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
@@ -286,7 +302,15 @@ impl Body for AttemptBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        let Some(reader) = &self.0 else {
+            return true;
+        };
+        let upload = reader.upload.borrow();
+        let all_sent = upload.kept.as_ref().is_none_or(|kept| reader.at >= kept.len());
+        upload.owner == reader.owner
+            && upload.ended.is_some()
+            && all_sent
+            && (upload.trailers.is_none() || reader.trailers_read)
     }
 
     fn size_hint(&self) -> SizeHint {
