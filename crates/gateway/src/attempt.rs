@@ -73,8 +73,8 @@ pub(crate) struct Until {
     pub(crate) try_end: Instant,
     /// The end of the request.
     pub(crate) deadline: Instant,
-    /// From the end of an upload; applies when the caller set no deadline itself.
-    pub(crate) after_upload: Option<Duration>,
+    /// Whether time stands still while we wait for the caller's bytes; not when the caller set the deadline itself.
+    pub(crate) waits_for_caller: bool,
 }
 
 /// What an attempt needs of its request.
@@ -147,14 +147,21 @@ impl Core {
     ) -> Result<(Response<Incoming>, Lease), Ended> {
         let mut work = std::pin::pin!(self.lease_and_send(upstream, sending, endpoint, build));
         let mut timer = std::pin::pin!(self.env.sleep_until(sending.first_check()));
+        let before = sending.upload.map_or(Duration::ZERO, |upload| {
+            let mut upload = upload.borrow_mut();
+            upload.stop_waiting(sending.now);
+            upload.waited(sending.now)
+        });
         loop {
             tokio::select! {
                 biased;
                 sent = &mut work => return sent,
-                () = &mut timer => match sending.check(self.env.now()) {
+                () = &mut timer => match sending.check(self.env.now(), before) {
                     Ok(next) => timer.set(self.env.sleep_until(next)),
                     Err(ended) => {
-                        endpoint.suspect(sending.now);
+                        if matches!(ended, Ended::Upstream(_)) {
+                            endpoint.suspect(sending.now);
+                        }
                         return Err(ended);
                     }
                 },
@@ -246,9 +253,8 @@ impl Sending<'_> {
     }
 
     /// Whether the attempt goes on, and when to ask again. While we wait for the caller's bytes, time runs for the
-    /// upload's pace and not for the upstream. It runs for the upstream while the caller's bytes wait for it, and it
-    /// has its full time from the last byte on.
-    fn check(&self, now: Instant) -> Result<Instant, Ended> {
+    /// upload's pace and not for the upstream; it had waited for `before` when the attempt began.
+    fn check(&self, now: Instant, before: Duration) -> Result<Instant, Ended> {
         let mut end = self.until.try_end;
         let mut uploading = false;
         if let Some(upload) = self.upload {
@@ -258,22 +264,12 @@ impl Sending<'_> {
                 return Err(Ended::caller(failed));
             }
             uploading = upload.ended().is_none();
-            end = match (upload.ended(), self.until.after_upload) {
-                (None, Some(time)) => upload
-                    .unread_since()
-                    .map_or(Instant::NEVER, |since| end.max(since + time)),
-                (Some(ended), Some(time)) => end.max(ended + time),
-                (_, None) => end,
-            };
+            if self.until.waits_for_caller {
+                end = end + upload.waited(now).saturating_sub(before);
+            }
         }
         if now < end {
-            // If the upload ends, or stalls, before the next look, the upstream's time begins then: no look may come
-            // later than that time after this one.
-            let look = self
-                .until
-                .after_upload
-                .map_or(PACE_CHECK, |time| time.min(PACE_CHECK));
-            return Ok(if uploading { end.min(now + look) } else { end });
+            return Ok(if uploading { end.min(now + PACE_CHECK) } else { end });
         }
         Err(if end >= self.until.deadline {
             Ended::upstream(Reason::DeadlineExceeded, "the request's deadline passed")

@@ -97,7 +97,6 @@ impl<'a> Work<'a> {
                 "the deadline passed while waiting",
             ));
         };
-        let after_upload = (!flow.deadline.asked).then(|| try_end - now);
         let sending = Sending {
             now,
             upload: self.upload.as_ref(),
@@ -107,7 +106,7 @@ impl<'a> Work<'a> {
             until: Until {
                 try_end,
                 deadline: flow.deadline.at,
-                after_upload,
+                waits_for_caller: !flow.deadline.asked,
             },
         };
         let build = |endpoint: &CoreEndpoint, lease: &_| {
@@ -232,7 +231,7 @@ pub(crate) async fn once(
     let until = Until {
         try_end: flow.deadline.at,
         deadline: flow.deadline.at,
-        after_upload: None,
+        waits_for_caller: false,
     };
     let sending = Sending {
         now,

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -34,8 +35,9 @@ pub(crate) struct Upload {
     pace: UploadPace,
     /// Since when the attempt has not asked for more: the caller cannot send then.
     unread_since: Option<Instant>,
-    /// Up to when such a wait has been taken off the pace.
-    excused: Instant,
+    /// Since when we have waited for the caller, and for how long before that.
+    asked_since: Option<Instant>,
+    waited: Duration,
     owner: u32,
     trailers: Option<HeaderMap>,
     ended: Option<Instant>,
@@ -85,7 +87,8 @@ impl Upload {
             keep_max: limits.keep,
             pace: UploadPace::new(env.now(), &limits.pace),
             unread_since: Some(env.now()),
-            excused: env.now(),
+            asked_since: None,
+            waited: Duration::ZERO,
             owner: 0,
             trailers: None,
             ended: None,
@@ -121,9 +124,15 @@ impl Upload {
         self.ended
     }
 
-    /// Since when the attempt has not asked for more; `None` while we wait for the caller.
-    pub(crate) fn unread_since(&self) -> Option<Instant> {
-        self.unread_since
+    /// How long attempts have waited for the caller's bytes: time that is not the upstream's.
+    pub(crate) fn waited(&self, now: Instant) -> Duration {
+        self.waited + self.asked_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Nobody waits for the caller any more: it has sent something, or the attempt is over.
+    pub(crate) fn stop_waiting(&mut self, now: Instant) {
+        self.waited = self.waited(now);
+        self.asked_since = None;
     }
 
     /// Why it cannot go on, if so.
@@ -136,18 +145,13 @@ impl Upload {
         if self.ended.is_some() || self.failed.is_some() {
             return;
         }
-        if let Some(since) = self.unread_since {
-            self.excuse(since, now);
+        if let Some(since) = &mut self.unread_since {
+            self.pace.excuse(now - *since);
+            *since = now;
         }
         if self.pace.verdict(now) == PaceVerdict::TooSlow {
             self.failed = Some(Failed::Refused(TOO_SLOW));
         }
-    }
-
-    /// Takes a wait that was not the caller's doing off its pace, once.
-    fn excuse(&mut self, since: Instant, now: Instant) {
-        self.pace.excuse(now - since.max(self.excused));
-        self.excused = now;
     }
 
     fn keep(&mut self, data: &Bytes) {
@@ -169,15 +173,16 @@ impl Upload {
         let polled = match self.poll_frame(cx) {
             Poll::Pending => {
                 if let Some(since) = self.unread_since.take() {
-                    self.excuse(since, self.env.now());
+                    self.pace.excuse(self.env.now() - since);
                 }
+                self.asked_since.get_or_insert(self.env.now());
                 return Poll::Pending;
             }
             Poll::Ready(polled) => polled,
         };
-        if self.unread_since.is_none() {
-            self.unread_since = Some(self.env.now());
-        }
+        let now = self.env.now();
+        self.stop_waiting(now);
+        self.unread_since.get_or_insert(now);
         match polled {
             None => {
                 self.ended.get_or_insert(self.env.now());
