@@ -27,8 +27,16 @@ pub(crate) struct Told {
     pub(crate) per_second: f64,
     /// `None` where the generator does not tell.
     pub(crate) p99_millis: Option<f64>,
-    /// Answers other than 2xx and 3xx, and requests without an answer.
-    pub(crate) failed: f64,
+    /// Answers other than 2xx and 3xx.
+    pub(crate) refused: f64,
+    /// Connections that could not be made or broke, and requests without an answer.
+    pub(crate) broken: f64,
+}
+
+impl Told {
+    pub(crate) const fn failed(&self) -> f64 {
+        self.refused + self.broken
+    }
 }
 
 /// Makes load on a port for some seconds, from this CPU.
@@ -106,29 +114,30 @@ fn script(body: usize) -> String {
     format!(
         "{}{request}function done(summary, latency, requests)
     local e = summary.errors
-    io.write(string.format(\"told %d %d %d %d\\n\", summary.requests, summary.duration, latency:percentile(99),
-        e.connect + e.read + e.write + e.status + e.timeout))
+    io.write(string.format(\"told %d %d %d %d %d\\n\", summary.requests, summary.duration, latency:percentile(99),
+        e.status, e.connect + e.read + e.write + e.timeout))
 end
 ",
         headers.concat()
     )
 }
 
-/// Reads `told REQUESTS MICROSECONDS P99-MICROSECONDS FAILED`.
+/// Reads `told REQUESTS MICROSECONDS P99-MICROSECONDS REFUSED BROKEN`.
 fn wrk_told(text: &str) -> Option<Told> {
     let line = text.lines().find_map(|line| line.strip_prefix("told "))?;
     let numbers: Vec<f64> = line
         .split(' ')
         .map(|word| word.parse().ok())
         .collect::<Option<_>>()?;
-    let [requests, micros, p99_micros, failed] = numbers[..] else {
+    let [requests, micros, p99_micros, refused, broken] = numbers[..] else {
         return None;
     };
     Some(Told {
         requests,
         per_second: requests / (micros / 1e6),
         p99_millis: Some(p99_micros / 1e3),
-        failed,
+        refused,
+        broken,
     })
 }
 
@@ -144,12 +153,12 @@ fn h2load_told(text: &str) -> Option<Told> {
     };
     let requests = line("requests: ")?;
     let codes = line("status codes: ")?;
-    let failed = before(requests, "failed")? + before(codes, "4xx")? + before(codes, "5xx")?;
     Some(Told {
         requests: before(requests, "done")?,
         per_second: before(line("finished in ")?, "req/s")?,
         p99_millis: None,
-        failed,
+        refused: before(codes, "4xx")? + before(codes, "5xx")?,
+        broken: before(requests, "failed")?,
     })
 }
 
@@ -159,12 +168,13 @@ mod tests {
 
     #[test]
     fn wrk_tells_one_line_of_numbers() {
-        let told = wrk_told("Running 1s test\ntold 50000 2000000 7250 3\n").unwrap();
+        let told = wrk_told("Running 1s test\ntold 50000 2000000 7250 3 4\n").unwrap();
         let expected = Told {
             requests: 50_000.0,
             per_second: 25_000.0,
             p99_millis: Some(7.25),
-            failed: 3.0,
+            refused: 3.0,
+            broken: 4.0,
         };
         assert_eq!(told, expected);
         assert_eq!(wrk_told("told 1 2 3\n"), None);
@@ -179,7 +189,8 @@ mod tests {
             requests: 86_491.0,
             per_second: 86_491.0,
             p99_millis: None,
-            failed: 3.0,
+            refused: 2.0,
+            broken: 1.0,
         };
         assert_eq!(h2load_told(text).unwrap(), expected);
         assert_eq!(h2load_told("finished in 1.00s\n"), None);

@@ -104,12 +104,14 @@ impl Bench {
         let told = self.load(load, setting, self.time)?;
         let used = process.cpu()?.saturating_sub(before);
         anyhow::ensure!(told.requests > 0.0, "no request was completed");
+        // The kernel counts in hundredths of a second: no time at all means that this is not the process that works.
+        anyhow::ensure!(!used.is_zero(), "it used no CPU time");
         let micros = used.as_secs_f64() * 1e6 / told.requests;
         let mut figures = vec![
             (Figure::CpuMicros, micros),
             (Figure::BusyPercent, micros * told.per_second / 1e4),
             (Figure::Rate, told.per_second),
-            (Figure::Failed, told.failed),
+            (Figure::Failed, told.failed()),
         ];
         figures.extend(told.p99_millis.map(|millis| (Figure::P99Millis, millis)));
         Ok(figures)
@@ -122,7 +124,16 @@ impl Bench {
             directory,
             ..
         } = *setting;
-        load::make(&self.tools, directory, load, client, listen, time)
+        let told = load::make(&self.tools, directory, load, client, listen, time)?;
+        if told.failed() > 0.0 {
+            eprintln!(
+                "{} answers with an error status, {} requests without an answer; perhaps {} says why",
+                told.refused,
+                told.broken,
+                directory.join("log").display()
+            );
+        }
+        Ok(told)
     }
 
     /// Replaces the configuration again and again while load is on, and insists that each took effect.
@@ -148,7 +159,7 @@ impl Bench {
             Ok(vec![
                 (Figure::Reloads, f64::from(reloads)),
                 (Figure::Rate, told.per_second),
-                (Figure::Failed, told.failed),
+                (Figure::Failed, told.failed()),
             ])
         })
     }

@@ -25,8 +25,6 @@ const TICK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    /// Workers, if the program has them in processes of their own.
-    workers: Vec<u32>,
     log: PathBuf,
 }
 
@@ -55,15 +53,10 @@ impl Process {
             .stderr(file)
             .spawn()
             .with_context(|| format!("starting {name}"))?;
-        let mut process = Self {
-            child,
-            workers: Vec::new(),
-            log,
-        };
+        let mut process = Self { child, log };
         process
             .listens(port)
             .with_context(|| format!("waiting for {name}, which logged:\n{}", process.log_end()))?;
-        process.workers = children(process.child.id());
         Ok(process)
     }
 
@@ -84,7 +77,7 @@ impl Process {
     /// If one of its processes is gone.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let mut ticks = 0;
-        for pid in self.pids() {
+        for pid in std::iter::once(self.child.id()).chain(self.workers()) {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("reading its CPU time")?;
             ticks += cpu_ticks(&stat).context("reading its CPU time")?;
         }
@@ -96,7 +89,7 @@ impl Process {
     /// # Errors
     /// If it is gone.
     pub(crate) fn resident(&self) -> anyhow::Result<u64> {
-        let pid = self.workers.last().copied().unwrap_or(self.child.id());
+        let pid = self.workers().last().copied().unwrap_or(self.child.id());
         let status = fs::read_to_string(format!("/proc/{pid}/status")).context("reading its memory")?;
         resident_bytes(&status).context("reading its memory")
     }
@@ -116,8 +109,9 @@ impl Process {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    fn pids(&self) -> impl Iterator<Item = u32> {
-        std::iter::once(self.child.id()).chain(self.workers.iter().copied())
+    /// Its workers, if it has them in processes of their own. Asked for each time: nginx listens before it has any.
+    fn workers(&self) -> Vec<u32> {
+        children(self.child.id())
     }
 
     fn has_ended(&mut self) -> bool {
@@ -143,8 +137,8 @@ impl Drop for Process {
             return;
         }
         // The workers are still its children, so their pids are still theirs.
-        for pid in &self.workers {
-            drop(signal("KILL", *pid));
+        for pid in self.workers() {
+            drop(signal("KILL", pid));
         }
         drop(self.child.kill());
         drop(self.child.wait());
