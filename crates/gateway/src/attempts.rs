@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::{CONNECTION, UPGRADE};
@@ -91,7 +92,7 @@ impl<'a> Work<'a> {
     async fn attempt(&self, number: u32, now: Instant, tried: &[u64]) -> Result<Answered, Missed> {
         let flow = self.flow;
         let config = &flow.route.plan.deadline;
-        let Some(try_end) = config.try_until(now, flow.deadline.at, flow.route.times.p999()) else {
+        let Some(try_end) = config.try_until(now, flow.deadline.at, self.learned_limit(number)) else {
             return Err(Missed::refused(
                 Reason::DeadlineUnmeetable,
                 "the deadline passed while waiting",
@@ -116,16 +117,32 @@ impl<'a> Work<'a> {
         flow.core.attempt(flow.upstream, &sending, build).await
     }
 
+    /// What requests of this route hardly ever take longer than, if this try may be cut off for it: only a try that
+    /// can be made again is. Otherwise a stall of the upstream would turn late answers into none.
+    fn learned_limit(&self, number: u32) -> Option<Duration> {
+        let retry = self.flow.route.plan.retry.as_ref()?;
+        let again = retry.on_timeout
+            && number <= retry.retries_max
+            && self.repeatable != Repeatable::Undelivered
+            && self.outgoing.came_as == 1
+            && self.is_replayable()
+            && self.flow.upstream.shared.budget.balance() >= 1.0;
+        self.flow.route.times.p999().filter(|_| again)
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.upload
+            .as_ref()
+            .is_none_or(|upload| upload.borrow().is_replayable())
+    }
+
     fn again(&self, retry: &RetryConfig, failed: &Failed, number: u32) -> RetryDecision {
         let flow = self.flow;
         let attempted = Attempted {
             repeatable: self.repeatable,
             retries_done: number - 1,
             upstream_of_retry: self.outgoing.came_as > 1 || failed.retried_below,
-            body_replayable: self
-                .upload
-                .as_ref()
-                .is_none_or(|upload| upload.borrow().is_replayable()),
+            body_replayable: self.is_replayable(),
             deadline: flow
                 .deadline
                 .at
@@ -288,12 +305,12 @@ pub(crate) fn conclude(
 }
 
 /// How long to stay away where the policy does not say: long enough that things may have changed.
-fn usual_wait(reason: Reason) -> Option<std::time::Duration> {
+fn usual_wait(reason: Reason) -> Option<Duration> {
     matches!(
         reason,
         Reason::BulkheadFull | Reason::NoEndpoint | Reason::UpstreamUnresolved | Reason::UpstreamRefused
     )
-    .then_some(std::time::Duration::from_secs(1))
+    .then_some(Duration::from_secs(1))
 }
 
 /// Whether a connection to the upstream is sure to be HTTP/1, the only one with an Upgrade.

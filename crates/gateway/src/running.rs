@@ -186,8 +186,8 @@ impl Running {
         Ok(Self {
             plan,
             generation,
-            renamed,
             listeners,
+            renamed,
             upstreams,
         })
     }
