@@ -26,6 +26,10 @@ use crate::upstream::{Address, Endpoint, EndpointCounts, Upstream};
 /// after two seconds or more; a request that crosses such a close is lost without an answer.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// Idle connections that are kept for the whole `idle_time`; the rest of a burst goes after [`SPARE`].
+const KEPT: usize = 8;
+const SPARE: Duration = Duration::from_secs(5);
+
 /// One core's view of an endpoint.
 pub(crate) struct CoreEndpoint {
     pub(crate) shared: Arc<Endpoint>,
@@ -272,10 +276,21 @@ impl CoreEndpoint {
         }
     }
 
-    /// Closes connections that were idle for too long; returns how many idle ones are left.
+    /// Closes connections that were idle for too long; returns how many idle ones are left. A burst leaves many
+    /// behind, each with its buffers: all but the last few used go after [`SPARE`].
     pub(crate) fn sweep(&self, now: Instant, idle_time: Duration) -> usize {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| !idle.line.sender.is_closed() && now - idle.since < idle_time);
+        let spare = idle.len().saturating_sub(KEPT);
+        let mut index = 0;
+        idle.retain(|idle| {
+            let time = if index < spare {
+                idle_time.min(SPARE)
+            } else {
+                idle_time
+            };
+            index += 1;
+            !idle.sender.is_closed() && now - idle.since < time
+        });
         if idle.is_empty() {
             idle.shrink_to_fit();
         }
