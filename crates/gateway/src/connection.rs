@@ -102,7 +102,7 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
         tunnel: RefCell::default(),
     };
     let tracking = core.track(&wire, &listener.plan);
-    if core.is_draining() {
+    if core.is_draining() || core.view().running.listener(&listener.plan.name).is_none() {
         wire.give_order(Order::Drain);
     }
     if http2 {

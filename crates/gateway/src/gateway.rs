@@ -361,9 +361,15 @@ const SWEEP: Duration = Duration::from_secs(1);
 fn accept(core: &Rc<Core>, name: Arc<str>, bound: Bound) -> Option<(Arc<str>, watch::Sender<()>)> {
     let listening = bound.listen().ok()?;
     let (stop, stopped) = watch::channel(());
+    let view = core.view();
+    let world = view
+        .running
+        .listener(&name)
+        .map(|listener| World { view, listener });
     core.env.spawn_local(accept_loop(
         Rc::clone(core),
         Arc::clone(&name),
+        world,
         listening,
         stopped,
     ));
@@ -373,6 +379,7 @@ fn accept(core: &Rc<Core>, name: Arc<str>, bound: Bound) -> Option<(Arc<str>, wa
 async fn accept_loop(
     core: Rc<Core>,
     name: Arc<str>,
+    mut world: Option<World>,
     mut listening: Listening,
     mut stopped: watch::Receiver<()>,
 ) {
@@ -383,16 +390,18 @@ async fn accept_loop(
             accepted = listening.accept() => accepted,
         };
         match accepted {
-            Ok(accepted) => admit(&core, &name, accepted),
+            Ok(accepted) => admit(&core, &name, &mut world, accepted),
             // Out of file descriptors or memory, or the peer was gone at once. Accepting again at once would spin.
             Err(_) => core.env.sleep(ACCEPT_PAUSE).await,
         }
     }
-    // Whoever was let in by the kernel before is not hung up on: closing the socket would reset them.
+    // Whoever was let in by the kernel before is not hung up on: closing the socket would reset them. The runtime
+    // hears of them when it looks at its sockets, which it does before this task goes on.
+    tokio::task::yield_now().await;
     loop {
         tokio::select! {
             biased;
-            Ok(accepted) = listening.accept() => admit(&core, &name, accepted),
+            Ok(accepted) = listening.accept() => admit(&core, &name, &mut world, accepted),
             () = std::future::ready(()) => return,
         }
     }
@@ -401,14 +410,15 @@ async fn accept_loop(
 /// How long accepting rests after it failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-fn admit(core: &Rc<Core>, name: &str, accepted: Accepted) {
+/// Begins to serve a connection. `last` is the world of the one before: a listener that a reload has just removed, or
+/// given another name, serves who comes before its socket is closed in the last world that it was in.
+fn admit(core: &Rc<Core>, name: &str, last: &mut Option<World>, accepted: Accepted) {
     let view = core.view();
-    let Some(index) = view.running.listener(name) else {
+    if let Some(listener) = view.running.listener(name) {
+        *last = Some(World { view, listener });
+    }
+    let Some(world) = last.clone() else {
         return;
-    };
-    let world = World {
-        view,
-        listener: index,
     };
     let listener = Arc::clone(world.listener());
     if listener.counts.open.load(Relaxed) >= listener.plan.limits.connections {
