@@ -11,6 +11,7 @@
 
 mod bench;
 mod ci;
+mod sim;
 mod tidy;
 
 use std::path::Path;
@@ -20,7 +21,6 @@ type Run = fn(&[String]) -> anyhow::Result<ExitCode>;
 
 /// Every verb: its name, what it does, and the function that does it.
 const VERBS: &[(&str, &str, Run)] = &[
-    // `sim` (seeded worlds) takes one line here.
     (
         "bench",
         "speed: the gateway beside its peers, and each policy by itself",
@@ -30,6 +30,11 @@ const VERBS: &[(&str, &str, Run)] = &[
         "ci",
         "everything that must pass before a change goes in; also on a laptop",
         ci::run,
+    ),
+    (
+        "sim",
+        "seeds through the whole gateway, in a simulated world",
+        sim::run,
     ),
     (
         "tidy",

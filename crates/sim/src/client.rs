@@ -21,6 +21,9 @@ use crate::trace::{Answer, Ask, Kind, Recorder, Temper, What};
 /// How long a client keeps a connection that it does not use.
 const KEEP: Duration = Duration::from_millis(500);
 
+/// How long a client uses one HTTP/2 connection: lost messages are never sent again in turmoil, so some lead nowhere.
+const RENEW: Duration = Duration::from_secs(4);
+
 /// One client host.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -35,7 +38,14 @@ pub(crate) struct Client {
 #[derive(Default)]
 pub(crate) struct Pool {
     idle: Vec<(http1::SendRequest<Parcel>, Duration)>,
-    shared: Option<http2::SendRequest<Parcel>>,
+    shared: Option<Shared>,
+}
+
+/// A connection that many requests share.
+#[derive(Clone)]
+struct Shared {
+    sender: http2::SendRequest<Parcel>,
+    until: Duration,
 }
 
 impl Client {
@@ -69,7 +79,7 @@ impl Client {
         let kind = [Kind::Get, Kind::Get, Kind::Put, Kind::Post, Kind::KeyedPost][dice.below(5) as usize];
         let large = chance(dice, faults.large);
         let mut pieces = if large {
-            100 + dice.below(200) as u32
+            200 + dice.below(300) as u32
         } else {
             1 + dice.below(3) as u32
         };
@@ -83,7 +93,7 @@ impl Client {
         let temper = if roll < faults.leaving {
             Temper::Leaves(Duration::from_millis(1 + dice.below(400)))
         } else if roll < faults.leaving + faults.stalling {
-            wants = 300;
+            wants = 400;
             Temper::Stalls(Duration::from_millis(dice.below(8000)))
         } else if roll < faults.leaving + faults.stalling + faults.choking && kind != Kind::Get {
             Temper::Chokes
@@ -146,7 +156,7 @@ impl Client {
             let frost = Frost::default();
             let mut sender = self.connect(frost.clone()).await?;
             let response = sender
-                .send_request(self.message(ask, "http/1"))
+                .send_request(Self::message(ask, "http/1"))
                 .await
                 .map_err(|_| "send")?;
             frost.until(elapsed() + stall);
@@ -155,7 +165,7 @@ impl Client {
         if self.swarm.http2_front {
             let mut sender = self.share().await?;
             let response = sender
-                .send_request(self.message(ask, "http/2"))
+                .send_request(Self::message(ask, "http/2"))
                 .await
                 .map_err(|_| "send")?;
             return answer(ask, response).await;
@@ -166,7 +176,7 @@ impl Client {
             None => self.connect(Frost::default()).await?,
         };
         let response = sender
-            .send_request(self.message(ask, "http/1"))
+            .send_request(Self::message(ask, "http/1"))
             .await
             .map_err(|_| "send")?;
         let answer = answer(ask, response).await?;
@@ -174,7 +184,7 @@ impl Client {
         Ok(answer)
     }
 
-    fn message(&self, ask: &Ask, version: &str) -> Request<Parcel> {
+    fn message(ask: &Ask, version: &str) -> Request<Parcel> {
         let method = match ask.kind {
             Kind::Get => Method::GET,
             Kind::Put => Method::PUT,
@@ -215,7 +225,7 @@ impl Client {
 
     fn take_idle(&self) -> Option<http1::SendRequest<Parcel>> {
         let idle = &mut self.pool.borrow_mut().idle;
-        idle.retain(|(sender, since)| sender.is_ready() && elapsed() - *since < KEEP);
+        idle.retain(|(sender, since)| sender.is_ready() && elapsed() < *since + KEEP);
         idle.pop().map(|(sender, _)| sender)
     }
 
@@ -231,8 +241,9 @@ impl Client {
 
     async fn share(&self) -> Result<http2::SendRequest<Parcel>, &'static str> {
         let shared = self.pool.borrow().shared.clone();
-        if let Some(shared) = shared.filter(|shared| !shared.is_closed()) {
-            return Ok(shared);
+        let usable = |shared: &Shared| !shared.sender.is_closed() && elapsed() < shared.until;
+        if let Some(shared) = shared.filter(usable) {
+            return Ok(shared.sender);
         }
         let stream = TcpStream::connect((GATEWAY, proxy::PORT))
             .await
@@ -243,7 +254,11 @@ impl Client {
             .await;
         let (sender, connection) = shaken.map_err(|_| "handshake")?;
         tokio::task::spawn_local(connection);
-        self.pool.borrow_mut().shared = Some(sender.clone());
+        let until = elapsed() + RENEW;
+        self.pool.borrow_mut().shared = Some(Shared {
+            sender: sender.clone(),
+            until,
+        });
         Ok(sender)
     }
 }

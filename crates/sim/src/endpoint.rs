@@ -112,7 +112,7 @@ impl Endpoint {
         match manner {
             Manner::Good => {}
             Manner::Fails(status) => {
-                *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default()
+                *response.status_mut() = StatusCode::from_u16(status).expect("the table has valid statuses");
             }
             Manner::PushesBack => {
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

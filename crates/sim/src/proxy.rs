@@ -173,6 +173,43 @@ fn reconcile(gateway: &Gateway) {
 /// The plan of a seed; `change` other than 0 is a variant that a reload brings.
 fn plan(swarm: &Swarm, change: u64) -> Plan {
     let setup = &swarm.setup;
+    let upstream = upstream(swarm, change);
+    let mut plan = Plan::in_front_of(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)), upstream);
+    plan.observe.log_good = true;
+    let listener = &mut plan.listeners[0];
+    // The clients stand for trusted proxies: their deadlines and attempts are believed.
+    listener.trust = vec![Network {
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        prefix: 0,
+    }];
+    let limits = &mut listener.limits;
+    limits.connections = setup.connections_max;
+    limits.head_time = HEAD_TIME;
+    limits.idle_time = IDLE_TIME;
+    limits.pace_grace = PACE_GRACE;
+    limits.stream_idle = STREAM_IDLE;
+    let route = &mut listener.routes[0];
+    route.deadline = DeadlineConfig {
+        total: setup.total,
+        per_try: setup.per_try,
+        ..DeadlineConfig::default()
+    };
+    route.retry = Some(RetryConfig {
+        retries_max: setup.retries_max,
+        ..RetryConfig::default()
+    });
+    route.fault = Some(FaultConfig {
+        rules: vec![FaultRule {
+            share: 1.0,
+            by_header: Some("late".to_owned()),
+            action: FaultAction::Delay(setup.total * 2),
+        }],
+    });
+    plan
+}
+
+fn upstream(swarm: &Swarm, change: u64) -> UpstreamPlan {
+    let setup = &swarm.setup;
     let endpoints = ENDPOINTS[..swarm.endpoints]
         .iter()
         .map(|name| EndpointPlan::Host((*name).to_owned(), endpoint::PORT));
@@ -214,38 +251,7 @@ fn plan(swarm: &Swarm, change: u64) -> Plan {
         ..HealthConfig::default()
     });
     upstream.idle_time = IDLE_TIME;
-    let mut plan = Plan::in_front_of(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)), upstream);
-    plan.observe.log_good = true;
-    let listener = &mut plan.listeners[0];
-    // The clients stand for trusted proxies: their deadlines and attempts are believed.
-    listener.trust = vec![Network {
-        address: Ipv4Addr::UNSPECIFIED.into(),
-        prefix: 0,
-    }];
-    let limits = &mut listener.limits;
-    limits.connections = setup.connections_max;
-    limits.head_time = HEAD_TIME;
-    limits.idle_time = IDLE_TIME;
-    limits.pace_grace = PACE_GRACE;
-    limits.stream_idle = STREAM_IDLE;
-    let route = &mut listener.routes[0];
-    route.deadline = DeadlineConfig {
-        total: setup.total,
-        per_try: setup.per_try,
-        ..DeadlineConfig::default()
-    };
-    route.retry = Some(RetryConfig {
-        retries_max: setup.retries_max,
-        ..RetryConfig::default()
-    });
-    route.fault = Some(FaultConfig {
-        rules: vec![FaultRule {
-            share: 1.0,
-            by_header: Some("late".to_owned()),
-            action: FaultAction::Delay(setup.total * 2),
-        }],
-    });
-    plan
+    upstream
 }
 
 fn told(event: &Event) -> Told {
@@ -264,7 +270,7 @@ fn told(event: &Event) -> Told {
         id: event.request_id.parse().unwrap_or(u32::MAX),
         status: event.status,
         class: event.outcome.class,
-        began: event.began - EPOCH,
+        began: event.began.saturating_sub(EPOCH),
         latency: event.outcome.latency,
         first_byte: event.outcome.first_byte,
         attempts: event.outcome.attempts,

@@ -52,11 +52,12 @@ pub fn run(seed: u64) -> Run {
 fn simulate(swarm: &Rc<Swarm>, recorder: &Recorder, proxy: Proxy) -> turmoil::Result {
     let mut sim = turmoil::Builder::new()
         .rng_seed(swarm.seed)
-        .simulation_duration(swarm.end() + Duration::from_secs(60))
+        .simulation_duration(swarm.end() * 2)
         .tick_duration(TICK)
         .min_message_latency(Duration::ZERO)
         .max_message_latency(LATENCY_CALM)
         .repair_rate(0.2)
+        .tcp_capacity(SEGMENTS)
         .build();
     let endpoints: Vec<Endpoint> = ENDPOINTS[..swarm.endpoints]
         .iter()
@@ -99,6 +100,11 @@ fn simulate(swarm: &Rc<Swarm>, recorder: &Recorder, proxy: Proxy) -> turmoil::Re
     }
     Ok(())
 }
+
+/// Segments that a connection may have under way: fewer than a large body has, so that who does not read stops who
+/// writes. It is also turmoil's bound on connections that wait to be accepted, at which it panics: more than may be
+/// asked for while a link is held.
+const SEGMENTS: usize = 256;
 
 /// The grain of simulated time. Messages and timers are no finer.
 pub(crate) const TICK: Duration = Duration::from_millis(1);

@@ -153,7 +153,7 @@ impl Swarm {
             endpoints: 2 + dice.below(3) as usize,
             http2_front: chance(dice, 0.25),
             http2_back: chance(dice, 0.3),
-            rate: 20.0 + 60.0 * dice.unit(),
+            rate: 20.0 + 40.0 * dice.unit(),
             faults: Faults::choose(dice),
             setup: Setup::choose(dice),
             storm: Duration::from_secs(10),

@@ -8,7 +8,7 @@ use gateway::env::{Accepted, Boxed, Stream, World, WorldListener};
 use turmoil::net::{TcpListener, TcpStream};
 
 /// When every run begins, in time since the Unix epoch: a fixed moment, so that no trace knows the date of its run.
-pub(crate) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+pub(crate) const EPOCH: Duration = Duration::from_hours(500_000);
 
 /// The simulated network, names and wall clock of the host that the gateway runs on.
 #[derive(Debug)]

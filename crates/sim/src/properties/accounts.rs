@@ -17,7 +17,7 @@ pub(super) fn check(run: &Run) -> Vec<String> {
     for entry in &run.trace {
         match &entry.what {
             What::Arrived(arrival) => *arrivals.entry(arrival.id).or_default() += 1,
-            What::Answered(answer) => against_the_client(answer, &events, &mut breaches),
+            What::Answered(answer) => against_the_client(*answer, &events, &mut breaches),
             _ => {}
         }
     }
@@ -80,10 +80,10 @@ fn against_the_ledger(run: &Run, events: &BTreeMap<u32, &Told>, breaches: &mut V
 }
 
 /// Who has a whole answer has one that the gateway knows of, and that it judged as the client would.
-fn against_the_client(answer: &Answer, events: &BTreeMap<u32, &Told>, breaches: &mut Vec<String>) {
+fn against_the_client(answer: Answer, events: &BTreeMap<u32, &Told>, breaches: &mut Vec<String>) {
     let Answer {
         id, status, reason, ..
-    } = *answer;
+    } = answer;
     let Some(told) = events.get(&id) else {
         // Turned away or poisoned before it was a request.
         if !matches!(reason, Some(Reason::Overloaded | Reason::SlowRequest)) {
@@ -123,10 +123,10 @@ mod tests {
     fn an_outcome_too_few_or_too_many_is_a_breach() {
         breaks(|run| run.trace.retain(|entry| !matches!(entry.what, What::Told(_))));
         breaks(|run| {
-            push(run, run.swarm.storm, What::Told(Box::new(told(1, Class::Good))));
+            push(run, What::Told(Box::new(told(1, Class::Good))));
         });
         breaks(|run| {
-            push(run, run.swarm.storm, What::Told(Box::new(told(2, Class::Good))));
+            push(run, What::Told(Box::new(told(2, Class::Good))));
         });
     }
 
@@ -146,6 +146,6 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_saw_more_attempts_is_a_breach() {
-        breaks(|run| push(run, run.swarm.storm, arrived(1, Kind::Get, 1)));
+        breaks(|run| push(run, arrived(1, Kind::Get, 1)));
     }
 }

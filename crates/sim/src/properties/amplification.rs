@@ -37,12 +37,10 @@ mod tests {
         let mut run = good(Kind::Get);
         (run.swarm.setup.share, run.swarm.setup.burst) = (0.5, 2);
         for attempt in 2..=3 {
-            let at = run.swarm.storm;
-            push(&mut run, at, arrived(1, Kind::Get, attempt));
+            push(&mut run, arrived(1, Kind::Get, attempt));
         }
         assert_eq!(check(&run), [""; 0]);
-        let at = run.swarm.storm;
-        push(&mut run, at, arrived(1, Kind::Get, 4));
+        push(&mut run, arrived(1, Kind::Get, 4));
         assert_eq!(check(&run).len(), 1);
     }
 }

@@ -20,21 +20,26 @@ pub(super) fn good(kind: Kind) -> Run {
         swarm,
     };
     let calm = run.swarm.storm + run.swarm.settle;
-    push(&mut run, calm, What::Asked(ask(1, kind)));
-    push(&mut run, calm, arrived(1, kind, 1));
-    push(&mut run, calm, What::Received(1, Body::Own));
-    push(&mut run, calm, What::Told(Box::new(told(1, Class::Good))));
+    push_at(&mut run, calm, What::Asked(ask(1, kind)));
+    push_at(&mut run, calm, arrived(1, kind, 1));
+    push_at(&mut run, calm, What::Received(1, Body::Own));
+    push_at(&mut run, calm, What::Told(Box::new(told(1, Class::Good))));
     let answer = Answer {
         id: 1,
         status: 200,
         reason: None,
         own: true,
     };
-    push(&mut run, calm, What::Answered(answer));
+    push_at(&mut run, calm, What::Answered(answer));
     run
 }
 
-pub(super) fn push(run: &mut Run, at: Duration, what: What) {
+/// Adds something that happens when the storm is over.
+pub(super) fn push(run: &mut Run, what: What) {
+    push_at(run, run.swarm.storm, what);
+}
+
+fn push_at(run: &mut Run, at: Duration, what: What) {
     run.trace.push(Entry {
         at,
         who: "test",

@@ -24,11 +24,9 @@ mod tests {
     fn a_body_of_another_is_a_breach() {
         let mut run = good(Kind::Put);
         assert_eq!(check(&run), [""; 0]);
-        let at = run.swarm.storm;
-        push(&mut run, at, What::Received(1, Body::Broken));
+        push(&mut run, What::Received(1, Body::Broken));
         assert_eq!(check(&run), [""; 0]);
-        let at = run.swarm.storm;
-        push(&mut run, at, What::Received(1, Body::Wrong));
+        push(&mut run, What::Received(1, Body::Wrong));
         assert_eq!(check(&run).len(), 1);
     }
 

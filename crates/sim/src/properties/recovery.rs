@@ -14,14 +14,12 @@ pub(super) fn check(run: &Run) -> Vec<String> {
             What::Asked(ask) if run.swarm.phase(entry.at) == Phase::Calm => {
                 waiting.insert(ask.id, entry.at);
             }
-            What::Answered(answer) => {
-                if waiting.remove(&answer.id).is_some() && answer.status != 200 {
-                    let reason = answer.reason.map_or("-", plimsoll_slo::Reason::code);
-                    breaches.push(format!(
-                        "#{} was answered {} ({reason}) in the calm",
-                        answer.id, answer.status
-                    ));
-                }
+            What::Answered(answer) if waiting.remove(&answer.id).is_some() && answer.status != 200 => {
+                let reason = answer.reason.map_or("-", plimsoll_slo::Reason::code);
+                breaches.push(format!(
+                    "#{} was answered {} ({reason}) in the calm",
+                    answer.id, answer.status
+                ));
             }
             _ => {}
         }

@@ -38,8 +38,7 @@ mod tests {
         ] {
             let mut run = good(kind);
             assert_eq!(check(&run), [""; 0]);
-            let at = run.swarm.storm;
-            push(&mut run, at, arrived(1, kind, 2));
+            push(&mut run, arrived(1, kind, 2));
             assert_eq!(check(&run).len(), breaches, "{kind:?}");
         }
     }
