@@ -289,7 +289,7 @@ impl CoreEndpoint {
                 idle_time
             };
             index += 1;
-            !idle.sender.is_closed() && now - idle.since < time
+            !idle.line.sender.is_closed() && now - idle.since < time
         });
         if idle.is_empty() {
             idle.shrink_to_fit();
