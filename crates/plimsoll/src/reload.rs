@@ -68,13 +68,14 @@ impl Reloader {
             Err(problems) => Reloaded::Refused(problems),
             Ok(new) => {
                 let changes = current.changes(&new);
-                match self.gateway.apply(new.plan.clone()).await {
-                    Err(error) => Reloaded::Refused(vec![format!("{:#}", anyhow::Error::new(error))]),
-                    Ok(_) => {
+                let applied = self.gateway.apply(new.plan.clone()).await;
+                applied.map_or_else(
+                    |error| Reloaded::Refused(vec![format!("{:#}", anyhow::Error::new(error))]),
+                    |_| {
                         *current = new;
                         Reloaded::Applied(changes)
-                    }
-                }
+                    },
+                )
             }
         };
         self.tell(&reloaded);

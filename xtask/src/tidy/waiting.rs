@@ -8,6 +8,14 @@ use super::{Finding, Tree, rust};
 /// Test files that may sleep, and why.
 const MAY_SLEEP: &[(&str, &str)] = &[
     (
+        "crates/gateway/tests/it/failures.rs",
+        "origins that are slow by so many milliseconds",
+    ),
+    (
+        "crates/gateway/tests/it/overload.rs",
+        "that waiting for as long as `Retry-After` says is enough",
+    ),
+    (
         "crates/gateway/tests/it/slow.rs",
         "slowness is what is tested: callers that trickle, readers that stall",
     ),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Exit, print};
 use crate::admin::ask::ask;
-use crate::config::secrets::TokenSource;
+use crate::config::secrets::{Secret, TokenSource};
 use crate::status::{self, Json};
 
 /// Say how a running Plimsoll is.
@@ -52,7 +52,7 @@ impl PortArgs {
             .enable_all()
             .build()?;
         let env = Env::real();
-        let token = token.as_ref().map(|token| token.to_send());
+        let token = token.as_ref().map(Secret::to_send);
         let (status, body) = runtime.block_on(ask(&env, &self.admin, method, path, token))?;
         let answer = serde_json::from_slice(&body).context("the admin port's answer is not JSON")?;
         Ok((status, answer))
@@ -96,7 +96,7 @@ pub(super) fn reload(args: &ReloadArgs) -> anyhow::Result<Exit> {
             .into_iter()
             .flatten()
             .filter_map(Value::as_str);
-        lines.map(|line| format!("{line}\n")).collect::<String>()
+        lines.fold(String::new(), |text, line| text + line + "\n")
     };
     if status.is_success() {
         let changes = lines("changes");

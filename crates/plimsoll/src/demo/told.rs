@@ -102,11 +102,8 @@ impl Teller {
 fn good(counts: &Counts) -> String {
     let refused: u64 = counts.refused.values().sum();
     let total = counts.ok + refused + counts.failed;
-    if total == 0 {
-        "-".to_owned()
-    } else {
-        format!("{} %", counts.ok * 100 / total)
-    }
+    let share = (counts.ok * 100).checked_div(total);
+    share.map_or_else(|| "-".to_owned(), |share| format!("{share} %"))
 }
 
 fn millis(latency: Option<Duration>) -> String {
