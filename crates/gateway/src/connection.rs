@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use plimsoll_slo::{Class, Outcome, Reason};
+use plimsoll_slo::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::body::answer::AnswerBody;
@@ -28,6 +28,7 @@ use crate::percore::{Core, World};
 use crate::pipeline;
 use crate::pool::LocalExecutor;
 use crate::running::Listener;
+use crate::ticket::Ticket;
 use crate::wire::{Order, Wire};
 
 /// What HTTP/2 by prior knowledge begins with (RFC 9113 §3.4).
@@ -108,21 +109,17 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
     if http2 {
         serve_http2(&core, Rc::new(caught), stream, ahead, &limits).await;
     } else {
-        serve_http1(&core, Rc::new(caught), &listener, stream, ahead, &limits).await;
+        serve_http1(&core, Rc::new(caught), stream, ahead, &limits).await;
     }
     drop(tracking);
 }
 
 /// Answers a connection that is one too many: whoever it is should know that it is not the network.
-pub(crate) async fn turn_away(core: Rc<Core>, listener: Arc<Listener>, accepted: Accepted) {
+pub(crate) async fn turn_away(core: Rc<Core>, world: World, accepted: Accepted) {
     let mut stream = accepted.stream;
     // Over TLS a handshake would cost what there is too little of.
-    if listener.tls.is_none() {
-        let refusal = Refusal::new(
-            Reason::Overloaded,
-            "the listener has as many connections as it may hold",
-        );
-        let words = crate::respond::last_words(refusal);
+    if world.listener().tls.is_none() {
+        let words = crate::respond::last_words(TOO_MANY);
         let write = async {
             stream.write_all(&words).await?;
             stream.shutdown().await
@@ -130,24 +127,21 @@ pub(crate) async fn turn_away(core: Rc<Core>, listener: Arc<Listener>, accepted:
         // A peer that does not read is not waited for.
         drop(tokio::time::timeout(TURN_AWAY_MAX, write).await);
     }
-    let outcome = refused_outcome(Reason::Overloaded);
-    core.shard
-        .record(listener.unrouted[listener.unrouted.len() - 1], &outcome);
+    Ticket::refused(
+        &core,
+        world,
+        accepted.peer.map(|peer| peer.ip().to_canonical()),
+        TOO_MANY,
+    );
 }
+
+const TOO_MANY: Refusal = Refusal::new(
+    Reason::Overloaded,
+    "the listener has as many connections as it may hold",
+);
 
 /// How long turning a connection away may take.
 const TURN_AWAY_MAX: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// The outcome of a request that never came to the pipeline.
-fn refused_outcome(reason: Reason) -> Outcome {
-    let none = std::time::Duration::ZERO;
-    Outcome {
-        class: Class::of_refusal(reason),
-        latency: none,
-        first_byte: none,
-        attempts: 0,
-    }
-}
 
 /// Reads the first bytes to tell HTTP/2 from HTTP/1; returns them with the stream.
 async fn sniff(mut stream: Stream) -> Option<(Stream, Vec<u8>, bool)> {
@@ -166,7 +160,6 @@ async fn sniff(mut stream: Stream) -> Option<(Stream, Vec<u8>, bool)> {
 async fn serve_http1(
     core: &Rc<Core>,
     caught: Rc<Caught>,
-    listener: &Listener,
     stream: Stream,
     ahead: Vec<u8>,
     limits: &crate::plan::LimitsPlan,
@@ -212,9 +205,7 @@ async fn serve_http1(
     }
     // A refusal that no request of the codec's stood for is an outcome all the same.
     if let Some(refusal) = wire.unanswered_refusal() {
-        let outcome = refused_outcome(refusal.reason);
-        core.shard
-            .record(listener.unrouted[listener.unrouted.len() - 1], &outcome);
+        Ticket::refused(core, caught.world(core), caught.peer, refusal);
     }
 }
 

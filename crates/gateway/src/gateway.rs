@@ -424,7 +424,7 @@ fn admit(core: &Rc<Core>, name: &str, last: &mut Option<World>, accepted: Accept
     if listener.counts.open.load(Relaxed) >= listener.plan.limits.connections {
         listener.counts.refused.fetch_add(1, Relaxed);
         core.env
-            .spawn_local(connection::turn_away(Rc::clone(core), listener, accepted));
+            .spawn_local(connection::turn_away(Rc::clone(core), world, accepted));
         return;
     }
     core.env

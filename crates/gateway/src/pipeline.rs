@@ -90,7 +90,7 @@ fn draw(core: &Rc<Core>, conn: &Rc<Caught>, world: &World, request: &Request<Inc
         request_id,
         tier: identity::tier(headers, &plan.callers),
         method: request.method().clone(),
-        target: request.uri().clone(),
+        target: Some(request.uri().clone()),
     };
     Ticket::draw(Rc::clone(core), drawn)
 }
@@ -194,7 +194,10 @@ fn acceptable(request: &Request<Incoming>, conn: &Caught) -> Result<(), Box<Refu
     if request.method() == Method::CONNECT {
         let refused =
             Refused::new(Reason::MethodNotAllowed).cause("CONNECT is not offered: Plimsoll is no open proxy");
-        return Err(Box::new(refused));
+        return Err(Box::new(Refused {
+            allow: Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned()),
+            ..refused
+        }));
     }
     if let Some(expect) = request.headers().get(http::header::EXPECT)
         && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")

@@ -5,14 +5,16 @@
 //! latest, so no path through the pipeline can forget it.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use plimsoll_slo::{Class, Instant, Outcome, Reason};
 
 use crate::event::{AttemptNote, Event, Traced};
+use crate::framing::Refusal;
 use crate::identity::{self, Caller, Trace};
 use crate::ledger::SeriesId;
 use crate::percore::{Core, World};
@@ -31,7 +33,7 @@ pub(crate) struct Ticket {
     pub(crate) trace: Trace,
     pub(crate) request_id: HeaderValue,
     method: Method,
-    target: Uri,
+    target: Option<Uri>,
     /// Attempts sent.
     attempts: u32,
     notes: Vec<AttemptNote>,
@@ -54,7 +56,8 @@ pub(crate) struct Drawn {
     pub(crate) request_id: HeaderValue,
     pub(crate) tier: usize,
     pub(crate) method: Method,
-    pub(crate) target: Uri,
+    /// `None` when the request was refused before it could be read.
+    pub(crate) target: Option<Uri>,
 }
 
 impl Ticket {
@@ -81,6 +84,36 @@ impl Ticket {
             first_byte: None,
             counted: false,
         }
+    }
+
+    /// The whole story of a request that was refused before it could be read: counted and told like any other.
+    pub(crate) fn refused(core: &Rc<Core>, world: World, peer: Option<IpAddr>, refusal: Refusal) {
+        let none = HeaderMap::new();
+        let mut dice = core.dice.borrow_mut();
+        let trace = Trace::of(&none, &mut *dice, 0.0);
+        let request_id = identity::request_id(&none, &trace, &mut *dice);
+        drop(dice);
+        let now = core.env.now();
+        let drawn = Drawn {
+            tier: world.view.running.plan.callers.tiers.len(),
+            world,
+            wire: Arc::default(),
+            began: now,
+            caller: Caller {
+                peer,
+                client: peer,
+                trusted: false,
+            },
+            trace,
+            request_id,
+            method: Method::from_bytes(b"-").unwrap_or_default(),
+            target: None,
+        };
+        let mut ticket = Self::draw(Rc::clone(core), drawn);
+        let class = Class::of_refusal(refusal.reason);
+        ticket.head(now, refusal.reason.info().status, class);
+        ticket.fail(class, refusal.cause);
+        ticket.complete(now);
     }
 
     pub(crate) fn core(&self) -> &Rc<Core> {
@@ -202,7 +235,7 @@ impl Ticket {
             upstream: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.name)),
             version: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.version)),
             method: self.method.clone(),
-            path: self.target.path().into(),
+            path: self.target.as_ref().map_or("-", Uri::path).into(),
             status: self.status,
             grpc_status: self.grpc,
             outcome,
