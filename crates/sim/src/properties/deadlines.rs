@@ -1,7 +1,7 @@
 //! A deadline is kept to the tick.
 //!
 //! The head of an answer is there when the deadline is over, whatever happened behind it. If the caller asked for the
-//! deadline itself, so is the end of the answer. If it did not, time does not run while its body is coming in: then
+//! deadline itself, so is the end of the answer, unless the caller does not read it. If it did not, time does not run while its body is coming in: then
 //! the bound is the deadline after the last piece of a body that comes in as fast as it was sent.
 
 use std::time::Duration;
@@ -31,11 +31,22 @@ fn breach(run: &Run, told: &Told, ask: &Ask) -> Option<String> {
         ..
     } = *told;
     if let Some(asked) = ask.deadline {
-        let most = asked + GRAIN;
-        return (latency > most).then(|| format!("#{id} asked for {asked:?} and took {latency:?}"));
+        let most = asked + GRAIN + unread(ask);
+        let late = first_byte > asked + GRAIN || latency > most;
+        return late.then(|| format!("#{id} asked for {asked:?} and took {latency:?}"));
     }
     let most = run.swarm.setup.total + upload(run, ask) + GRAIN;
     (first_byte > most).then(|| format!("#{id} had {most:?} and took {first_byte:?}"))
+}
+
+/// How long the caller itself does not read. What has been written to it by the deadline waits for it that long: it
+/// can be told nothing before it reads on.
+fn unread(ask: &Ask) -> Duration {
+    if let Temper::Stalls(stall) = ask.temper {
+        stall
+    } else {
+        Duration::ZERO
+    }
 }
 
 /// How long the body of a request may take to come in.
@@ -57,7 +68,7 @@ fn upload(run: &Run, ask: &Ask) -> Duration {
 mod tests {
     use super::super::fixtures::{event, good};
     use super::{GRAIN, check};
-    use crate::trace::{Kind, What};
+    use crate::trace::{Kind, Temper, What};
     use std::time::Duration;
 
     #[test]
@@ -67,6 +78,20 @@ mod tests {
         event(&mut run).first_byte = total + GRAIN;
         assert_eq!(check(&run), [""; 0]);
         event(&mut run).first_byte = total + GRAIN + Duration::from_millis(1);
+        assert_eq!(check(&run).len(), 1);
+    }
+
+    #[test]
+    fn a_caller_that_does_not_read_is_waited_for_and_no_longer() {
+        let mut run = good(Kind::Get);
+        let What::Asked(ask) = &mut run.trace[0].what else {
+            panic!("it begins with a request")
+        };
+        ask.deadline = Some(Duration::from_millis(100));
+        ask.temper = Temper::Stalls(Duration::from_secs(1));
+        event(&mut run).latency = Duration::from_millis(1102);
+        assert_eq!(check(&run), [""; 0]);
+        event(&mut run).latency = Duration::from_millis(1103);
         assert_eq!(check(&run).len(), 1);
     }
 
