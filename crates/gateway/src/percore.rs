@@ -74,6 +74,9 @@ struct Tracked {
     head_since: Option<Instant>,
     head_time: std::time::Duration,
     idle_time: std::time::Duration,
+    /// The stall that the last sweep saw, and since when.
+    stall: Option<(u32, Instant)>,
+    stream_idle: std::time::Duration,
 }
 
 impl Core {
@@ -129,6 +132,8 @@ impl Core {
             head_since: None,
             head_time: plan.limits.head_time,
             idle_time: plan.limits.idle_time,
+            stall: None,
+            stream_idle: plan.limits.stream_idle,
         };
         self.connections.borrow_mut().insert(id, tracked);
         Tracking {
@@ -180,6 +185,18 @@ const DRAIN_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Tracked {
     fn sweep(&mut self, now: Instant) {
+        // A body that nobody reads is not asked for more, so it cannot see for itself that its time is over; and it
+        // holds a permit and a connection of the upstream.
+        self.stall = self.wire.stall().map(|stall| {
+            let known = self.stall.filter(|(known, _)| *known == stall);
+            known.unwrap_or((stall, now))
+        });
+        if self
+            .stall
+            .is_some_and(|(_, since)| now - since >= self.stream_idle)
+        {
+            self.wire.give_order(Order::Close);
+        }
         let heads = self.wire.heads();
         if self.wire.is_in_head() && heads == self.heads {
             let since = *self.head_since.get_or_insert(now);

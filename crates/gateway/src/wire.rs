@@ -42,6 +42,8 @@ pub(crate) struct Wire {
     upgrade: AtomicU8,
     order: AtomicU8,
     poisoned: AtomicU8,
+    /// How often writing was blocked, and went on again: odd while it is blocked.
+    stalls: AtomicU32,
     poison: Mutex<Poison>,
     ordered: Notify,
 }
@@ -88,6 +90,19 @@ impl Wire {
     /// Heads that have come, to tell whether anything happened since one looked last.
     pub(crate) fn heads(&self) -> u32 {
         self.heads.load(Relaxed)
+    }
+
+    /// Writing went on, or is blocked by a peer that does not read.
+    pub(crate) fn wrote(&self, blocked: bool) {
+        let stalls = self.stalls.load(Relaxed);
+        if (stalls % 2 == 1) != blocked {
+            self.stalls.store(stalls.wrapping_add(1), Relaxed);
+        }
+    }
+
+    /// The number of the stall that goes on now, if one does.
+    pub(crate) fn stall(&self) -> Option<u32> {
+        Some(self.stalls.load(Relaxed)).filter(|stalls| stalls % 2 == 1)
     }
 
     /// Whether a request is still to be answered.
