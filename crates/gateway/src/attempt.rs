@@ -11,8 +11,8 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use plimsoll_policy::{
-    BreakerDecision, BulkheadDecision, FailureKind, Pass, Permit, Pushback, Report, parse_grpc_pushback,
-    parse_retry_after, penalty,
+    BreakerDecision, BulkheadDecision, FailureKind, Pass, Permit, Pushback, Report, RetryBudget,
+    parse_grpc_pushback, parse_retry_after, penalty,
 };
 use plimsoll_slo::{Instant, Reason};
 
@@ -75,6 +75,8 @@ pub(crate) struct Until {
     pub(crate) deadline: Instant,
     /// Whether time stands still while we wait for the caller's bytes; not when the caller set the deadline itself.
     pub(crate) waits_for_caller: bool,
+    /// The end of this try was learned, not configured: it holds only while another try can be paid for.
+    pub(crate) learned: bool,
 }
 
 /// What an attempt needs of its request.
@@ -86,6 +88,7 @@ pub(crate) struct Sending<'a> {
     pub(crate) repeatable: bool,
     pub(crate) tried: &'a [u64],
     pub(crate) until: Until,
+    pub(crate) budget: &'a RetryBudget,
 }
 
 impl Core {
@@ -270,6 +273,11 @@ impl Sending<'_> {
         }
         if now < end {
             return Ok(if uploading { end.min(now + PACE_CHECK) } else { end });
+        }
+        // When many tries are late together the upstream has stalled, and there are fewer tokens than tries. Those
+        // that nobody could pay to repeat go on: a late answer is better than none.
+        if self.until.learned && now < self.until.deadline && self.budget.balance() < 1.0 {
+            return Ok(self.until.deadline);
         }
         Err(if end >= self.until.deadline {
             Ended::upstream(Reason::DeadlineExceeded, "the request's deadline passed")

@@ -92,7 +92,8 @@ impl<'a> Work<'a> {
     async fn attempt(&self, number: u32, now: Instant, tried: &[u64]) -> Result<Answered, Missed> {
         let flow = self.flow;
         let config = &flow.route.plan.deadline;
-        let Some(try_end) = config.try_until(now, flow.deadline.at, self.learned_limit(number)) else {
+        let limit = self.learned_limit(number);
+        let Some(try_end) = config.try_until(now, flow.deadline.at, limit) else {
             return Err(Missed::refused(
                 Reason::DeadlineUnmeetable,
                 "the deadline passed while waiting",
@@ -108,7 +109,9 @@ impl<'a> Work<'a> {
                 try_end,
                 deadline: flow.deadline.at,
                 waits_for_caller: !flow.deadline.asked,
+                learned: limit.is_some() && config.per_try.is_none(),
             },
+            budget: &flow.upstream.shared.budget,
         };
         let build = |endpoint: &CoreEndpoint, lease: &_| {
             self.outgoing
@@ -249,6 +252,7 @@ pub(crate) async fn once(
         try_end: flow.deadline.at,
         deadline: flow.deadline.at,
         waits_for_caller: false,
+        learned: false,
     };
     let sending = Sending {
         now,
@@ -257,6 +261,7 @@ pub(crate) async fn once(
         repeatable: false,
         tried: &[],
         until,
+        budget: &flow.upstream.shared.budget,
     };
     let build = |endpoint: &CoreEndpoint, lease: &_| {
         let mut request = outgoing.request(flow, endpoint, lease, None, 1, now);

@@ -16,6 +16,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "that waiting for as long as `Retry-After` says is enough",
     ),
     (
+        "crates/gateway/tests/it/retries.rs",
+        "an origin that stalls for so many milliseconds",
+    ),
+    (
         "crates/gateway/tests/it/slow.rs",
         "slowness is what is tested: callers that trickle, readers that stall",
     ),

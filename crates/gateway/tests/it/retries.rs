@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Response;
 use plimsoll_policy::BudgetConfig;
 
+use crate::client::Wire;
 use crate::failures::{by_turns, plain};
 use crate::origin::{Origin, Speaks, full, status_only};
 use crate::world::{World, until, within};
@@ -169,4 +170,33 @@ async fn retry_after_is_obeyed() {
         "the caller can wait without us"
     );
     assert_eq!(world.event().await.retry_stopped, Some("pushed-back"));
+}
+
+/// An upstream that stalls for all at once: fewer tries can be paid for than are late, and the others are waited for.
+#[tokio::test]
+async fn a_stall_costs_no_request() {
+    let slow = Arc::new(AtomicU32::new(0));
+    let stalled = Arc::clone(&slow);
+    let origin = Origin::serving(Speaks::Http1, move |_| {
+        let millis = stalled.load(Relaxed);
+        async move {
+            tokio::time::sleep(Duration::from_millis(millis.into())).await;
+            Ok(Response::new(full("ok")))
+        }
+    })
+    .await;
+    let world = World::of(&[&origin]).start().await;
+    let mut wire = world.wire().await;
+    for _ in 0..120 {
+        assert_eq!(wire.ask("GET", "/", "", b"").await.status, 200);
+    }
+    world.gateway.learn_times();
+    slow.store(400, Relaxed);
+    let address = world.address();
+    let asking: Vec<_> = (0..80)
+        .map(|_| tokio::spawn(async move { Wire::to(address).await.ask("GET", "/", "", b"").await.status }))
+        .collect();
+    for asked in asking {
+        assert_eq!(asked.await.unwrap(), 200);
+    }
 }
