@@ -1,18 +1,22 @@
 //! A deadline is kept to the tick.
 //!
 //! The head of an answer is there when the deadline is over, whatever happened behind it. If the caller asked for the
-//! deadline itself, so is the end of the answer, unless the caller does not read it. If it did not, time does not run while its body is coming in: then
-//! the bound is the deadline after the last piece of a body that comes in as fast as it was sent.
+//! deadline itself, so is the end of the answer, unless it does not read it: then it is cut off for that. If it did
+//! not ask, time does not run while its body is coming in: then the bound is the deadline after the last piece of a
+//! body that comes in as fast as it was sent.
 
 use std::time::Duration;
 
 use super::{asks, told};
 use crate::Run;
-use crate::swarm::PACE_GRACE;
+use crate::swarm::{PACE_GRACE, STREAM_IDLE, SWEEP};
 use crate::trace::{Ask, Temper, Told};
 
 /// A timer fires in the tick after the one it was set for, and the gateway looks once more.
 const GRAIN: Duration = Duration::from_millis(2);
+
+/// How long the body of an answer may take whose caller reads it, and the endpoint's silence in it.
+const SLOWEST: Duration = Duration::from_secs(5);
 
 /// How often the gateway looks whether an upload keeps its pace.
 const PACE_CHECK: Duration = Duration::from_secs(1);
@@ -30,20 +34,27 @@ fn breach(run: &Run, told: &Told, ask: &Ask) -> Option<String> {
         first_byte,
         ..
     } = *told;
+    let unread = unread(ask);
+    if ask.temper != Temper::Patient && latency > run.swarm.setup.total + unread + upload(run, ask) + SLOWEST
+    {
+        return Some(format!(
+            "#{id}, whose caller is {:?}, took {latency:?}",
+            ask.temper
+        ));
+    }
     if let Some(asked) = ask.deadline {
-        let most = asked + GRAIN + unread(ask);
-        let late = first_byte > asked + GRAIN || latency > most;
+        let late = first_byte > asked + GRAIN || latency > asked + unread + GRAIN;
         return late.then(|| format!("#{id} asked for {asked:?} and took {latency:?}"));
     }
     let most = run.swarm.setup.total + upload(run, ask) + GRAIN;
     (first_byte > most).then(|| format!("#{id} had {most:?} and took {first_byte:?}"))
 }
 
-/// How long the caller itself does not read. What has been written to it by the deadline waits for it that long: it
-/// can be told nothing before it reads on.
+/// How long a caller that does not read is waited for. What is on its way fills up first; then its silence is looked
+/// at every second, and counted from there.
 fn unread(ask: &Ask) -> Duration {
     if let Temper::Stalls(stall) = ask.temper {
-        stall
+        stall.min(Duration::from_secs(1) + STREAM_IDLE + 2 * SWEEP)
     } else {
         Duration::ZERO
     }
