@@ -117,6 +117,7 @@ impl Gateway {
         let running = gateway.running();
         let bound = gateway.bind_new(&running).await?;
         for upstream in &running.upstreams {
+            upstream.take_over();
             upstream.resolve(&env).await;
         }
         gateway.hand_out(bound).await;
@@ -192,6 +193,7 @@ impl Gateway {
         for upstream in &new.upstreams {
             upstream.resolve(&self.env).await;
         }
+        new.upstreams.iter().for_each(|upstream| upstream.take_over());
         let new = Arc::new(new);
         self.shared.running.store(Arc::clone(&new));
         self.hand_out(bound).await;

@@ -192,13 +192,18 @@ impl Upstream {
             || Arc::new(UpstreamState::new(&plan, cores)),
             |old| Arc::clone(&old.state),
         );
-        state.configure(&plan);
         Ok(Self {
             plan,
             state,
             tls,
             budget,
         })
+    }
+
+    /// Has the state that outlives plans go by this one from now on. Apart from [`Self::build`], so that a plan that
+    /// is refused in the end has changed nothing.
+    pub(crate) fn take_over(&self) {
+        self.state.configure(&self.plan);
     }
 
     /// Retries that the budget could pay for now.

@@ -32,7 +32,7 @@ async fn retries_amplify_no_more_than_their_budget() {
     let address = world.address();
     let callers = (0..8).map(|_| {
         tokio::spawn(async move {
-            let mut wire = crate::client::Wire::to(address).await;
+            let mut wire = Wire::to(address).await;
             for _ in 0..250 {
                 assert_eq!(wire.ask("GET", "/", "", b"").await.status, 503);
             }
