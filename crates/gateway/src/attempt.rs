@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::StatusCode;
 use plimsoll_policy::{
     BreakerDecision, BulkheadDecision, FailureKind, Pass, Permit, Pushback, Report, RetryBudget,
     parse_grpc_pushback, parse_retry_after, penalty,
@@ -17,15 +16,18 @@ use plimsoll_policy::{
 use plimsoll_slo::{Instant, Reason};
 
 use crate::body::answer::grpc_status;
-use crate::body::upload::{AttemptBody, Failed, Upload};
+use crate::body::upload::{Failed, Upload};
 use crate::env::Env;
+use crate::fields::Known;
+use crate::http1::line::Unanswered;
+use crate::message::{AnswerHead, Outbound};
 use crate::percore::{Core, CoreUpstream};
 use crate::pool::{ConnectFailed, CoreEndpoint, Lease, SendFailed};
 use crate::upstream::UpstreamState;
 
 /// An answer with everything that is held until its body ends.
 pub(crate) struct Answered {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) head: AnswerHead,
     pub(crate) lease: Lease,
     pub(crate) permit: Permit,
     pub(crate) endpoint: Rc<CoreEndpoint>,
@@ -97,7 +99,7 @@ impl Core {
         self: &Rc<Self>,
         upstream: &CoreUpstream,
         sending: &Sending<'_>,
-        build: impl Fn(&CoreEndpoint, &Lease) -> Request<AttemptBody>,
+        build: impl Fn(&CoreEndpoint, &Lease) -> Option<Outbound>,
     ) -> Result<Answered, Missed> {
         let state = &upstream.shared.state;
         let BulkheadDecision::Admit(permit) = state.bulkhead.enter() else {
@@ -114,13 +116,13 @@ impl Core {
         let flight = Flight::begin(upstream, &endpoint, sending.now);
         let sent = self.exchange(upstream, sending, &endpoint, build).await;
         match sent {
-            Ok((response, lease)) => {
+            Ok((head, lease)) => {
                 let at = self.env.now();
-                let verdict = Judged::of(&response, &self.env);
+                let verdict = Judged::of(&head, &self.env);
                 flight.end(at, verdict.rtt_penalty, verdict.failed);
                 watch.report(at, verdict.report);
                 Ok(Answered {
-                    response,
+                    head,
                     lease,
                     permit,
                     endpoint,
@@ -146,8 +148,8 @@ impl Core {
         upstream: &CoreUpstream,
         sending: &Sending<'_>,
         endpoint: &Rc<CoreEndpoint>,
-        build: impl Fn(&CoreEndpoint, &Lease) -> Request<AttemptBody>,
-    ) -> Result<(Response<Incoming>, Lease), Ended> {
+        build: impl Fn(&CoreEndpoint, &Lease) -> Option<Outbound>,
+    ) -> Result<(AnswerHead, Lease), Ended> {
         let mut work = std::pin::pin!(self.lease_and_send(upstream, sending, endpoint, build));
         let mut timer = std::pin::pin!(self.env.sleep_until(sending.first_check()));
         let before = sending.upload.map_or(Duration::ZERO, |upload| {
@@ -177,30 +179,36 @@ impl Core {
         upstream: &CoreUpstream,
         sending: &Sending<'_>,
         endpoint: &Rc<CoreEndpoint>,
-        build: impl Fn(&CoreEndpoint, &Lease) -> Request<AttemptBody>,
-    ) -> Result<(Response<Incoming>, Lease), Ended> {
-        let mut unsent = None;
-        // An idle connection may turn out to be closed before a byte was written: then the next is taken. Each turn
-        // uses one up, so the loop ends with a new connection at the latest.
+        build: impl Fn(&CoreEndpoint, &Lease) -> Option<Outbound>,
+    ) -> Result<(AnswerHead, Lease), Ended> {
+        // An idle connection may turn out to be closed before a byte was taken: then the next is. Each turn uses one
+        // up, so the loop ends with a new connection at the latest.
         loop {
-            let leased = endpoint.lease(&self.env, &upstream.shared, sending).await;
+            let leased = endpoint.lease(self, &upstream.shared, sending).await;
             let mut lease =
                 leased.map_err(|ConnectFailed { reason, cause }| Ended::upstream(reason, cause))?;
-            let request = unsent.take().unwrap_or_else(|| build(endpoint, &lease));
             let reused = lease.reused;
+            let Some(request) = build(endpoint, &lease) else {
+                return Err(Ended::Caller(Missed::refused(
+                    Reason::MalformedRequest,
+                    "the request target cannot be said in HTTP/2",
+                )));
+            };
             match lease.send(request).await {
-                Ok(response) => {
+                Ok(head) => {
                     endpoint.heard(self.env.now());
-                    return Ok((response, lease));
+                    return Ok((head, lease));
                 }
-                Err(Ok(request)) if reused => unsent = Some(request),
-                Err(Ok(_)) => {
+                Err(Unanswered::Unsent) if reused && sending.is_replayable() => {}
+                Err(Unanswered::Unsent) => {
                     return Err(Ended::upstream(
                         Reason::UpstreamUndelivered,
                         "the connection closed at once",
                     ));
                 }
-                Err(Err(SendFailed { reason, cause })) => return Err(sending.blame(reason, cause)),
+                Err(Unanswered::Failed(SendFailed { reason, cause })) => {
+                    return Err(sending.blame(reason, cause));
+                }
             }
         }
     }
@@ -234,6 +242,11 @@ impl Ended {
 }
 
 impl Sending<'_> {
+    /// Whether what was read of the caller's body is there to be sent again.
+    fn is_replayable(&self) -> bool {
+        self.upload.is_none_or(|upload| upload.borrow().is_replayable())
+    }
+
     /// A send that failed because the caller's body did is not the upstream's fault.
     fn blame(&self, reason: Reason, cause: String) -> Ended {
         match self.upload.and_then(|upload| upload.borrow().failed()) {
@@ -300,15 +313,14 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    pub(crate) fn of(response: &Response<Incoming>, env: &Env) -> Self {
-        let headers = response.headers();
-        let status = response.status();
-        let retry_after = headers
-            .get(http::header::RETRY_AFTER)
-            .and_then(|value| parse_retry_after(value.as_bytes(), env.wall().as_secs()));
-        if let Some(code) = grpc_status(headers) {
-            let pushback = headers.get("grpc-retry-pushback-ms");
-            let pushback = pushback.map_or(Pushback::None, |value| parse_grpc_pushback(value.as_bytes()));
+    pub(crate) fn of(head: &AnswerHead, env: &Env) -> Self {
+        let (fields, status) = (&head.fields, head.status);
+        let retry_after = fields
+            .get(Known::RetryAfter)
+            .and_then(|value| parse_retry_after(value, env.wall().as_secs()));
+        if let Some(code) = grpc_status(fields) {
+            let pushback = fields.get(Known::GrpcPushback);
+            let pushback = pushback.map_or(Pushback::None, parse_grpc_pushback);
             return Self::grpc(code, pushback);
         }
         let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::header::{CONNECTION, UPGRADE};
-use http::request::Parts;
 use plimsoll_policy::{
     Attempted, Failure, FailureKind, Pushback, Repeatable, RetryBudget, RetryConfig, RetryDecision, Throttle,
 };
@@ -17,7 +15,8 @@ use crate::attempt::{Answered, Judged, Missed, Sending, Until};
 use crate::body::answer::Terms;
 use crate::body::upload::Upload;
 use crate::event::AttemptNote;
-use crate::headers::{self, ATTEMPTS};
+use crate::fields::Known;
+use crate::message::RequestHead;
 use crate::outgoing::Outgoing;
 use crate::passed::{Answer, Passed};
 use crate::pipeline::Flow;
@@ -37,12 +36,12 @@ struct Work<'a> {
 /// Makes attempts until one is answered for good, or no further one may be made.
 pub(crate) async fn make(
     flow: &Flow<'_>,
-    parts: Parts,
+    head: RequestHead,
     upload: Option<Rc<RefCell<Upload>>>,
     ticket: &mut Ticket,
 ) -> Result<Answer, Box<Refused>> {
     let core = flow.core;
-    let work = Work::of(flow, parts, upload, ticket);
+    let work = Work::of(flow, head, upload, ticket);
     flow.upstream.shared.budget.deposit();
     let mut tried = Vec::new();
     let mut sent_at = if flow.faults.delay.is_some() {
@@ -78,8 +77,13 @@ pub(crate) async fn make(
 }
 
 impl<'a> Work<'a> {
-    fn of(flow: &'a Flow<'a>, parts: Parts, upload: Option<Rc<RefCell<Upload>>>, ticket: &Ticket) -> Self {
-        let outgoing = Outgoing::of(parts, flow, ticket);
+    fn of(
+        flow: &'a Flow<'a>,
+        head: RequestHead,
+        upload: Option<Rc<RefCell<Upload>>>,
+        ticket: &Ticket,
+    ) -> Self {
+        let outgoing = Outgoing::of(head, None, flow, ticket);
         let repeatable = outgoing.repeatable(flow);
         Self {
             flow,
@@ -175,8 +179,12 @@ impl Failed {
     fn of(attempt: &Result<Answered, Missed>, env: &crate::env::Env) -> Option<Self> {
         let ((kind, pushback), retried_below) = match attempt {
             Ok(answered) => {
-                let below = headers::number(answered.response.headers(), &ATTEMPTS).is_some_and(|n| n > 1);
-                (Judged::of(&answered.response, env).failure?, below)
+                let below = answered
+                    .head
+                    .fields
+                    .number(Known::Attempts)
+                    .is_some_and(|n| n > 1);
+                (Judged::of(&answered.head, env).failure?, below)
             }
             Err(missed) => {
                 let pushback = missed.retry_after.map_or(Pushback::None, Pushback::After);
@@ -221,12 +229,12 @@ fn note(ticket: &mut Ticket, attempt: &Result<Answered, Missed>, sent: Instant) 
     // Only requests that are told need notes; the first good attempt of an unsampled request is not worth a string.
     let good = attempt
         .as_ref()
-        .is_ok_and(|answered| !answered.response.status().is_server_error());
+        .is_ok_and(|answered| !answered.head.status.is_server_error());
     if good && !ticket.trace.sampled && !ticket.has_notes() {
         return;
     }
     let (status, reason) = match attempt {
-        Ok(answered) => (Some(answered.response.status().as_u16()), None),
+        Ok(answered) => (Some(answered.head.status.as_u16()), None),
         Err(missed) => (None, Some(missed.reason)),
     };
     ticket.note(AttemptNote {
@@ -241,11 +249,11 @@ fn note(ticket: &mut Ticket, attempt: &Result<Answered, Missed>, sent: Instant) 
 /// Makes one attempt at switching to `protocol`: an Upgrade request is never sent twice.
 pub(crate) async fn once(
     flow: &Flow<'_>,
-    parts: Parts,
+    head: RequestHead,
     protocol: &HeaderValue,
     ticket: &mut Ticket,
 ) -> Result<Answered, Missed> {
-    let outgoing = Outgoing::of(parts, flow, ticket);
+    let outgoing = Outgoing::of(head, Some(protocol), flow, ticket);
     ticket.attempt();
     let now = flow.core.env.now();
     let until = Until {
@@ -263,14 +271,7 @@ pub(crate) async fn once(
         until,
         budget: &flow.upstream.shared.budget,
     };
-    let build = |endpoint: &CoreEndpoint, lease: &_| {
-        let mut request = outgoing.request(flow, endpoint, lease, None, 1, now);
-        request
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        request.headers_mut().insert(UPGRADE, protocol.clone());
-        request
-    };
+    let build = |endpoint: &CoreEndpoint, lease: &_| outgoing.request(flow, endpoint, lease, None, 1, now);
     let attempt = flow.core.attempt(flow.upstream, &sending, build).await;
     note(ticket, &attempt, now);
     attempt
@@ -300,9 +301,8 @@ pub(crate) fn conclude(
             let mut refused = Refused::new(missed.reason).cause(missed.cause);
             refused.retry_after = missed.retry_after.or_else(|| usual_wait(missed.reason));
             if ticket.attempts() > 1 {
-                refused
-                    .headers
-                    .insert(ATTEMPTS, HeaderValue::from(ticket.attempts()));
+                let attempts = HeaderValue::from(ticket.attempts());
+                refused.own.push((Known::Attempts, attempts));
             }
             Err(Box::new(refused))
         }

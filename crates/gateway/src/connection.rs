@@ -1,9 +1,10 @@
 //! One connection, from its accept to its end.
 //!
-//! TLS if there is any, then HTTP/2 by ALPN or by its preface, else HTTP/1 behind the framing guard. The task that
-//! runs here owns the connection; it also hears the orders to drain or to close it.
+//! TLS if there is any, then HTTP/2 by ALPN or by its preface, else HTTP/1. The task that runs here owns the
+//! connection; it also hears the orders to drain or to close it.
 
 use std::cell::RefCell;
+use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -11,24 +12,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
-use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use http::HeaderValue;
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use plimsoll_slo::Reason;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::body::answer::AnswerBody;
+use crate::body::Inbound;
 use crate::env::{Accepted, Stream};
 use crate::framing::Refusal;
 use crate::framing::head::HeadLimits;
-use crate::guard::Guard;
+use crate::http1::answering::Ended;
+use crate::http1::talk::Talk;
+use crate::message::{Reply, RequestHead};
 use crate::percore::{Core, World};
 use crate::pipeline;
 use crate::pool::LocalExecutor;
 use crate::running::Listener;
 use crate::ticket::Ticket;
+use crate::upgrade::Tunnel;
 use crate::wire::{Order, Wire};
 
 /// What HTTP/2 by prior knowledge begins with (RFC 9113 §3.4).
@@ -36,15 +39,15 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection that was caught: what its requests have in common.
 pub(crate) struct Caught {
-    pub(crate) wire: Arc<Wire>,
+    pub(crate) wire: Rc<Wire>,
     pub(crate) peer: Option<IpAddr>,
     pub(crate) http2: bool,
     /// The peer's address as it goes into `X-Forwarded-For`.
     pub(crate) peer_text: Option<HeaderValue>,
     /// The world as of the last request. A listener that a reload removed keeps the last world it was in.
     world: RefCell<World>,
-    /// What the connection becomes when it has switched protocols.
-    pub(crate) tunnel: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
+    /// What the connection is joined to when it has switched protocols.
+    pub(crate) tunnel: RefCell<Option<Tunnel>>,
 }
 
 impl Caught {
@@ -92,10 +95,10 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
     let Some((stream, ahead, http2)) = began else {
         return;
     };
-    let wire = Arc::new(Wire::default());
+    let wire = Rc::new(Wire::default());
     let peer_text = peer.and_then(|peer| HeaderValue::from_str(&peer.to_string()).ok());
     let caught = Caught {
-        wire: Arc::clone(&wire),
+        wire: Rc::clone(&wire),
         peer,
         peer_text,
         http2,
@@ -109,7 +112,7 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
     if http2 {
         serve_http2(&core, Rc::new(caught), stream, ahead, &limits).await;
     } else {
-        serve_http1(&core, Rc::new(caught), stream, ahead, &limits).await;
+        serve_http1(&core, &Rc::new(caught), stream, ahead, &limits).await;
     }
     drop(tracking);
 }
@@ -159,53 +162,57 @@ async fn sniff(mut stream: Stream) -> Option<(Stream, Vec<u8>, bool)> {
 
 async fn serve_http1(
     core: &Rc<Core>,
-    caught: Rc<Caught>,
+    caught: &Rc<Caught>,
     stream: Stream,
     ahead: Vec<u8>,
     limits: &crate::plan::LimitsPlan,
 ) {
-    let wire = Arc::clone(&caught.wire);
     let head = HeadLimits {
         bytes: limits.head_bytes,
         headers: limits.headers,
         target: limits.target_bytes,
     };
-    let guard = Guard::http1(stream, ahead, head, Arc::clone(&wire));
-    let service = service_fn(|request| answer(core, &caught, request));
-    let connection = http1::Builder::new()
-        .max_headers(limits.headers + 1)
-        // The guard has bounded the head; this only has to be no less.
-        .max_buf_size((limits.head_bytes + 1024).max(8192))
-        // Head and body in one write. Not `pipeline_flush`, which does the same and lifts the bound on what waits
-        // for a caller who does not read.
-        .writev(false)
-        .serve_connection(TokioIo::new(guard), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
+    let wire = Rc::clone(&caught.wire);
+    let talk = Rc::new(Talk::new(stream, ahead, head, wire, Rc::clone(&core.scratch)));
     loop {
-        tokio::select! {
-            biased;
-            _ended = connection.as_mut() => break,
-            () = wire.ordered() => match wire.order() {
-                Order::Carry => {}
-                Order::Drain => connection.as_mut().graceful_shutdown(),
-                Order::Close => break,
-            },
-        }
-    }
-    if let Some(mut tunnel) = caught.tunnel.take() {
-        // Draining waits for it as for a request, and its end is not ours to ask for.
-        while wire.order() != Order::Close {
-            tokio::select! {
-                biased;
-                () = tunnel.as_mut() => break,
-                () = wire.ordered() => {}
+        let (head, terms) = match talk.next().await {
+            Ok(Some(request)) => request,
+            Ok(None) => break,
+            Err(refusal) => {
+                Ticket::refused(core, caught.world(core), caught.peer, refusal);
+                talk.end_with(crate::respond::last_words(refusal), &core.env)
+                    .await;
+                return;
             }
+        };
+        let body = talk.has_body().then(|| Inbound::Http1(Rc::clone(&talk)));
+        let Some(Ok(reply)) = talk.while_there(terms, answer(core, caught, head, body)).await else {
+            // The caller is gone, or is to be cut off.
+            return;
+        };
+        match talk.answer(reply, terms, core).await {
+            Ended::Open => {}
+            Ended::Done => break,
+            Ended::Broken => return,
+        }
+        if let Some(tunnel) = caught.tunnel.take() {
+            serve_tunnel(core, caught, talk, tunnel).await;
+            return;
         }
     }
-    // A refusal that no request of the codec's stood for is an outcome all the same.
-    if let Some(refusal) = wire.unanswered_refusal() {
-        Ticket::refused(core, caught.world(core), caught.peer, refusal);
+    talk.end(&core.env).await;
+}
+
+async fn serve_tunnel(core: &Rc<Core>, caught: &Caught, talk: Rc<Talk>, tunnel: Tunnel) {
+    let Some(talk) = Rc::into_inner(talk) else {
+        return;
+    };
+    let closed = async { while caught.wire.stricter_than(Order::Drain).await < Order::Close {} };
+    tokio::select! {
+        biased;
+        () = tunnel.join(talk.into_stream(), &core.env) => {}
+        // Draining waits for it as for a request, and its end is not ours to ask for.
+        () = closed => {}
     }
 }
 
@@ -216,14 +223,17 @@ async fn serve_http2(
     ahead: Vec<u8>,
     limits: &crate::plan::LimitsPlan,
 ) {
-    let wire = Arc::clone(&caught.wire);
-    let guard = Guard::raw(stream, ahead, Arc::clone(&wire));
+    let wire = Rc::clone(&caught.wire);
+    let stream = Watched::new(stream, ahead, Rc::clone(&wire));
     let served = (Rc::clone(core), caught);
     let service = service_fn(move |request| {
         let (core, caught) = served.clone();
         async move {
             caught.wire.head_passed();
-            answer(&core, &caught, request).await
+            let (parts, incoming) = request.into_parts();
+            let head = RequestHead::of_http2(&parts);
+            let reply = answer(&core, &caught, head, Some(Inbound::Http2(incoming))).await?;
+            Ok::<_, pipeline::CutOff>(reply.into_http2())
         }
     });
     let connection = http2::Builder::new(LocalExecutor(core.env.clone()))
@@ -238,17 +248,17 @@ async fn serve_http2(
         .max_send_buf_size(256 << 10)
         .keep_alive_interval(std::time::Duration::from_mins(1))
         .keep_alive_timeout(std::time::Duration::from_secs(20))
-        .serve_connection(TokioIo::new(guard), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    loop {
+    let mut known = Order::Carry;
+    while known < Order::Close {
         tokio::select! {
             biased;
             _ended = connection.as_mut() => break,
-            () = wire.ordered() => match wire.order() {
-                Order::Carry => {}
-                Order::Drain => connection.as_mut().graceful_shutdown(),
-                Order::Close => break,
-            },
+            order = wire.stricter_than(known) => {
+                known = order;
+                connection.as_mut().graceful_shutdown();
+            }
         }
     }
 }
@@ -257,15 +267,12 @@ async fn serve_http2(
 async fn answer(
     core: &Rc<Core>,
     caught: &Rc<Caught>,
-    request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, pipeline::CutOff> {
-    let handled = CatchPanic(Box::pin(pipeline::handle(
-        Rc::clone(core),
-        Rc::clone(caught),
-        request,
-    )));
-    match handled.await {
-        Some(response) => response,
+    head: RequestHead,
+    body: Option<Inbound>,
+) -> Result<Reply, pipeline::CutOff> {
+    let handled = pipeline::handle(Rc::clone(core), Rc::clone(caught), head, body);
+    match CatchPanic(Box::pin(handled)).await {
+        Some(reply) => reply,
         None => Ok(pipeline::panicked(core)),
     }
 }
@@ -300,5 +307,64 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.counts.open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// An HTTP/2 connection's bytes: what was read ahead comes first, and its stalls are seen.
+struct Watched {
+    stream: Stream,
+    ahead: Vec<u8>,
+    wire: Rc<Wire>,
+}
+
+impl Watched {
+    fn new(stream: Stream, ahead: Vec<u8>, wire: Rc<Wire>) -> Self {
+        Self { stream, ahead, wire }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let taken = self.ahead.len().min(buf.remaining());
+        buf.put_slice(&self.ahead[..taken]);
+        self.ahead.drain(..taken);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wire.wrote(written.is_pending());
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wire.wrote(written.is_pending());
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -1,14 +1,14 @@
-//! Strict HTTP/1 request framing, in front of a lenient codec.
+//! Strict HTTP/1 framing.
 //!
 //! Where one request ends and the next begins must be the same to us and to every server behind us, or one caller
-//! can smuggle a request into another's connection. hyper repairs some ambiguous messages (it drops Content-Length
-//! when there is a Transfer-Encoding, joins folded headers, takes a bare LF for CRLF). We refuse them instead: the
-//! guard reads every byte before hyper does, and lets a head through only when all of it is plain.
+//! can smuggle a request into another's connection. What is ambiguous (two lengths, folded headers, a bare LF, odd
+//! chunk sizes) is refused and never repaired, and what goes on is written anew from what was understood.
 //!
-//! The scanners are pure and incremental: [`head`] looks at a whole head, [`chunk`] follows a chunked body byte by
-//! byte. [`guard`](crate::guard) holds the connection's state around them. Whatever they let through, hyper frames
-//! the same way; a fuzz target and the table in `testdata/framing.txt` hold them to it.
+//! The scanners are pure: [`head`] looks at a request's whole head, [`answer`] at an answer's, [`chunk`] follows a
+//! chunked body byte by byte. The connections around them are in [`http1`](crate::http1). The table in
+//! `testdata/framing.txt` holds them to their word, and tests compare them with hyper.
 
+pub(crate) mod answer;
 pub(crate) mod chunk;
 pub(crate) mod head;
 
@@ -68,6 +68,18 @@ const TOKEN: [bool; 256] = {
     table
 };
 
+/// Bytes of a request target (RFC 3986, and as loose as servers are): what is visible, but for `#`, which ends it, and
+/// the brackets and the back-tick, which no URI has.
+const TARGET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        table[byte] = !matches!(byte as u8, b'#' | b'<' | b'>' | b'`');
+        byte += 1;
+    }
+    table
+};
+
 fn all(table: &[bool; 256], bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| table[usize::from(*byte)])
 }
@@ -82,4 +94,10 @@ fn trim(value: &[u8]) -> &[u8] {
         .rposition(|b| !matches!(b, b' ' | b'\t'))
         .map_or(start, |last| last + 1);
     &value[start..end]
+}
+
+/// Where `part` lies, which is a part of `line`, which lies at `at`.
+fn within(line: &[u8], part: &[u8], at: usize) -> std::ops::Range<usize> {
+    let start = at + (part.as_ptr() as usize - line.as_ptr() as usize);
+    start..start + part.len()
 }

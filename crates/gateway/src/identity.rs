@@ -4,17 +4,12 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{FORWARDED, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::HeaderValue;
 use plimsoll_policy::Dice;
 
+use crate::fields::{Fields, Known, Names, Own};
 use crate::plan::{CallersPlan, ListenerPlan, Network};
-
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// A W3C trace context, of which we are a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +27,9 @@ pub struct Trace {
 impl Trace {
     /// Continues the caller's trace, or begins one. A new trace is sampled with probability `share`, decided by its
     /// id, so that every hop that decides in the same way decides alike.
-    pub(crate) fn of(headers: &HeaderMap, dice: &mut impl Dice, share: f64) -> Self {
+    pub(crate) fn of(fields: &Fields, dice: &mut impl Dice, share: f64) -> Self {
         let span_id = dice.roll() | 1; // an id of zeros is invalid
-        if let Some((trace_id, parent_id, flags)) = headers.get(TRACEPARENT).and_then(|v| parse(v.as_bytes()))
-        {
+        if let Some((trace_id, parent_id, flags)) = fields.get(Known::TraceParent).and_then(parse) {
             return Self {
                 trace_id,
                 parent_id,
@@ -107,12 +101,12 @@ fn hex(out: &mut [u8], mut value: u128) {
 }
 
 /// The request's id: the caller's if it is sane, else the trace's, which is then ours and unique.
-pub(crate) fn request_id(headers: &HeaderMap, trace: &Trace, dice: &mut impl Dice) -> HeaderValue {
-    let sane = |value: &&HeaderValue| {
+pub(crate) fn request_id(fields: &Fields, trace: &Trace, dice: &mut impl Dice) -> HeaderValue {
+    let sane = |value: &HeaderValue| {
         (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
-    if let Some(id) = headers.get(REQUEST_ID).filter(sane) {
-        return id.clone();
+    if let Some(id) = fields.value(Known::RequestId).filter(sane) {
+        return id;
     }
     let id = if trace.parent_id == 0 {
         trace.trace_id
@@ -137,14 +131,17 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// `X-Forwarded-For` is read from the right, and believed for as long as the addresses are trusted proxies.
-    pub(crate) fn of(peer: Option<IpAddr>, headers: &HeaderMap, trust: &[Network]) -> Self {
+    pub(crate) fn of(peer: Option<IpAddr>, fields: &Fields, trust: &[Network]) -> Self {
         let trusts = |ip: IpAddr| trust.iter().any(|network| network.contains(ip));
         // Whoever can open our Unix socket was let in by the file system.
         let trusted = peer.is_none_or(trusts);
         let mut client = peer;
         if trusted {
-            let values = headers.get_all(FORWARDED_FOR).iter().rev();
-            for part in values.filter_map(|v| v.to_str().ok()).flat_map(|v| v.rsplit(',')) {
+            let values = fields.all(Known::ForwardedFor).rev();
+            for part in values
+                .filter_map(|v| str::from_utf8(v).ok())
+                .flat_map(|v| v.rsplit(','))
+            {
                 let Ok(ip) = part.trim().parse() else { break };
                 client = Some(ip);
                 if !trusts(ip) {
@@ -159,60 +156,66 @@ impl Caller {
         }
     }
 
-    /// Writes the forwarding headers: appended to a trusted peer's, in place of anyone else's.
-    pub(crate) fn forward(&self, headers: &mut HeaderMap, peer: Option<&HeaderValue>, scheme: &'static str) {
-        let known = headers.contains_key(FORWARDED_FOR);
+    /// The forwarding fields as they go on: appended to a trusted peer's, in place of anyone else's. Returns ours, and
+    /// the names of those that go no further.
+    pub(crate) fn forward(
+        &self,
+        fields: &Fields,
+        peer: Option<&HeaderValue>,
+        scheme: &'static str,
+        host: Option<&Bytes>,
+        own: &mut Own,
+    ) -> Names {
+        let known = fields.has(Known::ForwardedFor);
+        let mut dropped = Names::default();
         if !self.trusted {
-            headers.remove(FORWARDED);
+            dropped = Names::of(&[
+                Known::Forwarded,
+                Known::ForwardedFor,
+                Known::ForwardedProto,
+                Known::ForwardedHost,
+            ]);
         }
         match peer {
-            Some(peer) if !self.trusted || !known => drop(headers.insert(FORWARDED_FOR, peer.clone())),
-            _ if known => self.append(headers),
+            Some(peer) if !self.trusted || !known => own.push((Known::ForwardedFor, peer.clone())),
+            _ if known && self.trusted => {
+                dropped = dropped.with(Known::ForwardedFor);
+                own.extend(self.append(fields).map(|chain| (Known::ForwardedFor, chain)));
+            }
             _ => {}
         }
-        if !self.trusted || !headers.contains_key(FORWARDED_PROTO) {
-            headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+        if !self.trusted || !fields.has(Known::ForwardedProto) {
+            own.push((Known::ForwardedProto, HeaderValue::from_static(scheme)));
         }
-        if !self.trusted || !headers.contains_key(FORWARDED_HOST) {
-            match headers.get(HOST).cloned() {
-                Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
-                None => drop(headers.remove(FORWARDED_HOST)),
-            }
+        if !self.trusted || !fields.has(Known::ForwardedHost) {
+            let host = host.and_then(|host| HeaderValue::from_maybe_shared(host.clone()).ok());
+            own.extend(host.map(|host| (Known::ForwardedHost, host)));
         }
+        dropped
     }
 
-    /// Appends the peer to the chain that a trusted peer sent.
-    fn append(&self, headers: &mut HeaderMap) {
+    /// The chain that a trusted peer sent, and the peer.
+    fn append(&self, fields: &Fields) -> Option<HeaderValue> {
         let mut chain = String::new();
-        if self.trusted {
-            for value in headers
-                .get_all(FORWARDED_FOR)
-                .iter()
-                .filter_map(|v| v.to_str().ok())
-            {
-                let _ = write!(chain, "{value}, ");
-            }
+        let values = fields.all(Known::ForwardedFor);
+        for value in values.filter_map(|value| str::from_utf8(value).ok()) {
+            let _ = write!(chain, "{value}, ");
         }
         if let Some(peer) = self.peer {
             let _ = write!(chain, "{peer}");
         }
-        match HeaderValue::from_str(chain.trim_end_matches([',', ' '])) {
-            Ok(value) if !value.is_empty() => drop(headers.insert(FORWARDED_FOR, value)),
-            _ => drop(headers.remove(FORWARDED_FOR)),
-        }
+        let chain = chain.trim_end_matches([',', ' ']);
+        (!chain.is_empty())
+            .then(|| HeaderValue::from_str(chain).ok())
+            .flatten()
     }
 }
 
 /// The tier of a request, as an index into the declared tiers; the number of tiers when it names none of them.
-pub(crate) fn tier(headers: &HeaderMap, callers: &CallersPlan) -> usize {
-    let named = callers.tier_header.as_ref().and_then(|name| headers.get(name));
+pub(crate) fn tier(fields: &Fields, callers: &CallersPlan) -> usize {
+    let named = callers.tier_header.as_ref().and_then(|name| fields.named(name));
     named
-        .and_then(|value| {
-            callers
-                .tiers
-                .iter()
-                .position(|tier| tier.as_bytes() == value.as_bytes())
-        })
+        .and_then(|value| callers.tiers.iter().position(|tier| tier.as_bytes() == value))
         .unwrap_or(callers.tiers.len())
 }
 
@@ -231,17 +234,18 @@ mod tests {
     use super::*;
     use plimsoll_policy::SeededDice;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
+    fn fields(pairs: &[(&'static str, &'static str)]) -> Fields {
+        let map: http::HeaderMap = pairs
             .iter()
-            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
-            .collect()
+            .map(|(n, v)| (http::HeaderName::from_static(n), HeaderValue::from_static(v)))
+            .collect();
+        Fields::from(&map)
     }
 
     #[test]
     fn a_trace_is_continued_and_a_broken_one_begun_anew() {
         let mut dice = SeededDice::new(1);
-        let given = headers(&[(
+        let given = fields(&[(
             "traceparent",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         )]);
@@ -263,15 +267,18 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
             "nonsense",
         ] {
-            let map = HeaderMap::from_iter([(TRACEPARENT, HeaderValue::from_str(broken).unwrap())]);
-            assert_eq!(Trace::of(&map, &mut dice, 0.0).parent_id, 0, "{broken}");
+            assert_eq!(
+                Trace::of(&fields(&[("traceparent", broken)]), &mut dice, 0.0).parent_id,
+                0,
+                "{broken}"
+            );
         }
     }
 
     #[test]
     fn the_client_is_the_first_untrusted_address_from_the_right() {
         let trust = Network::loopback();
-        let given = headers(&[("x-forwarded-for", "6.6.6.6, 9.9.9.9, 127.0.0.2")]);
+        let given = fields(&[("x-forwarded-for", "6.6.6.6, 9.9.9.9, 127.0.0.2")]);
         let caller = Caller::of(Some([127, 0, 0, 1].into()), &given, &trust);
         assert_eq!(caller.client, Some([9, 9, 9, 9].into()));
         let stranger = Caller::of(Some([8, 8, 8, 8].into()), &given, &trust);
@@ -280,18 +287,31 @@ mod tests {
 
     #[test]
     fn a_strangers_forwarding_headers_are_replaced() {
-        let mut given = headers(&[
+        let given = fields(&[
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-proto", "https"),
             ("host", "a"),
         ]);
-        Caller::of(Some([8, 8, 8, 8].into()), &given, &Network::loopback()).forward(
-            &mut given,
+        let mut own = Own::new();
+        let dropped = Caller::of(Some([8, 8, 8, 8].into()), &given, &Network::loopback()).forward(
+            &given,
             Some(&HeaderValue::from_static("8.8.8.8")),
             "http",
+            Some(&Bytes::from_static(b"a")),
+            &mut own,
         );
-        assert_eq!(given["x-forwarded-for"], "8.8.8.8");
-        assert_eq!(given["x-forwarded-proto"], "http");
-        assert_eq!(given["x-forwarded-host"], "a");
+        assert!(dropped.has(Known::ForwardedFor) && dropped.has(Known::Forwarded));
+        let own: Vec<_> = own
+            .iter()
+            .map(|(name, value)| (name.name(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            own,
+            [
+                ("x-forwarded-for", "8.8.8.8"),
+                ("x-forwarded-proto", "http"),
+                ("x-forwarded-host", "a")
+            ]
+        );
     }
 }

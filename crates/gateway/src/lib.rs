@@ -11,12 +11,13 @@ mod connection;
 
 pub mod env;
 pub mod event;
+mod fields;
 mod framing;
 mod gateway;
-mod guard;
-mod headers;
+mod http1;
 mod identity;
 pub mod ledger;
+mod message;
 mod outgoing;
 mod passed;
 mod percore;

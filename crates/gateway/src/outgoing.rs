@@ -1,66 +1,94 @@
-//! The request as it goes to the upstream: hop-by-hop headers off, identity, forwarding and time on.
+//! The request as it goes to the upstream: hop-by-hop fields off, identity, forwarding and time on.
 
 use std::cell::RefCell;
+use std::io::Write as _;
 use std::rc::Rc;
 
-use http::header::{CONTENT_LENGTH, HOST};
-use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
 use plimsoll_policy::{Repeatable, write_grpc_timeout};
 use plimsoll_slo::Instant;
 
 use crate::body::upload::{AttemptBody, Upload};
-use crate::headers::{self, ATTEMPT, DEADLINE, GRPC_TIMEOUT};
-use crate::identity::{REQUEST_ID, TRACEPARENT, Trace};
+use crate::fields::{Fields, Known, Names, Own, Sink, names_of};
+use crate::http1::outbox::Framing;
+use crate::identity::Trace;
+use crate::message::{Dropped, Http1Request, Outbound, RequestHead};
 use crate::pipeline::Flow;
 use crate::pool::{CoreEndpoint, Lease};
 use crate::ticket::Ticket;
 
+/// Fields that each attempt writes anew, and the one that was for us.
+const PER_ATTEMPT: Names = Names::of(&[
+    Known::Host,
+    Known::Attempt,
+    Known::TraceParent,
+    Known::Deadline,
+    Known::Fault,
+]);
+
+/// What HTTP/1 says from what it sends.
+const FRAMING: Names = Names::of(&[Known::ContentLength]);
+
 /// The request as it goes on, but for what each attempt changes.
 pub(crate) struct Outgoing {
     method: Method,
-    path: PathAndQuery,
-    authority: Option<HeaderValue>,
-    pub(crate) headers: HeaderMap,
+    path_and_query: Bytes,
+    authority: Option<Bytes>,
+    fields: Fields,
+    dropped: Dropped,
+    own: Own,
     trace: Trace,
     /// Which attempt the request was when it came: 1, or more if a layer in front of us retries.
     pub(crate) came_as: u32,
 }
 
 impl Outgoing {
-    pub(crate) fn of(parts: Parts, flow: &Flow<'_>, ticket: &Ticket) -> Self {
-        let Parts {
+    /// `upgrade` is the protocol that is to be switched to.
+    pub(crate) fn of(
+        head: RequestHead,
+        upgrade: Option<&HeaderValue>,
+        flow: &Flow<'_>,
+        ticket: &Ticket,
+    ) -> Self {
+        let RequestHead {
             method,
-            uri,
-            mut headers,
-            ..
-        } = parts;
-        headers::strip_hop_by_hop(&mut headers);
-        let came_as = headers::number(&headers, &ATTEMPT).filter(|_| ticket.caller.trusted);
+            target,
+            fields,
+        } = head;
+        let came_as = fields.number(Known::Attempt).filter(|_| ticket.caller.trusted);
         // A number that is no attempt's is taken for a retry's: it costs a retry, not a storm.
         let came_as = came_as.map_or(1, |number| u32::try_from(number).unwrap_or(u32::MAX / 2).max(1));
         // In HTTP/2 the host is the :authority; in HTTP/1 a target with a host was checked to agree with it.
-        let authority = match uri.authority() {
-            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
-            None => headers.get(HOST).cloned(),
-        };
-        if let Some(authority) = &authority {
-            headers.insert(HOST, authority.clone());
+        let host = || fields.get(Known::Host).map(Bytes::copy_from_slice);
+        let authority = target.authority.or_else(host);
+        let mut own = Own::with_capacity(8);
+        let forwarded = ticket.caller.forward(
+            &fields,
+            flow.peer_text,
+            flow.listener.scheme,
+            authority.as_ref(),
+            &mut own,
+        );
+        own.push((Known::RequestId, ticket.request_id.clone()));
+        if fields.has(Known::Te) && fields.lists(Known::Te, "trailers") {
+            own.push((Known::Te, HeaderValue::from_static("trailers")));
         }
-        ticket
-            .caller
-            .forward(&mut headers, flow.peer_text, flow.listener.scheme);
-        headers.insert(REQUEST_ID, ticket.request_id.clone());
-        let path = uri
-            .into_parts()
-            .path_and_query
-            .unwrap_or(PathAndQuery::from_static("/"));
+        if let Some(protocol) = upgrade {
+            own.push((Known::Connection, HeaderValue::from_static("upgrade")));
+            own.push((Known::Upgrade, protocol.clone()));
+        }
+        let mut dropped = Dropped::of(&fields, &own).and(forwarded).and(PER_ATTEMPT);
+        if flow.grpc {
+            dropped = dropped.and(Names::of(&[Known::GrpcTimeout]));
+        }
         Self {
             method,
-            path,
+            path_and_query: target.path_and_query,
             authority,
-            headers,
+            fields,
+            dropped,
+            own,
             trace: ticket.trace,
             came_as,
         }
@@ -77,10 +105,11 @@ impl Outgoing {
         if declared {
             return Repeatable::Always;
         }
-        Repeatable::of(self.method.as_str(), self.headers.contains_key("idempotency-key"))
+        Repeatable::of(self.method.as_str(), self.fields.has(Known::IdempotencyKey))
     }
 
-    /// The request for the attempt with this number, counted from 1, on the connection that was chosen.
+    /// The request for the attempt with this number, counted from 1, on the connection that was chosen; `None` if it
+    /// cannot be said in that connection's protocol.
     pub(crate) fn request(
         &self,
         flow: &Flow<'_>,
@@ -89,50 +118,72 @@ impl Outgoing {
         upload: Option<&Rc<RefCell<Upload>>>,
         number: u32,
         now: Instant,
-    ) -> Request<AttemptBody> {
+    ) -> Option<Outbound> {
         let body = upload.map_or(AttemptBody::none(), Upload::attempt);
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        let mut headers = self.headers.clone();
-        headers.insert(
-            ATTEMPT,
-            HeaderValue::from(self.came_as.saturating_add(number - 1)),
-        );
-        headers.insert(TRACEPARENT, self.trace.header(number));
+        let authority = match &self.authority {
+            Some(authority) if !flow.upstream.shared.plan.rewrite_host => authority,
+            _ => endpoint.shared.authority.as_bytes(),
+        };
+        if lease.is_http2() {
+            let mut fields = HeaderMap::with_capacity(32);
+            self.write(Names::default(), flow, number, now, &mut fields);
+            let tells_length = self.fields.has(Known::ContentLength);
+            if upload.is_none() && !self.method.is_idempotent() && !tells_length {
+                fields.own(Known::ContentLength, &HeaderValue::from_static("0"));
+            }
+            let secure = flow.upstream.shared.tls.is_some();
+            return Outbound::http2(
+                self.method.clone(),
+                authority,
+                &self.path_and_query,
+                secure,
+                fields,
+                body,
+            );
+        }
+        let mut head = Vec::with_capacity(1024);
+        head.extend_from_slice(self.method.as_str().as_bytes());
+        head.push(b' ');
+        head.extend_from_slice(&self.path_and_query);
+        head.extend_from_slice(b" HTTP/1.1\r\n");
+        head.pass(b"host", authority);
+        self.write(FRAMING, flow, number, now, &mut head);
+        let framing = body.framing();
+        match framing {
+            Framing::Length(length) => {
+                // Writing to a vector cannot fail.
+                let _ = write!(head, "content-length: {length}\r\n");
+            }
+            Framing::Chunked => head.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Framing::None | Framing::Close => {
+                if !self.method.is_idempotent() || self.fields.has(Known::ContentLength) {
+                    head.extend_from_slice(b"content-length: 0\r\n");
+                }
+            }
+        }
+        head.extend_from_slice(b"\r\n");
+        Some(Outbound::Http1(Http1Request {
+            head,
+            framing,
+            body,
+            bodiless: self.method == Method::HEAD,
+            upgrade: names_of(&self.own).has(Known::Upgrade),
+        }))
+    }
+
+    /// Writes every field but `Host` and those in `also`.
+    fn write(&self, also: Names, flow: &Flow<'_>, number: u32, now: Instant, sink: &mut impl Sink) {
+        self.dropped.write(also, &self.fields, &self.own, sink);
+        let attempt = self.came_as.saturating_add(number - 1);
+        sink.own(Known::Attempt, &HeaderValue::from(attempt));
+        sink.own(Known::TraceParent, &self.trace.header(number));
         let left = flow.route.plan.deadline.on_wire(now, flow.deadline.at);
-        headers.insert(
-            DEADLINE,
-            HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
-        );
+        let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        sink.own(Known::Deadline, &HeaderValue::from(millis));
         if flow.grpc
             && let Ok(value) = HeaderValue::from_bytes(write_grpc_timeout(left).as_bytes())
         {
-            headers.insert(GRPC_TIMEOUT, value);
+            sink.own(Known::GrpcTimeout, &value);
         }
-        if upload.is_none() && !self.method.is_idempotent() {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        let authority = if flow.upstream.shared.plan.rewrite_host || self.authority.is_none() {
-            endpoint.shared.authority.clone()
-        } else {
-            self.authority.clone().unwrap_or(HeaderValue::from_static(""))
-        };
-        let mut uri = http::uri::Parts::default();
-        uri.path_and_query = Some(self.path.clone());
-        if lease.is_http2() {
-            headers.remove(HOST);
-            uri.scheme = Some(if flow.upstream.shared.tls.is_some() {
-                http::uri::Scheme::HTTPS
-            } else {
-                http::uri::Scheme::HTTP
-            });
-            uri.authority = http::uri::Authority::try_from(authority.as_bytes()).ok();
-            *request.version_mut() = Version::HTTP_2;
-        } else {
-            headers.insert(HOST, authority);
-        }
-        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
-        *request.headers_mut() = headers;
-        request
     }
 }

@@ -12,6 +12,7 @@ use plimsoll_slo::Instant;
 use crate::env::Env;
 use crate::event::Teller;
 use crate::gateway::Shared;
+use crate::http1::Scratch;
 use crate::ledger::Shard;
 use crate::pool::CoreEndpoint;
 use crate::running::{Listener, Running};
@@ -26,6 +27,9 @@ pub(crate) struct Core {
     pub(crate) shard: Arc<Shard>,
     teller: Option<Teller>,
     pub(crate) dice: RefCell<SeededDice>,
+    pub(crate) scratch: Rc<Scratch>,
+    /// The time for `Date`, as of the last sweep.
+    date: Cell<[u8; 29]>,
     view: RefCell<Rc<View>>,
     seen: Cell<u64>,
     /// In the order of their numbers: a drain tells them one after the other.
@@ -64,7 +68,7 @@ pub(crate) struct CoreUpstream {
 
 /// A connection as the sweep sees it.
 struct Tracked {
-    wire: Arc<Wire>,
+    wire: Rc<Wire>,
     /// The name of the listener that accepted it.
     listener: Arc<str>,
     heads: u32,
@@ -87,6 +91,8 @@ impl Core {
             shard: shared.ledger.shard(index),
             teller: shared.teller(),
             dice: RefCell::new(env.dice()),
+            scratch: Rc::default(),
+            date: Cell::new(date(&env)),
             view: RefCell::new(Rc::new(view)),
             seen: Cell::new(version),
             connections: RefCell::default(),
@@ -109,6 +115,11 @@ impl Core {
         Rc::clone(&self.view.borrow())
     }
 
+    /// The time as `Date` has it (RFC 9110 §5.6.7), right to a second or two.
+    pub(crate) fn date(&self) -> [u8; 29] {
+        self.date.get()
+    }
+
     /// Tells of a request.
     pub(crate) fn tell(&self, event: crate::event::Event) {
         if let Some(teller) = &self.teller {
@@ -121,11 +132,11 @@ impl Core {
     }
 
     /// Watches a connection until the returned guard is dropped.
-    pub(crate) fn track(self: &Rc<Self>, wire: &Arc<Wire>, plan: &crate::plan::ListenerPlan) -> Tracking {
+    pub(crate) fn track(self: &Rc<Self>, wire: &Rc<Wire>, plan: &crate::plan::ListenerPlan) -> Tracking {
         let id = self.next_connection.get();
         self.next_connection.set(id + 1);
         let tracked = Tracked {
-            wire: Arc::clone(wire),
+            wire: Rc::clone(wire),
             listener: Arc::clone(&plan.name),
             heads: 0,
             quiet_since: self.env.now(),
@@ -168,6 +179,7 @@ impl Core {
     /// Called every second, so every limit holds to a second.
     pub(crate) fn sweep(&self) {
         let now = self.env.now();
+        self.date.set(date(&self.env));
         for tracked in self.connections.borrow_mut().values_mut() {
             tracked.sweep(now);
         }
@@ -177,6 +189,12 @@ impl Core {
             }
         }
     }
+}
+
+/// The time in the fixed length that `Date` has.
+fn date(env: &Env) -> [u8; 29] {
+    let text = httpdate::fmt_http_date(std::time::UNIX_EPOCH + env.wall());
+    text.as_bytes().try_into().unwrap_or([b' '; 29])
 }
 
 /// How long an idle connection may take to drain. HTTP/2 waits for its peer to confirm, and a peer that is gone never
@@ -201,10 +219,7 @@ impl Tracked {
         if self.wire.is_in_head() && heads == self.heads {
             let since = *self.head_since.get_or_insert(now);
             if now - since >= self.head_time {
-                self.wire.poison(crate::framing::Refusal::new(
-                    plimsoll_slo::Reason::SlowRequest,
-                    "the head did not arrive in time",
-                ));
+                self.wire.give_up_head();
             }
         } else {
             self.head_since = None;

@@ -9,9 +9,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
+use http::{HeaderValue, Method};
 use plimsoll_policy::{
     DeadlineDecision, PaceConfig, Quota, RateDecision, hash_key, parse_grpc_timeout, ratelimit_policy_value,
     ratelimit_value,
@@ -19,11 +17,13 @@ use plimsoll_policy::{
 use plimsoll_slo::{Class, Instant, Reason};
 
 use crate::attempts;
+use crate::body::Inbound;
 use crate::body::answer::AnswerBody;
 use crate::body::upload::{Upload, UploadLimits};
 use crate::connection::Caught;
-use crate::headers;
-use crate::identity::{self, Caller, REQUEST_ID, Trace};
+use crate::fields::{Fields, Known, Own};
+use crate::identity::{self, Caller, Trace};
+use crate::message::{Reply, RequestHead};
 use crate::passed::Answer;
 use crate::percore::{Core, CoreUpstream, View, World};
 use crate::plan::KeyPart;
@@ -57,40 +57,43 @@ pub(crate) struct Deadline {
 pub(crate) async fn handle(
     core: Rc<Core>,
     conn: Rc<Caught>,
-    request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, CutOff> {
+    head: RequestHead,
+    body: Option<Inbound>,
+) -> Result<Reply, CutOff> {
     let world = conn.world(&core);
-    let grpc = is_grpc(request.headers());
-    let mut ticket = draw(&core, &conn, &world, &request);
-    let mut rates = HeaderMap::new();
-    let answered = flow(&core, &conn, &world, request, grpc, &mut ticket, &mut rates).await;
-    let mut response = match answered {
-        Ok(answered) => answered.into_response(ticket),
+    let grpc = is_grpc(&head.fields);
+    let mut ticket = draw(&core, &conn, &world, &head);
+    let mut rates = Own::new();
+    let answered = flow(&core, &conn, &world, (head, body), grpc, &mut ticket, &mut rates).await;
+    let mut reply = match answered {
+        Ok(answered) => answered.into_reply(ticket),
         Err(refused) if refused.cut_off => return Err(cut_off(&refused, ticket)),
         Err(refused) => refuse(*refused, grpc, ticket),
     };
-    response.headers_mut().extend(rates);
-    Ok(response)
+    if !rates.is_empty() {
+        reply.add(rates);
+    }
+    Ok(reply)
 }
 
 /// Who is it? Request id, trace, caller, tier: known before anything can be refused.
-fn draw(core: &Rc<Core>, conn: &Rc<Caught>, world: &World, request: &Request<Incoming>) -> Ticket {
-    let headers = request.headers();
+fn draw(core: &Rc<Core>, conn: &Rc<Caught>, world: &World, head: &RequestHead) -> Ticket {
+    let fields = &head.fields;
     let plan = &world.view.running.plan;
     let mut dice = core.dice.borrow_mut();
-    let trace = Trace::of(headers, &mut *dice, plan.observe.trace_share);
-    let request_id = identity::request_id(headers, &trace, &mut *dice);
+    let trace = Trace::of(fields, &mut *dice, plan.observe.trace_share);
+    let request_id = identity::request_id(fields, &trace, &mut *dice);
     drop(dice);
     let drawn = Drawn {
         world: world.clone(),
-        wire: std::sync::Arc::clone(&conn.wire),
+        wire: Rc::clone(&conn.wire),
         began: core.env.now(),
-        caller: Caller::of(conn.peer, headers, &world.listener().plan.trust),
+        caller: Caller::of(conn.peer, fields, &world.listener().plan.trust),
         trace,
         request_id,
-        tier: identity::tier(headers, &plan.callers),
-        method: request.method().clone(),
-        target: Some(request.uri().clone()),
+        tier: identity::tier(fields, &plan.callers),
+        method: head.method.clone(),
+        target: Some(head.target.clone()),
     };
     Ticket::draw(Rc::clone(core), drawn)
 }
@@ -99,32 +102,32 @@ async fn flow(
     core: &Rc<Core>,
     conn: &Rc<Caught>,
     world: &World,
-    mut request: Request<Incoming>,
+    (head, body): (RequestHead, Option<Inbound>),
     grpc: bool,
     ticket: &mut Ticket,
-    rates: &mut HeaderMap,
+    rates: &mut Own,
 ) -> Result<Answer, Box<Refused>> {
     let (view, listener) = (&world.view, &**world.listener());
     // A new connection is not accepted while draining; a request that came on an old one is still taken: refusing
     // it would be an error that waiting two milliseconds avoids.
-    acceptable(&request, conn)?;
+    acceptable(&head, conn)?;
 
     // Which route?
-    let index = find(listener, &request)?;
+    let index = find(listener, &head)?;
     let route = &listener.routes[index];
     ticket.routed(index);
     let upstream = &view.upstreams[route.upstream];
 
     // By when?
-    let deadline = deadline(route, request.headers(), &ticket.caller, ticket.began)?;
+    let deadline = deadline(route, &head.fields, &ticket.caller, ticket.began)?;
 
     // Within its rate?
-    limit(core, view, route, request.headers(), ticket, rates)?;
+    limit(core, view, route, &head.fields, ticket, rates)?;
 
     // Admission: adaptive concurrency and shedding by priority will stand here.
 
     // Is a fault to be played?
-    let faults = faults(core, route, &mut request, ticket.caller.trusted)?;
+    let faults = faults(core, route, &head.fields, ticket.caller.trusted)?;
     if let Some(delay) = faults.delay {
         play_delay(core, delay, deadline).await?;
     }
@@ -161,17 +164,12 @@ async fn flow(
         faults,
         peer_text,
     };
-    let upgrade = if conn.http2 {
-        None
-    } else {
-        headers::upgrade(request.headers())
-    };
+    let upgrade = if conn.http2 { None } else { head.upgrade() };
     if let Some(protocol) = upgrade {
         // Boxed: it is rare, and would make every request's future larger.
-        return Box::pin(crate::upgrade::carry(&flow, conn, request, protocol, ticket)).await;
+        return Box::pin(crate::upgrade::carry(&flow, conn, head, protocol, ticket)).await;
     }
-    let (parts, incoming) = request.into_parts();
-    let upload = Upload::new(incoming, limits, &core.env);
+    let upload = body.and_then(|body| Upload::new(body, limits, &core.env));
     if upload
         .as_ref()
         .is_some_and(|upload| upload.borrow().declares_too_much())
@@ -179,19 +177,19 @@ async fn flow(
         let cause = format!("Content-Length is over the limit of {} bytes", limits.body);
         return Err(Box::new(Refused::new(Reason::BodyTooLarge).cause(cause)));
     }
-    attempts::make(&flow, parts, upload, ticket).await
+    attempts::make(&flow, head, upload, ticket).await
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+fn is_grpc(fields: &Fields) -> bool {
+    fields
+        .get(Known::ContentType)
+        .is_some_and(|value| value.starts_with(b"application/grpc"))
 }
 
 /// What the codec let through and we do not: tunnels to anywhere, expectations other than the one there is, and
 /// HTTP/2 requests without an authority.
-fn acceptable(request: &Request<Incoming>, conn: &Caught) -> Result<(), Box<Refused>> {
-    if request.method() == Method::CONNECT {
+fn acceptable(head: &RequestHead, conn: &Caught) -> Result<(), Box<Refused>> {
+    if head.method == Method::CONNECT {
         let refused =
             Refused::new(Reason::MethodNotAllowed).cause("CONNECT is not offered: Plimsoll is no open proxy");
         return Err(Box::new(Refused {
@@ -199,37 +197,32 @@ fn acceptable(request: &Request<Incoming>, conn: &Caught) -> Result<(), Box<Refu
             ..refused
         }));
     }
-    if let Some(expect) = request.headers().get(http::header::EXPECT)
-        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    if let Some(expect) = head.fields.get(Known::Expect)
+        && !expect.eq_ignore_ascii_case(b"100-continue")
     {
         return Err(Box::new(Refused::new(Reason::ExpectationFailed)));
     }
-    let host = request.headers().get(HOST);
-    match (request.uri().authority(), host) {
+    let host = head.fields.get(Known::Host);
+    match (&head.target.authority, host) {
         (None, None) if conn.http2 => Err(Box::new(
             Refused::new(Reason::InvalidHost).cause("there is no :authority"),
         )),
         // RFC 9112 §3.2.2 lets the target win; servers behind us may not, so the two must agree.
-        (Some(authority), Some(host))
-            if !authority
-                .as_str()
-                .as_bytes()
-                .eq_ignore_ascii_case(host.as_bytes()) =>
-        {
-            Err(Box::new(
-                Refused::new(Reason::InvalidHost).cause("the target and the Host header name two hosts"),
-            ))
-        }
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => Err(Box::new(
+            Refused::new(Reason::InvalidHost).cause("the target and the Host header name two hosts"),
+        )),
         _ => Ok(()),
     }
 }
 
-fn find(listener: &Listener, request: &Request<Incoming>) -> Result<usize, Box<Refused>> {
-    let authority = request.uri().authority().map(http::uri::Authority::as_str);
-    let host = authority
-        .or_else(|| request.headers().get(HOST)?.to_str().ok())
-        .unwrap_or("");
-    match listener.table.find(request.method(), host, request.uri().path()) {
+fn find(listener: &Listener, head: &RequestHead) -> Result<usize, Box<Refused>> {
+    let authority = head
+        .target
+        .authority
+        .as_deref()
+        .or_else(|| head.fields.get(Known::Host));
+    let host = authority.and_then(|host| str::from_utf8(host).ok()).unwrap_or("");
+    match listener.table.find(&head.method, host, head.target.path()) {
         Found::Route(index) => Ok(index),
         Found::Unknown => Err(Box::new(Refused::new(Reason::UnknownRoute))),
         Found::MethodNotAllowed(allow) => {
@@ -240,17 +233,10 @@ fn find(listener: &Listener, request: &Request<Incoming>) -> Result<usize, Box<R
     }
 }
 
-fn deadline(
-    route: &Route,
-    headers: &HeaderMap,
-    caller: &Caller,
-    now: Instant,
-) -> Result<Deadline, Box<Refused>> {
+fn deadline(route: &Route, fields: &Fields, caller: &Caller, now: Instant) -> Result<Deadline, Box<Refused>> {
     let config = &route.plan.deadline;
-    let grpc = headers
-        .get(headers::GRPC_TIMEOUT)
-        .and_then(|value| parse_grpc_timeout(value.as_bytes()));
-    let asked = grpc.or_else(|| headers::number(headers, &headers::DEADLINE).map(Duration::from_millis));
+    let grpc = fields.get(Known::GrpcTimeout).and_then(parse_grpc_timeout);
+    let asked = grpc.or_else(|| fields.number(Known::Deadline).map(Duration::from_millis));
     // Anyone may ask for less time; only those we trust may ask for more.
     let asked = asked.map(|asked| {
         if caller.trusted {
@@ -282,9 +268,9 @@ fn limit(
     core: &Core,
     view: &View,
     route: &Route,
-    headers: &HeaderMap,
+    fields: &Fields,
     ticket: &Ticket,
-    rates: &mut HeaderMap,
+    rates: &mut Own,
 ) -> Result<(), Box<Refused>> {
     let mut tightest = u32::MAX;
     for limit in &route.rates {
@@ -295,7 +281,7 @@ fn limit(
             .iter()
             .find(|(name, _)| *name == tier)
             .map_or(&limit.plan.quota, |(_, q)| q);
-        let decision = limit.decide(core.env.now(), key(limit, view, route, headers, ticket), quota);
+        let decision = limit.decide(core.env.now(), key(limit, view, route, fields, ticket), quota);
         let (remaining, reset) = decision.advertised();
         if remaining < tightest {
             tightest = remaining;
@@ -314,25 +300,16 @@ fn limit(
     Ok(())
 }
 
-fn advertise(rates: &mut HeaderMap, limit: &RateLimit, quota: &Quota, remaining: u32, reset: Duration) {
-    let values = [
-        (
-            "ratelimit-policy",
-            ratelimit_policy_value(&limit.plan.name, quota, None).to_string(),
-        ),
-        (
-            "ratelimit",
-            ratelimit_value(&limit.plan.name, remaining, reset).to_string(),
-        ),
-    ];
-    for (name, value) in values {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            rates.insert(HeaderName::from_static(name), value);
-        }
+fn advertise(rates: &mut Own, limit: &RateLimit, quota: &Quota, remaining: u32, reset: Duration) {
+    let policy = ratelimit_policy_value(&limit.plan.name, quota, None).to_string();
+    let left = ratelimit_value(&limit.plan.name, remaining, reset).to_string();
+    rates.clear();
+    for (name, value) in [(Known::RateLimitPolicy, policy), (Known::RateLimit, left)] {
+        rates.extend(HeaderValue::from_maybe_shared(value).map(|value| (name, value)));
     }
 }
 
-fn key(limit: &RateLimit, view: &View, route: &Route, headers: &HeaderMap, ticket: &Ticket) -> u64 {
+fn key(limit: &RateLimit, view: &View, route: &Route, fields: &Fields, ticket: &Ticket) -> u64 {
     let callers = &view.running.plan.callers;
     let mut address = [0; 16];
     let mut parts: [&[u8]; 8] = [b""; 8];
@@ -347,11 +324,11 @@ fn key(limit: &RateLimit, view: &View, route: &Route, headers: &HeaderMap, ticke
             KeyPart::Tenant => callers
                 .tenant_header
                 .as_ref()
-                .and_then(|name| headers.get(name))
-                .map_or(b"", HeaderValue::as_bytes),
+                .and_then(|name| fields.named(name))
+                .unwrap_or(b""),
             KeyPart::Tier => tier.as_bytes(),
             KeyPart::Route => route.plan.name.as_bytes(),
-            KeyPart::Header(name) => headers.get(name).map_or(b"", HeaderValue::as_bytes),
+            KeyPart::Header(name) => fields.named(name).unwrap_or(b""),
             KeyPart::ClientAddress => &address,
         };
     }
@@ -370,19 +347,18 @@ fn client_key(client: Option<std::net::IpAddr>) -> [u8; 16] {
 fn faults(
     core: &Core,
     route: &Route,
-    request: &mut Request<Incoming>,
+    fields: &Fields,
     trusted: bool,
 ) -> Result<plimsoll_policy::Faults, Box<Refused>> {
-    let asked = request.headers_mut().remove(headers::FAULT);
     let Some(config) = &route.plan.fault else {
         return Ok(plimsoll_policy::Faults::default());
     };
-    if asked.is_some() && !trusted {
+    if fields.has(Known::Fault) && !trusted {
         let refused =
             Refused::new(Reason::FaultForbidden).cause("the peer is not in the listener's trust list");
         return Err(Box::new(refused));
     }
-    let asked = asked.as_ref().and_then(|value| value.to_str().ok());
+    let asked = fields.text(Known::Fault);
     if let Some(asked) = asked
         && let Err(error) = config.check_header(asked)
     {
@@ -419,19 +395,19 @@ async fn play_delay(core: &Core, delay: Duration, deadline: Deadline) -> Result<
 }
 
 /// Turns a refusal into an answer and its outcome. The only place that does.
-fn refuse(refused: Refused, grpc: bool, mut ticket: Ticket) -> Response<AnswerBody> {
+fn refuse(refused: Refused, grpc: bool, mut ticket: Ticket) -> Reply {
     let class = match refused.pretend {
         // A drill is judged like the accident that it plays.
         Some((status, _)) if status < 500 => Class::Excluded(refused.reason),
         _ => Class::of_refusal(refused.reason),
     };
-    let response = if grpc {
+    let said = if grpc {
         respond::grpc(&refused, ticket.id())
     } else {
         respond::http(&refused, ticket.id())
     };
     let now = ticket.core().env.now();
-    ticket.head(now, response.status().as_u16(), class);
+    ticket.head(now, said.status.as_u16(), class);
     if grpc {
         ticket.grpc_status(
             refused
@@ -444,23 +420,27 @@ fn refuse(refused: Refused, grpc: bool, mut ticket: Ticket) -> Response<AnswerBo
         .cause
         .unwrap_or(std::borrow::Cow::Borrowed(refused.reason.info().title));
     ticket.fail(class, cause);
-    ticket.wire().answered_refusal();
     ticket.complete(now);
-    let (mut parts, bytes) = response.into_parts();
-    parts.headers.insert(REQUEST_ID, ticket.request_id.clone());
-    Response::from_parts(parts, AnswerBody::own(bytes, ticket))
+    let request_id = ticket.request_id.clone();
+    say(said, request_id, |bytes| AnswerBody::own(bytes, ticket))
+}
+
+fn say(said: respond::Said, request_id: HeaderValue, body: impl FnOnce(bytes::Bytes) -> AnswerBody) -> Reply {
+    let mut own = said.own;
+    own.push((Known::RequestId, request_id));
+    Reply {
+        close: said.close,
+        ..Reply::own(said.status, own, body(said.body))
+    }
 }
 
 /// The answer to a request whose task panicked. Its ticket has counted it already.
-pub(crate) fn panicked(core: &Rc<Core>) -> Response<AnswerBody> {
-    let trace = Trace::of(&HeaderMap::new(), &mut *core.dice.borrow_mut(), 0.0);
-    let request_id = identity::request_id(&HeaderMap::new(), &trace, &mut *core.dice.borrow_mut());
+pub(crate) fn panicked(core: &Rc<Core>) -> Reply {
+    let trace = Trace::of(&Fields::default(), &mut *core.dice.borrow_mut(), 0.0);
+    let request_id = identity::request_id(&Fields::default(), &trace, &mut *core.dice.borrow_mut());
     let refused = Refused::new(Reason::Internal).cause("the request's task panicked");
-    let answer = respond::http(&refused, request_id.to_str().unwrap_or(""));
-    let (mut parts, bytes) = answer.into_parts();
-    parts.headers.insert(REQUEST_ID, request_id);
-    parts
-        .headers
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    Response::from_parts(parts, AnswerBody::Uncounted(Some(bytes)))
+    let said = respond::http(&refused, request_id.to_str().unwrap_or(""));
+    let mut reply = say(said, request_id, |bytes| AnswerBody::Uncounted(Some(bytes)));
+    reply.close = true;
+    reply
 }

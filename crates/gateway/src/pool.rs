@@ -1,24 +1,32 @@
 //! Connections to upstreams: one pool per core and endpoint, so that nothing is shared and nothing is locked.
 //!
-//! HTTP/1 connections are kept last-in first-out, so that the busy ones stay warm and the rest can age out. HTTP/2
-//! uses one connection per endpoint and core. Every connection is driven by a task of its own.
+//! HTTP/1 connections are kept last-in first-out, so that the busy ones stay warm and the rest can age out; they
+//! belong to the request that has leased them, and to nobody's task while they rest. HTTP/2 uses one connection per
+//! endpoint and core, driven by a task of its own.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use plimsoll_policy::PeakEwma;
 use plimsoll_slo::{Instant, Reason};
 
 use crate::attempt::Sending;
+use crate::body::Broke;
 use crate::body::upload::AttemptBody;
 use crate::env::{Env, Stream};
+use crate::fields::Fields;
+use crate::http1::line::{Exchange, Line, Unanswered};
+use crate::message::{AnswerHead, Outbound};
+use crate::percore::Core;
 use crate::plan::Protocol;
 use crate::upstream::{Address, Endpoint, EndpointCounts, Upstream};
 
@@ -49,25 +57,25 @@ struct Idle {
     since: Instant,
 }
 
-/// An HTTP/1 connection. When it is dropped, so is the socket, whatever is still to be written: hyper would first
-/// write all it has, and a peer that does not read could make that last forever.
-struct Line {
-    sender: http1::SendRequest<AttemptBody>,
-    _kept: tokio::sync::oneshot::Sender<()>,
-}
-
-/// A connection, lent for one request.
+/// A connection, lent for one request and its answer.
 pub(crate) struct Lease {
     endpoint: Rc<CoreEndpoint>,
     idle_max: usize,
-    sender: Sender,
+    carrier: Carrier,
     /// Whether it has carried a request before.
     pub(crate) reused: bool,
 }
 
-enum Sender {
-    Http1(Line),
-    Http2(http2::SendRequest<AttemptBody>),
+/// What carries a request.
+enum Carrier {
+    /// HTTP/1, before it is sent.
+    Line(Line),
+    /// HTTP/1, from then on.
+    Exchange(Box<Exchange>),
+    /// HTTP/2, and the answer's body once there is one.
+    Http2(http2::SendRequest<AttemptBody>, Option<Incoming>),
+    /// It was used up.
+    Spent,
 }
 
 /// Why there is no connection.
@@ -104,25 +112,25 @@ impl CoreEndpoint {
     /// A connection: an idle one if there is any that may be used, else a new one.
     pub(crate) async fn lease(
         self: &Rc<Self>,
-        env: &Env,
+        core: &Core,
         upstream: &Upstream,
         sending: &Sending<'_>,
     ) -> Result<Lease, ConnectFailed> {
         let grpc = sending.grpc;
-        let lease = |sender, reused| Lease {
+        let lease = |carrier, reused| Lease {
             endpoint: Rc::clone(self),
             idle_max: upstream.plan.idle_max,
-            sender,
+            carrier,
             reused,
         };
         let http2_first = upstream.plan.protocol == Protocol::Http2
             || (upstream.plan.protocol == Protocol::Auto && (grpc || upstream.tls.is_some()));
         self.http2_used.set(sending.now);
         if http2_first && let Some(sender) = self.open_http2() {
-            return Ok(lease(Sender::Http2(sender), true));
+            return Ok(lease(Carrier::Http2(sender, None), true));
         }
         if let Some(line) = self.take_idle(sending.now, sending.repeatable) {
-            return Ok(lease(Sender::Http1(line), true));
+            return Ok(lease(Carrier::Line(line), true));
         }
         // One handshake at a time, so that a burst of calls does not open a connection each for what one could carry.
         let _turn = if http2_first {
@@ -131,11 +139,11 @@ impl CoreEndpoint {
             None
         };
         if http2_first && let Some(sender) = self.open_http2() {
-            return Ok(lease(Sender::Http2(sender), true));
+            return Ok(lease(Carrier::Http2(sender, None), true));
         }
-        let sender = if let Ok(opened) = tokio::time::timeout(
+        let carrier = if let Ok(opened) = tokio::time::timeout(
             upstream.plan.connect_max,
-            Box::pin(self.open(env, upstream, grpc)),
+            Box::pin(self.open(core, upstream, grpc)),
         )
         .await
         {
@@ -150,7 +158,7 @@ impl CoreEndpoint {
                 cause,
             });
         };
-        Ok(lease(sender, false))
+        Ok(lease(carrier, false))
     }
 
     fn open_http2(&self) -> Option<http2::SendRequest<AttemptBody>> {
@@ -167,8 +175,8 @@ impl CoreEndpoint {
             if !repeatable && now - last.since > FRESH {
                 return None;
             }
-            let line = idle.pop()?.line;
-            if line.sender.is_ready() {
+            let mut line = idle.pop()?.line;
+            if line.is_quiet() {
                 return Some(line);
             }
         }
@@ -177,10 +185,11 @@ impl CoreEndpoint {
 
     async fn open(
         self: &Rc<Self>,
-        env: &Env,
+        core: &Core,
         upstream: &Upstream,
         grpc: bool,
-    ) -> Result<Sender, ConnectFailed> {
+    ) -> Result<Carrier, ConnectFailed> {
+        let env = &core.env;
         let address = &self.shared.address;
         let failed = |reason, error: &dyn std::fmt::Display| ConnectFailed {
             reason,
@@ -213,34 +222,15 @@ impl CoreEndpoint {
             (Protocol::Auto, None) => grpc,
             _ => false,
         };
-        let opened = if http2 {
-            self.open2(env, stream).await
-        } else {
-            self.open1(env, stream).await
-        };
-        opened.map_err(|error| failed(Reason::UpstreamRefused, &error))
+        if http2 {
+            let opened = self.open2(env, stream).await;
+            return opened.map_err(|error| failed(Reason::UpstreamRefused, &error));
+        }
+        let open = Open::count(self);
+        Ok(Carrier::Line(Line::new(stream, Rc::clone(&core.scratch), open)))
     }
 
-    async fn open1(self: &Rc<Self>, env: &Env, stream: Stream) -> hyper::Result<Sender> {
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(256)
-            .handshake(TokioIo::new(stream))
-            .await?;
-        let counted = Open::count(self);
-        let (kept, given_up) = tokio::sync::oneshot::channel();
-        env.spawn_local(async move {
-            let _counted = counted;
-            // How it ended is told to the request that was under way; an idle connection may end as it likes.
-            tokio::select! {
-                biased;
-                _ended = connection.with_upgrades() => {}
-                _dropped = given_up => {}
-            }
-        });
-        Ok(Sender::Http1(Line { sender, _kept: kept }))
-    }
-
-    async fn open2(self: &Rc<Self>, env: &Env, stream: Stream) -> hyper::Result<Sender> {
+    async fn open2(self: &Rc<Self>, env: &Env, stream: Stream) -> hyper::Result<Carrier> {
         let (sender, connection) = http2::Builder::new(LocalExecutor(env.clone()))
             .timer(TokioTimer::new())
             // Deadlines and hedges cancel streams in numbers; h2's default of 1024 would end the connection for it.
@@ -259,7 +249,7 @@ impl CoreEndpoint {
         });
         *self.http2.borrow_mut() = Some(sender.clone());
         self.http2_heard.set(env.now());
-        Ok(Sender::Http2(sender))
+        Ok(Carrier::Http2(sender, None))
     }
 
     /// The endpoint has answered.
@@ -282,14 +272,14 @@ impl CoreEndpoint {
         let mut idle = self.idle.borrow_mut();
         let spare = idle.len().saturating_sub(KEPT);
         let mut index = 0;
-        idle.retain(|idle| {
+        idle.retain_mut(|idle| {
             let time = if index < spare {
                 idle_time.min(SPARE)
             } else {
                 idle_time
             };
             index += 1;
-            !idle.line.sender.is_closed() && now - idle.since < time
+            now - idle.since < time && idle.line.is_quiet()
         });
         if idle.is_empty() {
             idle.shrink_to_fit();
@@ -302,8 +292,8 @@ impl CoreEndpoint {
     }
 }
 
-/// Counts an open connection for as long as its task lives.
-struct Open(Rc<CoreEndpoint>);
+/// Counts an open connection for as long as it lives.
+pub(crate) struct Open(Rc<CoreEndpoint>);
 
 impl Open {
     fn count(endpoint: &Rc<CoreEndpoint>) -> Self {
@@ -320,34 +310,105 @@ impl Drop for Open {
 
 impl Lease {
     pub(crate) fn is_http2(&self) -> bool {
-        matches!(self.sender, Sender::Http2(_))
+        matches!(self.carrier, Carrier::Http2(..))
     }
 
-    /// Sends a request. When the connection turned out to be closed before a byte was written, the request comes
-    /// back whole in `Err(Ok(request))`.
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<AttemptBody>,
-    ) -> Result<Response<Incoming>, Result<Request<AttemptBody>, SendFailed>> {
-        let sent = match &mut self.sender {
-            Sender::Http1(line) => line.sender.try_send_request(request).await,
-            Sender::Http2(sender) => sender.try_send_request(request).await,
+    /// Sends a request and waits for the head of its answer. Once in the life of a lease.
+    pub(crate) async fn send(&mut self, request: Outbound) -> Result<AnswerHead, Unanswered> {
+        match (std::mem::replace(&mut self.carrier, Carrier::Spent), request) {
+            (Carrier::Line(line), Outbound::Http1(request)) => {
+                let exchange = Box::new(Exchange::new(line, request));
+                self.carrier = Carrier::Exchange(exchange);
+                self.exchange().await
+            }
+            (Carrier::Http2(sender, _), Outbound::Http2(request)) => {
+                self.carrier = Carrier::Http2(sender, None);
+                self.stream(request).await
+            }
+            _ => Err(Unanswered::Failed(SendFailed {
+                reason: Reason::Internal,
+                cause: "the request was made for another protocol than its connection's".to_owned(),
+            })),
+        }
+    }
+
+    async fn exchange(&mut self) -> Result<AnswerHead, Unanswered> {
+        let Carrier::Exchange(exchange) = &mut self.carrier else {
+            return Err(Unanswered::Unsent);
         };
-        sent.map_err(|mut error: TrySendError<_>| match error.take_message() {
-            Some(request) => Ok(request),
-            None => Err(SendFailed::of(error.error())),
+        exchange.answer().await
+    }
+
+    async fn stream(&mut self, request: http::Request<AttemptBody>) -> Result<AnswerHead, Unanswered> {
+        let Carrier::Http2(sender, body) = &mut self.carrier else {
+            return Err(Unanswered::Unsent);
+        };
+        let sent = sender.try_send_request(request).await;
+        let response = sent.map_err(|mut error| match error.take_message() {
+            Some(_) => Unanswered::Unsent,
+            None => Unanswered::Failed(SendFailed::of(error.error())),
+        })?;
+        let (head, incoming) = response.into_parts();
+        *body = Some(incoming);
+        Ok(AnswerHead {
+            status: head.status,
+            fields: Fields::from(&head.headers),
         })
+    }
+
+    /// The next piece of the answer's body.
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broke>>> {
+        match &mut self.carrier {
+            Carrier::Exchange(exchange) => exchange.poll_frame(cx),
+            Carrier::Http2(_, Some(incoming)) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(Broke::Http2))),
+            Carrier::Line(_) | Carrier::Http2(_, None) | Carrier::Spent => Poll::Ready(None),
+        }
+    }
+
+    /// Whether there is nothing more of the answer.
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match &self.carrier {
+            Carrier::Exchange(exchange) => exchange.is_end_stream(),
+            Carrier::Http2(_, Some(incoming)) => incoming.is_end_stream(),
+            Carrier::Line(_) | Carrier::Http2(_, None) | Carrier::Spent => true,
+        }
+    }
+
+    /// Bytes of the answer that are still to come, if that is known.
+    pub(crate) fn exact(&self) -> Option<u64> {
+        match &self.carrier {
+            Carrier::Exchange(exchange) => exchange.exact(),
+            Carrier::Http2(_, Some(incoming)) => incoming.size_hint().exact(),
+            Carrier::Line(_) | Carrier::Http2(_, None) | Carrier::Spent => Some(0),
+        }
+    }
+
+    /// Goes on sending the request while nobody asks for more of the answer.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Carrier::Exchange(exchange) = &mut self.carrier {
+            exchange.drive(cx);
+        }
     }
 
     /// The answer was read to its end: an HTTP/1 connection goes back to the pool.
     pub(crate) fn give_back(self, now: Instant) {
-        if let Sender::Http1(line) = self.sender
-            && !line.sender.is_closed()
+        if let Carrier::Exchange(exchange) = self.carrier
+            && let Some(line) = exchange.into_line()
         {
             let mut idle = self.endpoint.idle.borrow_mut();
             if idle.len() < self.idle_max {
                 idle.push(Idle { line, since: now });
             }
+        }
+    }
+
+    /// The connection after it has switched protocols: its stream, what was read of it already, and its count.
+    pub(crate) fn into_stream(self) -> Option<(Stream, Vec<u8>, Open)> {
+        match self.carrier {
+            Carrier::Exchange(exchange) => Some(exchange.into_stream()),
+            _ => None,
         }
     }
 }

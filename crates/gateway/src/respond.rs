@@ -7,18 +7,21 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, StatusCode};
 use plimsoll_slo::{Delivered, Reason, RetrySafety};
 
+use crate::fields::{Known, Own};
 use crate::framing::Refusal;
 
-/// `x-plimsoll-reason: CODE` on every answer that we make, for callers that do not read bodies.
-pub(crate) const REASON: HeaderName = HeaderName::from_static("x-plimsoll-reason");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+/// What an answer of ours says, in one protocol or the other.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) status: StatusCode,
+    pub(crate) own: Own,
+    pub(crate) body: Bytes,
+    /// An HTTP/1 connection cannot go on after it.
+    pub(crate) close: bool,
+}
 
 /// An answer that we make ourselves.
 #[derive(Debug)]
@@ -35,8 +38,8 @@ pub(crate) struct Refused {
     pub(crate) allow: Option<String>,
     /// Do not answer at all, as an injected fault wants it.
     pub(crate) cut_off: bool,
-    /// More headers: rate limits.
-    pub(crate) headers: HeaderMap,
+    /// More fields.
+    pub(crate) own: Own,
 }
 
 impl Refused {
@@ -49,7 +52,7 @@ impl Refused {
             pretend: None,
             allow: None,
             cut_off: false,
-            headers: HeaderMap::new(),
+            own: Own::new(),
         }
     }
 
@@ -76,84 +79,81 @@ impl From<Refusal> for Refused {
     }
 }
 
-/// The answer in HTTP.
-pub(crate) fn http(refused: &Refused, request_id: &str) -> Response<Bytes> {
+/// The answer in HTTP. `x-plimsoll-reason` is for callers that do not read bodies.
+pub(crate) fn http(refused: &Refused, request_id: &str) -> Said {
     let info = refused.reason.info();
     let status = refused.pretend.map_or(info.status, |(status, _)| status);
-    let body = problem(refused, status, request_id);
-    let mut response = Response::new(Bytes::from(body));
-    // Every status of the table and of a checked fault is in 100..=999.
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.extend(refused.headers.clone());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(REASON, HeaderValue::from_static(info.code));
+    let mut own = refused.own.clone();
+    own.push((
+        Known::ContentType,
+        HeaderValue::from_static("application/problem+json"),
+    ));
+    own.push((Known::Reason, HeaderValue::from_static(info.code)));
     if let Some(after) = refused.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+        own.push((Known::RetryAfter, HeaderValue::from(whole_seconds(after))));
     }
-    if let Some(allow) = refused
-        .allow
-        .as_deref()
-        .and_then(|allow| HeaderValue::from_str(allow).ok())
-    {
-        headers.insert(ALLOW, allow);
+    let allow = refused.allow.as_deref().map(HeaderValue::from_str);
+    if let Some(Ok(allow)) = allow {
+        own.push((Known::Allow, allow));
     }
-    if closes_connection(refused.reason) {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    Said {
+        // Every status of the table and of a checked fault is in 100..=999.
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        own,
+        body: problem(refused, status, request_id).into(),
+        close: closes_connection(refused.reason),
     }
-    response
 }
 
 /// The answer in gRPC: status 200 and trailers only, which here means headers only.
-pub(crate) fn grpc(refused: &Refused, request_id: &str) -> Response<Bytes> {
+pub(crate) fn grpc(refused: &Refused, request_id: &str) -> Said {
     let info = refused.reason.info();
     let code = refused.pretend.map_or(info.grpc, |(_, grpc)| grpc);
-    let mut response = Response::new(Bytes::new());
-    let headers = response.headers_mut();
-    headers.extend(refused.headers.clone());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(REASON, HeaderValue::from_static(info.code));
-    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code)));
     let message = match &refused.cause {
         Some(cause) => format!("{}: {cause}", info.title),
         None => info.title.to_owned(),
     };
-    headers.insert(GRPC_MESSAGE, percent_encoded(&message));
+    let mut own = refused.own.clone();
+    own.push((Known::ContentType, HeaderValue::from_static("application/grpc")));
+    own.push((Known::Reason, HeaderValue::from_static(info.code)));
+    own.push((Known::GrpcStatus, HeaderValue::from(u16::from(code))));
+    own.push((Known::GrpcMessage, percent_encoded(&message)));
     let details = grpc_details(refused, code, &message, request_id);
     if let Ok(value) = HeaderValue::from_str(&base64(&details)) {
-        headers.insert(GRPC_DETAILS, value);
+        own.push((Known::GrpcDetails, value));
     }
     if let Some(after) = refused.retry_after {
-        headers.insert(
-            GRPC_PUSHBACK,
-            HeaderValue::from(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-        );
+        let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        own.push((Known::GrpcPushback, HeaderValue::from(millis)));
     } else if info.retry == RetrySafety::Never {
-        headers.insert(GRPC_PUSHBACK, HeaderValue::from_static("-1"));
+        own.push((Known::GrpcPushback, HeaderValue::from_static("-1")));
     }
-    response
+    Said {
+        status: StatusCode::OK,
+        own,
+        body: Bytes::new(),
+        close: closes_connection(refused.reason),
+    }
 }
 
-/// A whole HTTP/1.1 answer in bytes, for a connection that hyper is done with. It ends the connection.
+/// A whole HTTP/1.1 answer in bytes, to what is no request. It ends the connection.
 pub(crate) fn last_words(refusal: Refusal) -> Vec<u8> {
-    let answer = http(&Refused::from(refusal), "");
+    let said = http(&Refused::from(refusal), "");
     let mut text = format!(
         "HTTP/1.1 {} {}\r\n",
-        answer.status().as_u16(),
-        answer.status().canonical_reason().unwrap_or("")
+        said.status.as_u16(),
+        said.status.canonical_reason().unwrap_or("")
     );
-    for (name, value) in answer.headers() {
-        if name != CONNECTION {
-            let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or(""));
-        }
+    for (name, value) in &said.own {
+        let _ = write!(text, "{}: {}\r\n", name.name(), value.to_str().unwrap_or(""));
     }
     let _ = write!(
         text,
-        "{CONTENT_LENGTH}: {}\r\nconnection: close\r\n\r\n",
-        answer.body().len()
+        "content-length: {}\r\nconnection: close\r\n\r\n",
+        said.body.len()
     );
     let mut bytes = text.into_bytes();
-    bytes.extend_from_slice(answer.body());
+    bytes.extend_from_slice(&said.body);
     bytes
 }
 
@@ -329,16 +329,20 @@ mod tests {
             let refused = Refused::new(reason)
                 .cause("a \"cause\"\n")
                 .retry_after(Duration::from_millis(1500));
-            let answer = http(&refused, "id-1");
-            assert_eq!(answer.status().as_u16(), reason.info().status);
-            assert_eq!(answer.headers()[RETRY_AFTER], "2");
-            let body = String::from_utf8(answer.body().to_vec()).unwrap();
+            let said = http(&refused, "id-1");
+            let value = |said: &Said, name| {
+                let found = said.own.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| value.to_str().unwrap().to_owned())
+            };
+            assert_eq!(said.status.as_u16(), reason.info().status);
+            assert_eq!(value(&said, Known::RetryAfter).as_deref(), Some("2"));
+            let body = String::from_utf8(said.body.to_vec()).unwrap();
             assert!(body.contains(&format!("\"code\":\"{reason}\"")), "{body}");
             assert!(body.contains(r#""cause":"a \"cause\"\n""#), "{body}");
-            let answer = grpc(&refused, "id-1");
-            assert_eq!(answer.status(), 200);
-            assert_eq!(answer.headers()[GRPC_PUSHBACK], "1500");
-            assert!(answer.headers().contains_key(GRPC_DETAILS));
+            let said = grpc(&refused, "id-1");
+            assert_eq!(said.status, 200);
+            assert_eq!(value(&said, Known::GrpcPushback).as_deref(), Some("1500"));
+            assert!(value(&said, Known::GrpcDetails).is_some());
         }
     }
 

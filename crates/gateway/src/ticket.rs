@@ -10,20 +10,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderValue, Method};
 use plimsoll_slo::{Class, Instant, Outcome, Reason};
 
 use crate::event::{AttemptNote, Event, Traced};
+use crate::fields::Fields;
 use crate::framing::Refusal;
 use crate::identity::{self, Caller, Trace};
 use crate::ledger::SeriesId;
+use crate::message::Target;
 use crate::percore::{Core, World};
 use crate::wire::Wire;
 
 /// See the module's header.
 pub(crate) struct Ticket {
     core: Rc<Core>,
-    wire: Arc<Wire>,
+    wire: Rc<Wire>,
     world: World,
     /// Index into the listener's routes.
     route: Option<usize>,
@@ -33,7 +35,7 @@ pub(crate) struct Ticket {
     pub(crate) trace: Trace,
     pub(crate) request_id: HeaderValue,
     method: Method,
-    target: Option<Uri>,
+    target: Option<Target>,
     /// Attempts sent.
     attempts: u32,
     notes: Vec<AttemptNote>,
@@ -49,7 +51,7 @@ pub(crate) struct Ticket {
 /// What a ticket is drawn with.
 pub(crate) struct Drawn {
     pub(crate) world: World,
-    pub(crate) wire: Arc<Wire>,
+    pub(crate) wire: Rc<Wire>,
     pub(crate) began: Instant,
     pub(crate) caller: Caller,
     pub(crate) trace: Trace,
@@ -57,7 +59,7 @@ pub(crate) struct Drawn {
     pub(crate) tier: usize,
     pub(crate) method: Method,
     /// `None` when the request was refused before it could be read.
-    pub(crate) target: Option<Uri>,
+    pub(crate) target: Option<Target>,
 }
 
 impl Ticket {
@@ -88,7 +90,7 @@ impl Ticket {
 
     /// The whole story of a request that was refused before it could be read: counted and told like any other.
     pub(crate) fn refused(core: &Rc<Core>, world: World, peer: Option<IpAddr>, refusal: Refusal) {
-        let none = HeaderMap::new();
+        let none = Fields::default();
         let mut dice = core.dice.borrow_mut();
         let trace = Trace::of(&none, &mut *dice, 0.0);
         let request_id = identity::request_id(&none, &trace, &mut *dice);
@@ -97,7 +99,7 @@ impl Ticket {
         let drawn = Drawn {
             tier: world.view.running.plan.callers.tiers.len(),
             world,
-            wire: Arc::default(),
+            wire: Rc::default(),
             began: now,
             caller: Caller {
                 peer,
@@ -118,10 +120,6 @@ impl Ticket {
 
     pub(crate) fn core(&self) -> &Rc<Core> {
         &self.core
-    }
-
-    pub(crate) fn wire(&self) -> &Arc<Wire> {
-        &self.wire
     }
 
     /// The request's id as text; empty if it is not text, which [`identity::request_id`] never lets happen.
@@ -235,7 +233,7 @@ impl Ticket {
             upstream: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.name)),
             version: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.version)),
             method: self.method.clone(),
-            path: self.target.as_ref().map_or("-", Uri::path).into(),
+            path: self.target.as_ref().map_or("-", Target::path).into(),
             status: self.status,
             grpc_status: self.grpc,
             outcome,
@@ -257,7 +255,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.counted {
             self.counted = true;
-            // Dropped before the answer was whole: hyper does that when the caller is gone. A panic on the way ends
+            // Dropped before the answer was whole: that is what happens when the caller is gone. A panic on the way ends
             // here too, and that one is ours.
             let class = if std::thread::panicking() {
                 Class::Bad(Reason::Internal)

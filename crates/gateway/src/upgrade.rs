@@ -3,49 +3,70 @@
 //! Until the answer is 101 nothing has been switched, and any other answer passes as usual. A tunnel holds no permit
 //! of the bulkhead: that bounds requests under way, and a WebSocket is none after its handshake.
 
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode};
 use plimsoll_slo::Reason;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::attempt::Missed;
 use crate::attempts;
 use crate::connection::Caught;
-use crate::headers;
-use crate::identity::REQUEST_ID;
+use crate::env::{Env, Stream};
+use crate::fields::Known;
+use crate::framing::Refusal;
+use crate::message::RequestHead;
 use crate::passed::Answer;
 use crate::pipeline::Flow;
+use crate::pool::Open;
 use crate::respond::Refused;
 use crate::ticket::Ticket;
-use crate::wire::UpgradeAnswer;
 
 /// Bytes that a tunnel may hold in each direction.
 const BUFFER: usize = 16 << 10;
+
+const EARLY: Refusal = Refusal::new(
+    Reason::EarlyUpgradeData,
+    "bytes followed an Upgrade request before its answer",
+);
+
+/// The upstream's side of a tunnel, until the caller's joins it.
+pub(crate) struct Tunnel {
+    stream: Stream,
+    /// What the upstream said right behind its answer.
+    ahead: Vec<u8>,
+    _open: Open,
+    /// Silence of both sides that is borne.
+    idle_max: Duration,
+}
 
 /// Carries an Upgrade request through.
 pub(crate) async fn carry(
     flow: &Flow<'_>,
     conn: &Caught,
-    mut request: Request<Incoming>,
+    head: RequestHead,
     protocol: HeaderValue,
     ticket: &mut Ticket,
 ) -> Result<Answer, Box<Refused>> {
-    let wire = std::sync::Arc::clone(ticket.wire());
-    // Whoever does not wait for the answer may mean something else by what follows than the upstream would.
-    if let Some(refusal) = wire.refusal() {
-        return Err(Box::new(refusal.into()));
-    }
     let upstream = &flow.upstream.shared;
+    // Whoever does not wait for the answer may mean something else by what follows than the upstream would.
+    if conn.wire.is_early() {
+        return Err(Box::new(EARLY.into()));
+    }
     if !attempts::speaks_http1(upstream.plan.protocol, upstream.tls.is_some()) {
-        wire.answer_upgrade(UpgradeAnswer::Declined);
         let cause = "the upstream is spoken to in HTTP/2, which has no Upgrade; set its protocol to http1";
         return Err(Box::new(Refused::new(Reason::UpstreamMalformed).cause(cause)));
     }
-    let caller_side = hyper::upgrade::on(&mut request);
-    let (parts, _no_body) = request.into_parts();
-    let answered = attempts::once(flow, parts, &protocol, ticket).await;
-    let mut answered = match answered {
+    let answered = attempts::once(flow, head, &protocol, ticket).await;
+    // Even when it is yes: to an upstream that has switched the connection just ends.
+    if conn.wire.is_early() {
+        return Err(Box::new(EARLY.into()));
+    }
+    let answered = match answered {
         Ok(answered) => answered,
         Err(Missed {
             reason,
@@ -53,42 +74,85 @@ pub(crate) async fn carry(
             retry_after,
             ..
         }) => {
-            wire.answer_upgrade(UpgradeAnswer::Declined);
             let mut refused = Refused::new(reason).cause(cause);
             refused.retry_after = retry_after;
             return Err(Box::new(refused));
         }
     };
-    if answered.response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        wire.answer_upgrade(UpgradeAnswer::Declined);
+    if answered.head.status != StatusCode::SWITCHING_PROTOCOLS {
         return attempts::conclude(flow, Ok(answered), ticket);
     }
-    if let Some(refusal) = wire.refusal() {
-        // The upstream has switched already; to it the connection just ends.
-        return Err(Box::new(refusal.into()));
-    }
-    wire.answer_upgrade(UpgradeAnswer::Accepted);
-    let upstream_side = hyper::upgrade::on(&mut answered.response);
-    let lease = answered.lease;
-    let (mut head, _) = answered.response.into_parts();
-    let chosen = head.headers.get(UPGRADE).cloned().unwrap_or(protocol);
-    headers::strip_hop_by_hop(&mut head.headers);
-    head.headers
-        .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    head.headers.insert(UPGRADE, chosen);
-    head.headers.insert(REQUEST_ID, ticket.request_id.clone());
-    head.version = Version::HTTP_11;
+    let chosen = answered.head.fields.value(Known::Upgrade).unwrap_or(protocol);
+    let tunnel = answered.lease.into_stream().map(|(stream, ahead, open)| Tunnel {
+        stream,
+        ahead,
+        _open: open,
+        idle_max: flow.listener.plan.limits.stream_idle,
+    });
     // The connection's own task runs it, so that it counts as open and hears when it is to close.
-    conn.tunnel.replace(Some(Box::pin(async move {
-        // Both sides switch, or the handshake broke off and both connections end here.
-        let switched = tokio::join!(caller_side, upstream_side);
-        drop(lease); // it held the connection open until it was handed over
-        let (Ok(caller), Ok(upstream)) = switched else {
-            return;
+    conn.tunnel.replace(tunnel);
+    Ok(Answer::Switched(answered.head, chosen))
+}
+
+impl Tunnel {
+    /// Joins the two sides until one of them ends, which ends the other, or both have been silent for too long.
+    pub(crate) async fn join(mut self, caller: Stream, env: &Env) {
+        let moved = Cell::new(0);
+        let mut caller = Counting {
+            stream: caller,
+            moved: &moved,
         };
-        let (mut caller, mut upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
-        // Either side closing, or breaking, closes the other.
-        drop(tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut upstream, BUFFER, BUFFER).await);
-    })));
-    Ok(Answer::Switched(Response::from_parts(head, ())))
+        if caller.write_all(&self.ahead).await.is_err() {
+            return;
+        }
+        self.ahead = Vec::new();
+        let mut upstream = Counting {
+            stream: self.stream,
+            moved: &moved,
+        };
+        let copied = tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut upstream, BUFFER, BUFFER);
+        let mut copied = std::pin::pin!(copied);
+        loop {
+            let before = moved.get();
+            tokio::select! {
+                biased;
+                _ended = &mut copied => return,
+                () = env.sleep(self.idle_max) => if moved.get() == before { return },
+            }
+        }
+    }
+}
+
+/// A stream whose bytes are counted as they come in.
+struct Counting<'a> {
+    stream: Stream,
+    moved: &'a Cell<u64>,
+}
+
+impl AsyncRead for Counting<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let read = buf.filled().len() - before;
+        self.moved.set(self.moved.get().wrapping_add(read as u64));
+        polled
+    }
+}
+
+impl AsyncWrite for Counting<'_> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }

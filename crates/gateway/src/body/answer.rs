@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use plimsoll_policy::{Permit, Throttle, ThrottleDecision};
 use plimsoll_slo::{Class, Instant, Reason, classify_grpc};
 use tokio::time::Sleep;
 
 use super::BodyError;
+use crate::fields::{Fields, Known};
 use crate::pool::Lease;
 use crate::ticket::Ticket;
 
@@ -31,7 +32,8 @@ pub(crate) enum AnswerBody {
 
 /// The upstream's body under way, with everything that is held until it ends.
 pub(crate) struct Passing {
-    incoming: Incoming,
+    /// Where it comes from, until it is whole.
+    lease: Option<Lease>,
     ticket: Ticket,
     /// A gRPC call whose status has not come yet.
     grpc_open: bool,
@@ -45,7 +47,6 @@ pub(crate) struct Passing {
     held: Option<Bytes>,
     /// It broke off, and what came before is being written.
     broken: Option<(Reason, BodyError)>,
-    lease: Option<Lease>,
     _permit: Permit,
 }
 
@@ -66,13 +67,7 @@ impl AnswerBody {
         }
     }
 
-    pub(crate) fn passing(
-        incoming: Incoming,
-        ticket: Ticket,
-        lease: Lease,
-        permit: Permit,
-        terms: &Terms,
-    ) -> Self {
+    pub(crate) fn passing(ticket: Ticket, lease: Lease, permit: Permit, terms: &Terms) -> Self {
         let mut passing = Box::new(Passing {
             ended: false,
             grpc_open: terms.grpc_open,
@@ -85,16 +80,50 @@ impl AnswerBody {
             lease: Some(lease),
             _permit: permit,
             ticket,
-            incoming,
         });
-        if passing.incoming.is_end_stream() {
+        if passing.is_source_dry() {
             passing.end();
         }
         Self::Passing(passing)
     }
 }
 
+impl AnswerBody {
+    /// Bytes that are still to come, if that is known.
+    pub(crate) fn exact(&self) -> Option<u64> {
+        match self {
+            Self::Own { bytes, .. } | Self::Uncounted(bytes) => {
+                Some(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+            Self::Passing(passing) if passing.ended => Some(0),
+            Self::Passing(passing) => {
+                let held = passing.held.as_ref().map_or(0, |held| held.len() as u64);
+                passing.left().map(|left| left + held)
+            }
+        }
+    }
+
+    /// Goes on sending the request that this answers, while nobody asks for more of the answer.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Self::Passing(passing) = self
+            && let Some(lease) = &mut passing.lease
+        {
+            lease.drive(cx);
+        }
+    }
+}
+
 impl Passing {
+    /// Whether the upstream has said that nothing more comes.
+    fn is_source_dry(&self) -> bool {
+        self.lease.as_ref().is_none_or(Lease::is_end_stream)
+    }
+
+    /// Bytes that are still to come from the upstream, if that is known.
+    fn left(&self) -> Option<u64> {
+        self.lease.as_ref().map_or(Some(0), Lease::exact)
+    }
+
     /// The body is complete: the outcome stands as the head had it, and the connection can serve the next.
     fn end(&mut self) {
         if !self.ended {
@@ -122,7 +151,7 @@ impl Passing {
 
     fn trailers(&mut self, trailers: &HeaderMap) {
         if self.grpc_open
-            && let Some(code) = grpc_status(trailers)
+            && let Some(code) = grpc_status_of(trailers)
         {
             self.grpc_open = false;
             self.ticket.grpc_status(code, classify_grpc(code));
@@ -152,7 +181,8 @@ impl Passing {
         if let Some(data) = self.held.take() {
             return self.paced(data, cx);
         }
-        let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let polled = self.lease.as_mut().map(|lease| lease.poll_frame(cx));
+        let frame = match polled.unwrap_or(Poll::Ready(None)) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(self.arm(cx));
@@ -173,7 +203,7 @@ impl Passing {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                // A body that fails makes hyper throw away what it has not written yet. Waiting for one turn lets it
+                // hyper's HTTP/2 throws away what it has not written yet when a body fails. Waiting for one turn lets it
                 // write the head and what there is, so that the caller sees an answer that broke off, and not none.
                 self.broken = Some((Reason::UpstreamTruncated, BodyError::Upstream(error)));
                 cx.waker().wake_by_ref();
@@ -182,7 +212,7 @@ impl Passing {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if self.throttle.is_some() => self.paced(data, cx),
                 Ok(data) => {
-                    if self.incoming.is_end_stream() {
+                    if self.is_source_dry() {
                         self.end();
                     }
                     Poll::Ready(Some(Ok(Frame::data(data))))
@@ -213,7 +243,7 @@ impl Passing {
             ThrottleDecision::Send(bytes) => {
                 let first = data.split_to(bytes.min(data.len()));
                 if data.is_empty() {
-                    if self.incoming.is_end_stream() {
+                    if self.is_source_dry() {
                         self.end();
                     }
                 } else {
@@ -238,7 +268,7 @@ impl Drop for Passing {
     fn drop(&mut self) {
         // HTTP/1 writes as many bytes as were declared and asks for no more, while an HTTP/2 upstream may say only in
         // a later frame that this was all. A gRPC call is over when its status is there.
-        let whole = self.held.is_none() && self.incoming.size_hint().exact() == Some(0);
+        let whole = self.held.is_none() && self.left() == Some(0);
         if whole && !self.grpc_open {
             self.end();
         }
@@ -246,8 +276,18 @@ impl Drop for Passing {
 }
 
 /// The gRPC status in a header block.
-pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u8> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+pub(crate) fn grpc_status(fields: &Fields) -> Option<u8> {
+    fields.text(Known::GrpcStatus)?.parse().ok()
+}
+
+/// The gRPC status in trailers.
+fn grpc_status_of(trailers: &HeaderMap) -> Option<u8> {
+    trailers
+        .get(Known::GrpcStatus.name())?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 impl Body for AnswerBody {
@@ -274,22 +314,6 @@ impl Body for AnswerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own { bytes, .. } | Self::Uncounted(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
-            }
-            Self::Passing(passing) => {
-                if passing.ended {
-                    SizeHint::with_exact(0)
-                } else if let Some(held) = &passing.held {
-                    let rest = passing.incoming.size_hint();
-                    rest.exact().map_or_else(SizeHint::default, |rest| {
-                        SizeHint::with_exact(rest + held.len() as u64)
-                    })
-                } else {
-                    passing.incoming.size_hint()
-                }
-            }
-        }
+        self.exact().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

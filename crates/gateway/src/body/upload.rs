@@ -13,19 +13,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use plimsoll_policy::{PaceConfig, PaceVerdict, UploadPace};
 use plimsoll_slo::{Instant, Reason};
 
-use super::BodyError;
+use super::{BodyError, Broke, Inbound};
 use crate::env::Env;
 use crate::framing::Refusal;
+use crate::http1::outbox::Framing;
 
 /// The caller's body. Shared by the attempts of one request.
 pub(crate) struct Upload {
-    incoming: Incoming,
+    inbound: Inbound,
     env: Env,
-    declared: SizeHint,
+    /// Its length, if the caller told it.
+    declared: Option<u64>,
     received: u64,
     limit: u64,
     /// What was read, for the next attempt; `None` once it was too much.
@@ -72,11 +74,11 @@ const EMPTY_FRAMES: usize = 16;
 
 impl Upload {
     /// Takes the caller's body; `None` if there is none.
-    pub(crate) fn new(incoming: Incoming, limits: UploadLimits, env: &Env) -> Option<Rc<RefCell<Self>>> {
-        if incoming.is_end_stream() {
+    pub(crate) fn new(inbound: Inbound, limits: UploadLimits, env: &Env) -> Option<Rc<RefCell<Self>>> {
+        if inbound.is_end_stream() {
             return None;
         }
-        let declared = incoming.size_hint();
+        let declared = inbound.exact();
         Some(Rc::new(RefCell::new(Self {
             env: env.clone(),
             declared,
@@ -93,13 +95,13 @@ impl Upload {
             trailers: None,
             ended: None,
             failed: None,
-            incoming,
+            inbound,
         })))
     }
 
     /// Whether the declared length is over the limit, so that nothing need be read to refuse it.
     pub(crate) fn declares_too_much(&self) -> bool {
-        self.declared.lower() > self.limit
+        self.declared.is_some_and(|bytes| bytes > self.limit)
     }
 
     /// A body for the next attempt, from the first byte.
@@ -189,9 +191,11 @@ impl Upload {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                let refusal = refusal_of(&error);
-                self.failed = Some(refusal.map_or(Failed::Gone, Failed::Refused));
-                let error = refusal.map_or(BodyError::Caller(error), BodyError::Refused);
+                let (failed, error) = match error {
+                    Broke::Refused(refusal) => (Failed::Refused(refusal), BodyError::Refused(refusal)),
+                    error => (Failed::Gone, BodyError::Caller(error)),
+                };
+                self.failed = Some(failed);
                 Poll::Ready(Some(Err(error)))
             }
             Some(Ok(frame)) => Poll::Ready(Some(self.take(frame))),
@@ -200,9 +204,9 @@ impl Upload {
 
     /// The next frame that says something. HTTP/2 callers end a body with an empty frame of data; passed on, it would
     /// be one that does not end the stream, and servers count those against a connection (h2 bears 100 in its life).
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broke>>> {
         for _ in 0..EMPTY_FRAMES {
-            match Pin::new(&mut self.incoming).poll_frame(cx) {
+            match self.inbound.poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
                 polled => return polled,
             }
@@ -224,29 +228,11 @@ impl Upload {
         } else if let Some(trailers) = frame.trailers_ref() {
             self.trailers = Some(trailers.clone());
         }
-        if self.incoming.is_end_stream() {
+        if self.inbound.is_end_stream() {
             self.ended.get_or_insert(self.env.now());
         }
         Ok(frame)
     }
-}
-
-/// The refusal that the guard put into the stream, if that is what broke it.
-fn refusal_of(error: &hyper::Error) -> Option<Refusal> {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if let Some(refusal) = error.downcast_ref::<Refusal>() {
-            return Some(*refusal);
-        }
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
-            return Some(*refusal);
-        }
-        source = error.source();
-    }
-    None
 }
 
 /// The body that one attempt sends: none, or the caller's from its first byte.
@@ -264,6 +250,17 @@ impl AttemptBody {
     /// No body.
     pub(crate) const fn none() -> Self {
         Self(None)
+    }
+
+    /// How HTTP/1 frames it.
+    pub(crate) fn framing(&self) -> Framing {
+        match &self.0 {
+            None => Framing::None,
+            Some(reader) => match reader.upload.borrow().declared {
+                Some(bytes) => Framing::Length(bytes),
+                None => Framing::Chunked,
+            },
+        }
     }
 }
 
@@ -321,7 +318,10 @@ impl Body for AttemptBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             None => SizeHint::with_exact(0),
-            Some(reader) => reader.upload.borrow().declared,
+            Some(reader) => match reader.upload.borrow().declared {
+                Some(bytes) => SizeHint::with_exact(bytes),
+                None => SizeHint::default(),
+            },
         }
     }
 }

@@ -5,10 +5,12 @@
 //! (size 0) SizeLf => Trailer => (empty line) => End
 //! ```
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
 use plimsoll_slo::Reason;
 
-use super::{Refusal, TOKEN, VALUE, all};
+use super::{Refusal, TOKEN, VALUE, all, trim};
+use crate::fields::Known;
 
 /// Bytes that a chunk's extensions may have: nobody uses them, attackers do.
 const EXTENSION_MAX: u16 = 256;
@@ -17,8 +19,14 @@ const TRAILERS_MAX: usize = 16 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Size { digits: u8 },
-    Extension { bytes: u16 },
+    Size {
+        digits: u8,
+    },
+    /// White space behind a size, which some servers write.
+    Padding,
+    Extension {
+        bytes: u16,
+    },
     SizeLf,
     Data,
     DataCr,
@@ -32,31 +40,48 @@ enum State {
 pub(crate) struct Chunks {
     state: State,
     left: u64,
+    padded: bool,
     /// The trailer line under way, which may come in pieces.
     line: Vec<u8>,
-    trailers: usize,
+    trailer_bytes: usize,
+    trailers: HeaderMap,
 }
 
 impl Chunks {
-    pub(crate) fn new() -> Self {
+    /// A caller's body.
+    pub(crate) fn of_request() -> Self {
         Self {
             state: State::Size { digits: 0 },
             left: 0,
+            padded: false,
             line: Vec::new(),
-            trailers: 0,
+            trailer_bytes: 0,
+            trailers: HeaderMap::new(),
         }
     }
 
-    /// Takes the next bytes; returns how many of them belong to this body. Fewer than all of them means that the
-    /// body ended there.
+    /// An upstream's body, whose sizes may be padded.
+    pub(crate) fn of_answer() -> Self {
+        Self {
+            padded: true,
+            ..Self::of_request()
+        }
+    }
+
+    /// Takes the next bytes, and adds what they carry to `data`; returns how many of them belong to this body. Fewer
+    /// than all of them means that the body ended there.
     ///
     /// # Errors
     /// [`Refusal`] with the first rule that is broken.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+    pub(crate) fn take(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, Refusal> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::End {
             at += match self.state {
-                State::Data => self.data(&bytes[at..]),
+                State::Data => {
+                    let taken = self.data(&bytes[at..]);
+                    data.extend_from_slice(&bytes[at..at + taken]);
+                    taken
+                }
                 State::Trailer => self.trailer(&bytes[at..])?,
                 _ => {
                     self.step(bytes[at])?;
@@ -69,6 +94,11 @@ impl Chunks {
 
     pub(crate) fn is_ended(&self) -> bool {
         self.state == State::End
+    }
+
+    /// The trailers of a body that has ended; `None` when it had none.
+    pub(crate) fn into_trailers(self) -> Option<HeaderMap> {
+        Some(self.trailers).filter(|trailers| !trailers.is_empty())
     }
 
     fn data(&mut self, bytes: &[u8]) -> usize {
@@ -91,9 +121,10 @@ impl Chunks {
                 self.left = self.left << 4 | u64::from(digit);
                 State::Size { digits: digits + 1 }
             }
-            (State::Size { digits: 1.. } | State::Extension { .. }, b'\r') => State::SizeLf,
+            (State::Size { digits: 1.. } | State::Padding | State::Extension { .. }, b'\r') => State::SizeLf,
+            (State::Size { digits: 1.. } | State::Padding, b' ' | b'\t') if self.padded => State::Padding,
             (State::Size { digits: 1.. }, b';') => State::Extension { bytes: 0 },
-            (State::Size { .. }, _) => {
+            (State::Size { .. } | State::Padding, _) => {
                 return Err(Refusal::ambiguous(
                     "a chunk size is not a plain hexadecimal number",
                 ));
@@ -122,8 +153,8 @@ impl Chunks {
     fn trailer(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         let found = memchr(b'\n', bytes);
         let taken = found.map_or(bytes.len(), |lf| lf + 1);
-        self.trailers += taken;
-        if self.trailers > TRAILERS_MAX {
+        self.trailer_bytes += taken;
+        if self.trailer_bytes > TRAILERS_MAX {
             return Err(Refusal::new(
                 Reason::HeadTooLarge,
                 "the trailers are larger than the limit",
@@ -152,12 +183,15 @@ impl Chunks {
         if name.is_empty() || !all(&TOKEN, name) || !all(&VALUE, value) {
             return Err(Refusal::ambiguous("a trailer line is not `name: value`"));
         }
-        let framing: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"host"];
-        if framing
-            .iter()
-            .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
-        {
+        if matches!(
+            Known::of(name),
+            Some(Known::ContentLength | Known::TransferEncoding | Known::Host)
+        ) {
             return Err(Refusal::ambiguous("a trailer names a framing header"));
+        }
+        // Both have just been checked by tables that are no wider.
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(trim(value))) {
+            self.trailers.append(name, value);
         }
         Ok(())
     }

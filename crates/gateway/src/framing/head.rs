@@ -1,9 +1,12 @@
 //! A request's head, from the request line to the empty line.
 
+use std::ops::Range;
+
 use memchr::memchr;
 use plimsoll_slo::Reason;
 
-use super::{Refusal, TOKEN, VALUE, all, trim};
+use super::{Refusal, TARGET, TOKEN, VALUE, all, trim, within};
+use crate::fields::{Known, Row};
 
 /// Bounds on a head.
 #[derive(Clone, Copy, Debug)]
@@ -23,33 +26,43 @@ pub(crate) enum Body {
     Upgrade,
 }
 
-/// What the scanner saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Head {
-    /// The empty line has not come yet, and nothing wrong has.
-    Partial,
-    /// A whole, plain head of `length` bytes.
-    Whole { length: usize, body: Body },
+/// A whole, plain head.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// Bytes of it, the empty line and one before the request line included.
+    pub(crate) length: usize,
+    pub(crate) method: Range<usize>,
+    pub(crate) target: Range<usize>,
+    pub(crate) http_1_0: bool,
+    /// Whether the connection may carry another request after this one.
+    pub(crate) persists: bool,
+    pub(crate) body: Body,
+    pub(crate) rows: Vec<Row>,
 }
 
-/// What the lines seen so far say about framing.
+/// What the lines seen so far say.
 #[derive(Default)]
 struct Seen {
+    method: Range<usize>,
+    target: Range<usize>,
     http_1_0: bool,
     hosts: u32,
     length: Option<u64>,
     chunked: bool,
     upgrade: bool,
     connection_upgrade: bool,
+    close: bool,
+    keep_alive: bool,
+    rows: Vec<Row>,
 }
 
-/// Scans a head from its first byte.
+/// Scans a head from its first byte; `None` when the empty line has not come yet, and nothing wrong has.
 ///
 /// Every line must end in CRLF: a bare LF or CR is refused, since servers disagree about them.
 ///
 /// # Errors
 /// [`Refusal`] with the first rule that is broken; a partial head is refused as soon as it can be.
-pub(crate) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Head, Refusal> {
+pub(crate) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Option<Head>, Refusal> {
     // RFC 9112 §2.2: a server should ignore an empty line before the request line. One, and only a whole one.
     let mut at = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     let mut seen = Seen::default();
@@ -57,10 +70,7 @@ pub(crate) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Head, Refusal> {
     while let Some(length) = memchr(b'\n', &bytes[at..]) {
         let end = at + length + 1;
         if end > limits.bytes {
-            return Err(Refusal::new(
-                Reason::HeadTooLarge,
-                "the head is larger than the limit",
-            ));
+            return Err(TOO_LARGE);
         }
         let Some(line) = bytes[at..end - 1].strip_suffix(b"\r") else {
             return Err(Refusal::malformed(
@@ -68,14 +78,12 @@ pub(crate) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Head, Refusal> {
             ));
         };
         if lines == 0 {
-            request_line(line, limits, &mut seen)?;
+            request_line(line, at, limits, &mut seen)?;
+            seen.rows.reserve(ROWS);
         } else if line.is_empty() {
-            return Ok(Head::Whole {
-                length: end,
-                body: seen.body()?,
-            });
+            return seen.head(end).map(Some);
         } else {
-            header(line, &mut seen)?;
+            header(line, at, &mut seen)?;
             if lines > limits.headers {
                 return Err(Refusal::new(
                     Reason::HeadTooLarge,
@@ -87,10 +95,7 @@ pub(crate) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Head, Refusal> {
         at = end;
     }
     if bytes.len() > limits.bytes {
-        return Err(Refusal::new(
-            Reason::HeadTooLarge,
-            "the head is larger than the limit",
-        ));
+        return Err(TOO_LARGE);
     }
     if lines == 0 && bytes.len() > limits.target + 64 {
         return Err(Refusal::new(
@@ -98,10 +103,15 @@ pub(crate) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Head, Refusal> {
             "the request line is longer than the limit",
         ));
     }
-    Ok(Head::Partial)
+    Ok(None)
 }
 
-fn request_line(line: &[u8], limits: &HeadLimits, seen: &mut Seen) -> Result<(), Refusal> {
+const TOO_LARGE: Refusal = Refusal::new(Reason::HeadTooLarge, "the head is larger than the limit");
+
+/// Fields that a usual head has no more of.
+const ROWS: usize = 16;
+
+fn request_line(line: &[u8], at: usize, limits: &HeadLimits, seen: &mut Seen) -> Result<(), Refusal> {
     let mut parts = line.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -119,7 +129,7 @@ fn request_line(line: &[u8], limits: &HeadLimits, seen: &mut Seen) -> Result<(),
             "the request target is longer than the limit",
         ));
     }
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
+    if target.is_empty() || !all(&TARGET, target) {
         return Err(Refusal::malformed(
             "the request target holds bytes that a URI may not",
         ));
@@ -137,17 +147,17 @@ fn request_line(line: &[u8], limits: &HeadLimits, seen: &mut Seen) -> Result<(),
             "the request target is neither a path nor a whole URI",
         ));
     }
-    match version {
-        b"HTTP/1.1" => Ok(()),
-        b"HTTP/1.0" => {
-            seen.http_1_0 = true;
-            Ok(())
-        }
-        _ => Err(Refusal::malformed("the version is neither HTTP/1.1 nor HTTP/1.0")),
-    }
+    seen.http_1_0 = match version {
+        b"HTTP/1.1" => false,
+        b"HTTP/1.0" => true,
+        _ => return Err(Refusal::malformed("the version is neither HTTP/1.1 nor HTTP/1.0")),
+    };
+    seen.method = at..at + method.len();
+    seen.target = seen.method.end + 1..seen.method.end + 1 + target.len();
+    Ok(())
 }
 
-fn header(line: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
+fn header(line: &[u8], at: usize, seen: &mut Seen) -> Result<(), Refusal> {
     if matches!(line[0], b' ' | b'\t') {
         return Err(Refusal::malformed(
             "a header line begins with white space (folding is obsolete)",
@@ -168,37 +178,39 @@ fn header(line: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
     if !all(&VALUE, value) {
         return Err(Refusal::malformed("a header value holds a control character"));
     }
-    // Told apart by length first, so that most headers cost one comparison.
-    match name.len() {
-        4 if name.eq_ignore_ascii_case(b"host") => host(trim(value), seen),
-        7 if name.eq_ignore_ascii_case(b"upgrade") => {
+    let value = trim(value);
+    let known = Known::of(name);
+    seen.rows
+        .push(Row::new(at..at + colon, within(line, value, at), known));
+    match known {
+        Some(Known::Host) => host(value, seen),
+        Some(Known::Upgrade) => {
             // h2c by upgrade is obsolete (RFC 9113 §3.1): the header is dropped later, and HTTP/1.1 goes on.
-            seen.upgrade |= !trim(value).eq_ignore_ascii_case(b"h2c");
+            seen.upgrade |= !value.eq_ignore_ascii_case(b"h2c");
             Ok(())
         }
-        10 if name.eq_ignore_ascii_case(b"connection") => {
-            seen.connection_upgrade |= value
-                .split(|b| *b == b',')
-                .any(|part| trim(part).eq_ignore_ascii_case(b"upgrade"));
+        Some(Known::Connection) => {
+            for option in value.split(|b| *b == b',').map(trim) {
+                seen.connection_upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+                seen.close |= option.eq_ignore_ascii_case(b"close");
+                seen.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
             Ok(())
         }
-        14 if name.eq_ignore_ascii_case(b"content-length") => content_length(trim(value), seen),
-        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => transfer_encoding(trim(value), seen),
+        Some(Known::ContentLength) => content_length(value, seen),
+        Some(Known::TransferEncoding) => transfer_encoding(value, seen),
         _ => Ok(()),
     }
 }
 
 fn host(value: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
     seen.hosts += 1;
-    let plain = |b: &u8| {
-        b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%' | b'~')
-    };
     if seen.hosts > 1 {
         Err(Refusal::new(
             Reason::InvalidHost,
             "there is more than one Host header",
         ))
-    } else if value.is_empty() || !value.iter().all(plain) {
+    } else if !is_authority(value) {
         Err(Refusal::new(
             Reason::InvalidHost,
             "the Host header is not a host and optional port",
@@ -208,20 +220,31 @@ fn host(value: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
     }
 }
 
+/// Whether this is a host and perhaps a port, as far as its bytes tell.
+pub(crate) fn is_authority(value: &[u8]) -> bool {
+    let plain = |b: &u8| {
+        b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%' | b'~')
+    };
+    !value.is_empty() && value.iter().all(plain)
+}
+
 fn content_length(value: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
     if seen.length.is_some() {
         return Err(Refusal::ambiguous("there is more than one Content-Length"));
     }
-    // 18 digits stay far from overflow and are a hundred thousand times the largest disk.
-    if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::ambiguous("Content-Length is not a plain decimal number"));
-    }
-    seen.length = Some(
+    let length = length(value).ok_or(Refusal::ambiguous("Content-Length is not a plain decimal number"))?;
+    seen.length = Some(length);
+    Ok(())
+}
+
+/// A plain decimal number. 18 digits stay far from overflow and are a hundred thousand times the largest disk.
+pub(crate) fn length(value: &[u8]) -> Option<u64> {
+    let plain = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    plain.then(|| {
         value
             .iter()
-            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
-    );
-    Ok(())
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))
+    })
 }
 
 fn transfer_encoding(value: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
@@ -236,6 +259,18 @@ fn transfer_encoding(value: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
 }
 
 impl Seen {
+    fn head(self, length: usize) -> Result<Head, Refusal> {
+        Ok(Head {
+            length,
+            body: self.body()?,
+            persists: !self.close && (!self.http_1_0 || self.keep_alive),
+            method: self.method,
+            target: self.target,
+            http_1_0: self.http_1_0,
+            rows: self.rows,
+        })
+    }
+
     fn body(&self) -> Result<Body, Refusal> {
         if self.hosts == 0 && !self.http_1_0 {
             return Err(Refusal::new(Reason::InvalidHost, "there is no Host header"));

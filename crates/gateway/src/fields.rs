@@ -1,0 +1,377 @@
+//! The headers of a message as they came: the bytes, and where in them each field lies.
+//!
+//! Nothing is hashed and nothing is copied per field. The names that the gateway itself asks for are [`Known`] by a
+//! number, so that looking one up costs an index. A message is passed on by writing its fields one after the other,
+//! without those that the gateway drops or writes itself.
+
+use bytes::{Bytes, BytesMut};
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+macro_rules! known {
+    ($($variant:ident $name:literal,)*) => {
+        /// Names that mean something to the gateway, shortest first.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(crate) enum Known { $($variant,)* }
+
+        impl Known {
+            const ALL: &'static [(Self, &'static str)] = &[$((Self::$variant, $name),)*];
+        }
+    };
+}
+
+known! {
+    Te "te",
+    Date "date",
+    Host "host",
+    Allow "allow",
+    Expect "expect",
+    Trailer "trailer",
+    Upgrade "upgrade",
+    Forwarded "forwarded",
+    RateLimit "ratelimit",
+    Connection "connection",
+    KeepAlive "keep-alive",
+    GrpcStatus "grpc-status",
+    RetryAfter "retry-after",
+    TraceParent "traceparent",
+    ContentType "content-type",
+    GrpcMessage "grpc-message",
+    GrpcTimeout "grpc-timeout",
+    RequestId "x-request-id",
+    ContentLength "content-length",
+    Http2Settings "http2-settings",
+    IdempotencyKey "idempotency-key",
+    ForwardedFor "x-forwarded-for",
+    Fault "x-plimsoll-fault",
+    ForwardedHost "x-forwarded-host",
+    ProxyConnection "proxy-connection",
+    RateLimitPolicy "ratelimit-policy",
+    Reason "x-plimsoll-reason",
+    ForwardedProto "x-forwarded-proto",
+    TransferEncoding "transfer-encoding",
+    Attempt "x-plimsoll-attempt",
+    Attempts "x-plimsoll-attempts",
+    GrpcPushback "grpc-retry-pushback-ms",
+    Deadline "x-plimsoll-deadline-ms",
+    GrpcDetails "grpc-status-details-bin",
+}
+
+const KNOWN: usize = Known::ALL.len();
+const LONGEST: usize = Known::ALL[KNOWN - 1].1.len();
+
+/// Where the names of each length begin in [`Known::ALL`].
+const BY_LENGTH: [u8; LONGEST + 2] = {
+    let mut starts = [0; LONGEST + 2];
+    let mut length = 0;
+    while length < starts.len() {
+        let mut at = 0;
+        while at < KNOWN && Known::ALL[at].1.len() < length {
+            at += 1;
+        }
+        starts[length] = at as u8;
+        length += 1;
+    }
+    starts
+};
+
+impl Known {
+    /// The known name that these bytes are, in any case.
+    pub(crate) fn of(name: &[u8]) -> Option<Self> {
+        if name.len() > LONGEST {
+            return None;
+        }
+        let same_length = usize::from(BY_LENGTH[name.len()])..usize::from(BY_LENGTH[name.len() + 1]);
+        Self::ALL[same_length]
+            .iter()
+            .find(|(_, known)| known.as_bytes().eq_ignore_ascii_case(name))
+            .map(|(known, _)| *known)
+    }
+
+    /// The name in lower case.
+    pub(crate) const fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+/// The sets of them are of 64 bits.
+const _: () = assert!(KNOWN <= 64);
+
+/// A set of known names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names(u64);
+
+impl Names {
+    /// The set of these names.
+    pub(crate) const fn of(names: &[Known]) -> Self {
+        let mut set = Self(0);
+        let mut at = 0;
+        while at < names.len() {
+            set = set.with(names[at]);
+            at += 1;
+        }
+        set
+    }
+
+    #[must_use]
+    pub(crate) const fn with(self, name: Known) -> Self {
+        Self(self.0 | 1 << name as u8)
+    }
+
+    #[must_use]
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn has(self, name: Known) -> bool {
+        self.0 & 1 << name as u8 != 0
+    }
+}
+
+/// Fields of our own making.
+pub(crate) type Own = Vec<(Known, HeaderValue)>;
+
+/// The names of our own fields, which take the place of what came.
+pub(crate) fn names_of(own: &[(Known, HeaderValue)]) -> Names {
+    own.iter()
+        .fold(Names::default(), |names, (name, _)| names.with(*name))
+}
+
+/// Where a field lies in its message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    name: (u32, u32),
+    value: (u32, u32),
+    known: Option<Known>,
+}
+
+impl Row {
+    /// A field whose name and value lie at these places. A head has far fewer than 4 GiB.
+    pub(crate) fn new(
+        name: std::ops::Range<usize>,
+        value: std::ops::Range<usize>,
+        known: Option<Known>,
+    ) -> Self {
+        Self {
+            name: (name.start as u32, name.end as u32),
+            value: (value.start as u32, value.end as u32),
+            known,
+        }
+    }
+}
+
+/// See the module's header.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    bytes: Bytes,
+    rows: Vec<Row>,
+    /// The first row of each known name, counted from 1; 0 for none.
+    first: [u16; KNOWN],
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self {
+            bytes: Bytes::new(),
+            rows: Vec::new(),
+            first: [0; KNOWN],
+        }
+    }
+}
+
+impl Fields {
+    /// The fields that lie at `rows` of `bytes`.
+    pub(crate) fn new(bytes: Bytes, rows: Vec<Row>) -> Self {
+        let mut first = [0; KNOWN];
+        // Backwards, so that the first of several stands. Beyond 65,535 fields, which no limit allows, one is not
+        // found by its number.
+        for (at, row) in rows.iter().enumerate().rev() {
+            if let (Some(known), Ok(place)) = (row.known, u16::try_from(at + 1)) {
+                first[known as usize] = place;
+            }
+        }
+        Self { bytes, rows, first }
+    }
+
+    fn slice(&self, (start, end): (u32, u32)) -> &[u8] {
+        &self.bytes[start as usize..end as usize]
+    }
+
+    fn row(&self, name: Known) -> Option<&Row> {
+        let place = self.first[name as usize];
+        (place > 0).then(|| &self.rows[usize::from(place) - 1])
+    }
+
+    pub(crate) fn has(&self, name: Known) -> bool {
+        self.first[name as usize] > 0
+    }
+
+    /// The first value of a name.
+    pub(crate) fn get(&self, name: Known) -> Option<&[u8]> {
+        self.row(name).map(|row| self.slice(row.value))
+    }
+
+    /// The first value of a name, as something to keep. It shares the message's bytes.
+    pub(crate) fn value(&self, name: Known) -> Option<HeaderValue> {
+        let (start, end) = self.row(name)?.value;
+        HeaderValue::from_maybe_shared(self.bytes.slice(start as usize..end as usize)).ok()
+    }
+
+    /// The first value of a name, if it is ASCII text.
+    pub(crate) fn text(&self, name: Known) -> Option<&str> {
+        str::from_utf8(self.get(name)?)
+            .ok()
+            .filter(|text| text.is_ascii())
+    }
+
+    /// The first value of a name as a number; `None` when it is absent or no number.
+    pub(crate) fn number(&self, name: Known) -> Option<u64> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// All values of a name, in their order.
+    pub(crate) fn all(&self, name: Known) -> impl DoubleEndedIterator<Item = &[u8]> {
+        let first = usize::from(self.first[name as usize]);
+        let rows = if first == 0 { &[] } else { &self.rows[first - 1..] };
+        rows.iter()
+            .filter(move |row| row.known == Some(name))
+            .map(|row| self.slice(row.value))
+    }
+
+    /// The first value of any name.
+    pub(crate) fn named(&self, name: &HeaderName) -> Option<&[u8]> {
+        let name = name.as_str().as_bytes();
+        let row = self
+            .rows
+            .iter()
+            .find(|row| self.slice(row.name).eq_ignore_ascii_case(name))?;
+        Some(self.slice(row.value))
+    }
+
+    /// Whether `word` is one of the items of a name's lists.
+    pub(crate) fn lists(&self, name: Known, word: &str) -> bool {
+        self.items(name).any(|item| item.eq_ignore_ascii_case(word))
+    }
+
+    /// The items of a name's lists.
+    pub(crate) fn items(&self, name: Known) -> impl Iterator<Item = &str> {
+        self.all(name)
+            .filter_map(|value| str::from_utf8(value).ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+    }
+
+    /// Every field: its name in the case that it came in, and its value.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Option<Known>, &[u8], &[u8])> {
+        self.rows
+            .iter()
+            .map(|row| (row.known, self.slice(row.name), self.slice(row.value)))
+    }
+}
+
+/// An HTTP/2 message's fields. Its cookies, which HTTP/2 may split, are joined (RFC 9113 §8.2.3).
+impl From<&HeaderMap> for Fields {
+    fn from(map: &HeaderMap) -> Self {
+        let mut bytes = BytesMut::with_capacity(512);
+        let mut rows = Vec::with_capacity(map.len());
+        let mut put = |name: &HeaderName, values: &mut dyn Iterator<Item = &HeaderValue>, between: &[u8]| {
+            let name_at = bytes.len();
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            let value_at = bytes.len();
+            for (index, value) in values.enumerate() {
+                if index > 0 {
+                    bytes.extend_from_slice(between);
+                }
+                bytes.extend_from_slice(value.as_bytes());
+            }
+            let known = Known::of(name.as_str().as_bytes());
+            rows.push(Row::new(name_at..value_at, value_at..bytes.len(), known));
+        };
+        for (name, value) in map {
+            if name != COOKIE {
+                put(name, &mut std::iter::once(value), b"");
+            }
+        }
+        if map.contains_key(COOKIE) {
+            put(&COOKIE, &mut map.get_all(COOKIE).iter(), b"; ");
+        }
+        Self::new(bytes.freeze(), rows)
+    }
+}
+
+/// Where a message's fields are written to: lines of HTTP/1, or a map for HTTP/2.
+pub(crate) trait Sink {
+    /// Writes a field as it came.
+    fn pass(&mut self, name: &[u8], value: &[u8]);
+    /// Writes a field of our own.
+    fn own(&mut self, name: Known, value: &HeaderValue);
+}
+
+impl Sink for Vec<u8> {
+    fn pass(&mut self, name: &[u8], value: &[u8]) {
+        self.reserve(name.len() + value.len() + 4);
+        self.extend_from_slice(name);
+        self.extend_from_slice(b": ");
+        self.extend_from_slice(value);
+        self.extend_from_slice(b"\r\n");
+    }
+
+    fn own(&mut self, name: Known, value: &HeaderValue) {
+        self.pass(name.name().as_bytes(), value.as_bytes());
+    }
+}
+
+impl Sink for HeaderMap {
+    fn pass(&mut self, name: &[u8], value: &[u8]) {
+        // Both were checked by the scanner, whose tables are no wider.
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            self.append(name, value);
+        }
+    }
+
+    fn own(&mut self, name: Known, value: &HeaderValue) {
+        self.append(HeaderName::from_static(name.name()), value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_name_is_found_in_any_case_and_the_table_is_in_order() {
+        for (index, (known, name)) in Known::ALL.iter().enumerate() {
+            assert_eq!(*known as usize, index);
+            assert_eq!(Known::of(name.to_ascii_uppercase().as_bytes()), Some(*known));
+            assert!(
+                index == 0 || Known::ALL[index - 1].1.len() <= name.len(),
+                "{name}"
+            );
+        }
+        for unknown in ["", "x", "hosts", "x-plimsoll-something-that-is-longer-than-any"] {
+            assert_eq!(Known::of(unknown.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn fields_of_http2_are_found_and_cookies_joined() {
+        let mut map = HeaderMap::new();
+        for (name, value) in [
+            ("cookie", "a=1"),
+            ("te", "trailers"),
+            ("cookie", "b=2"),
+            ("te", "gzip"),
+        ] {
+            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let fields = Fields::from(&map);
+        assert_eq!(fields.named(&COOKIE), Some(&b"a=1; b=2"[..]));
+        assert_eq!(fields.get(Known::Te), Some(&b"trailers"[..]));
+        assert_eq!(
+            fields.all(Known::Te).collect::<Vec<_>>(),
+            [&b"trailers"[..], b"gzip"]
+        );
+        assert!(fields.lists(Known::Te, "GZIP") && !fields.lists(Known::Te, "zip"));
+    }
+}
