@@ -15,6 +15,12 @@ use crate::journal::Journal;
 use crate::otlp::{self, Collector, Counts, Spans};
 use crate::reading::TelemetryReading;
 
+/// Between two batches. Whoever tells an event while nobody waits for it wakes nobody, which is a system call and a
+/// switch of threads on a busy core; the queue holds what 400,000 requests a second could tell meanwhile.
+const REST: Duration = Duration::from_millis(20);
+/// Events in a batch.
+const BATCH: usize = 1024;
+
 /// How often the journal tells what it left out.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -75,6 +81,7 @@ impl Telemetry {
 
     async fn read(self, env: Env, mut events: mpsc::Receiver<Box<Event>>, spans: Option<Spans>) {
         let mut tick = env.now() + TICK;
+        let mut batch = Vec::new();
         loop {
             tokio::select! {
                 biased;
@@ -83,10 +90,13 @@ impl Telemetry {
                     self.journal.tick();
                     tick = env.now() + TICK;
                 }
-                event = events.recv() => match event {
-                    Some(event) => self.tell(event, spans.as_ref()),
-                    None => break,
-                },
+                told = events.recv_many(&mut batch, BATCH) => {
+                    batch.drain(..).for_each(|event| self.tell(event, spans.as_ref()));
+                    if told == 0 {
+                        break;
+                    }
+                    env.sleep(REST).await;
+                }
             }
         }
         self.journal.tick();

@@ -133,6 +133,7 @@ impl Exchange {
 
     /// Sends the request and waits for the head of its answer.
     pub(crate) async fn answer(&mut self) -> Result<AnswerHead, Unanswered> {
+        super::others_first().await;
         poll_fn(|cx| self.poll_answer(cx)).await
     }
 
