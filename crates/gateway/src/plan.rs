@@ -190,7 +190,7 @@ pub struct RatePlan {
     pub quota: Quota,
     /// Quotas by tier, instead of `quota`.
     pub by_tier: Vec<(Arc<str>, Quota)>,
-    /// Keys remembered at once: 16 bytes each.
+    /// Keys remembered at once: 17 bytes each.
     pub keys_max: usize,
 }
 

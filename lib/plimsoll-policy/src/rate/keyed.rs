@@ -6,6 +6,11 @@
 //! flood of invented keys frees the callers that are nearly unused and not those that are being refused. Each
 //! such loss is counted: when [`KeyedLimiter::evicted_live`] grows, the table is too small.
 //!
+//! All of the table is asked for at the beginning, and none of it is written: sets lie in the order in which their
+//! first callers came, and a number per set says where. What is never written takes no memory on systems that give it
+//! when it is touched, so a limit for 100,000 callers that a hundred use takes what a hundred take. To count on
+//! zeroed memory instead was tried: allocators zero what they use again by writing to it.
+//!
 //! governor and its like keep a map that grows with every caller ever seen, which is a way to run out of
 //! memory that callers control.
 
@@ -40,8 +45,11 @@ const CAPACITY_MAX: usize = 1 << 26;
 /// ```
 #[derive(Debug)]
 pub struct KeyedLimiter {
-    /// A power of two of them.
-    sets: Box<[Set]>,
+    /// By the lower bits of the key, a power of two of them: one more than where its set lies, and 0 as long as it
+    /// has none.
+    places: Box<[u32]>,
+    /// Those that were ever used. Its capacity is that of all, so that it is never moved.
+    sets: Vec<Set>,
     evicted_live: u64,
 }
 
@@ -58,20 +66,27 @@ struct Entry {
 }
 
 impl KeyedLimiter {
-    /// A table for `capacity` callers or more: sets of 8, a power of two of them, 16 bytes a caller. It is
+    /// A table for `capacity` callers or more: sets of 8, a power of two of them, at most 17 bytes a caller. It is
     /// allocated here and nowhere else. At most 2²⁶ callers.
     pub fn new(capacity: usize) -> Self {
         let sets = capacity.clamp(1, CAPACITY_MAX).div_ceil(WAYS).next_power_of_two();
         Self {
-            sets: vec![Set::default(); sets].into_boxed_slice(),
+            places: vec![0; sets].into_boxed_slice(),
+            sets: Vec::with_capacity(sets),
             evicted_live: 0,
         }
     }
 
     /// Decides on one request of the caller with this key. See [`gcra`].
     pub fn decide(&mut self, now: Instant, key: u64, quota: &Quota, cost: u32) -> RateDecision {
-        let at = key as usize & (self.sets.len() - 1);
-        let Set(entries) = &mut self.sets[at];
+        let at = key as usize & (self.places.len() - 1);
+        let place = &mut self.places[at];
+        if *place == 0 {
+            // A caller that nobody knows is always admitted, so a set is begun only for one that is put into it.
+            self.sets.push(Set::default());
+            *place = self.sets.len() as u32;
+        }
+        let Set(entries) = &mut self.sets[*place as usize - 1];
         if let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) {
             let decision = gcra(entry.tat, now, quota, cost);
             if let RateDecision::Admit { tat, .. } = decision {
@@ -93,7 +108,7 @@ impl KeyedLimiter {
 
     /// Callers that there is room for.
     pub const fn capacity(&self) -> usize {
-        self.sets.len() * WAYS
+        self.places.len() * WAYS
     }
 
     /// Callers that were forgotten although they had used some of their quota, since the beginning: each may

@@ -181,6 +181,32 @@ fn memory_is_constant_under_a_flood_of_keys() {
     assert_eq!(limiter.evicted_live(), 100_000 - 128);
 }
 
+/// As Linux counts them, in KiB.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_table_takes_memory_for_the_callers_that_come() {
+    let quota = Quota::new(10, Duration::from_secs(1), 10).unwrap();
+    let before = resident();
+    // Room for 4 million: 64 MiB. The tests beside this one take less than a quarter of that.
+    let mut limiter = KeyedLimiter::new(1 << 22);
+    for key in 0..100u64 {
+        let key = hash_key(1, &[&key.to_le_bytes()]);
+        let _decision = limiter.decide(Instant::from_nanos(1), key, &quota, 1);
+    }
+    let taken = resident().saturating_sub(before);
+    assert!(taken < 16 << 10, "{taken} KiB");
+}
+
 #[test]
 fn a_caller_that_is_being_refused_survives_a_flood_of_new_keys() {
     let quota = Quota::new(1, Duration::from_secs(1), 10).unwrap();

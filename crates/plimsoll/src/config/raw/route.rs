@@ -83,7 +83,7 @@ stanza! {
         burst: Option<u32> = "null", from "1" to "1000000000";
         /// Other quotas for certain tiers.
         by_tier: Named<TierQuota> = "{}";
-        /// Keys that are remembered at once, at 16 bytes each; beyond that the longest unseen are forgotten.
+        /// Keys that are remembered at once, at 17 bytes each; beyond that the longest unseen are forgotten.
         keys_max: usize = "100000", from "1" to "100000000";
     }
 }
