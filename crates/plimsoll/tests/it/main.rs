@@ -8,6 +8,7 @@
 mod book;
 mod check;
 mod cli;
+mod memory;
 mod processes;
 mod world;
 

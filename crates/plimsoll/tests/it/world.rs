@@ -70,6 +70,17 @@ impl Process {
         assert!(status.success());
     }
 
+    /// Memory that no file is behind, and how much of that is in huge pages, in KiB.
+    pub(crate) fn anonymous(&self) -> (u64, u64) {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = std::fs::read_to_string(path).unwrap();
+        let field = |name: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            value.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+        };
+        (field("Anonymous:"), field("AnonHugePages:"))
+    }
+
     /// Waits for its end; the exit code, or `None` if a signal ended it.
     #[track_caller]
     pub(crate) fn end(&mut self) -> Option<i32> {
