@@ -1,4 +1,4 @@
-//! The last minute, second by second: what "in the last ten seconds" is computed from.
+//! The last seconds, one by one: what "in the last ten seconds" is computed from.
 //!
 //! Counters only ever rise, so what happened in a window is what they say now less what they said at its beginning.
 //! This keeps what they said, once a second. A series that did not move since the second before shares its copy, so
@@ -13,14 +13,16 @@ use gateway::ledger::SeriesKey;
 use plimsoll_slo::{Instant, Reason, TallySnapshot};
 
 use crate::reading::Series;
+use crate::status::WINDOW;
 
-/// Seconds that are kept.
-const SECONDS: usize = 60;
+/// Seconds that are kept: those that anybody asks for, and one that is not over.
+const SECONDS: usize = WINDOW.as_secs() as usize + 1;
 
-/// Copies of a series that are kept: at about 6 KiB each, 50 MiB when every one is in use.
+/// Copies of a series that are kept: at about 6 KiB each, 50 MiB when every one is in use. Beyond 680 series that
+/// all move every second, windows become shorter.
 const COPIES_MAX: usize = 8192;
 
-/// What the counters said in the last minute.
+/// What the counters said in the last seconds.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     /// Oldest first.
@@ -165,6 +167,21 @@ mod tests {
             history.window(second(5), Duration::from_secs(10), &[]).length,
             Duration::from_secs(2)
         );
+    }
+
+    #[test]
+    fn the_window_that_is_asked_for_is_never_cut_short() {
+        let mut history = History::default();
+        (0..100).for_each(|number| history.remember(second(number), Vec::new()));
+        // Between two seconds, and when the next is about to be over.
+        for millis in [0, 400, 999] {
+            let now = second(99) + Duration::from_millis(millis);
+            let length = history.window(now, WINDOW, &[]).length;
+            assert!(
+                length.abs_diff(WINDOW) <= Duration::from_millis(500),
+                "{length:?}"
+            );
+        }
     }
 
     #[test]
