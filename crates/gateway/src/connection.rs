@@ -173,7 +173,7 @@ async fn serve_http1(
         target: limits.target_bytes,
     };
     let wire = Rc::clone(&caught.wire);
-    let talk = Rc::new(Talk::new(stream, ahead, head, wire, Rc::clone(&core.scratch)));
+    let talk = Rc::new(Talk::new(stream, &ahead, head, wire, Rc::clone(&core.scratch)));
     loop {
         let (head, terms) = match talk.next().await {
             Ok(Some(request)) => request,

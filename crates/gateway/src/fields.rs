@@ -194,6 +194,11 @@ impl Fields {
         Self { bytes, rows, first }
     }
 
+    /// About as many bytes as writing all of them takes.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len() + 2 * self.rows.len()
+    }
+
     fn slice(&self, (start, end): (u32, u32)) -> &[u8] {
         &self.bytes[start as usize..end as usize]
     }

@@ -303,7 +303,7 @@ impl Reply {
 
     /// Writes the head in HTTP/1, but for what is about the connection and the empty line.
     pub(crate) fn write(&self, out: &mut Vec<u8>, framing: Framing, bodiless: bool, date: &[u8]) {
-        out.reserve(512);
+        out.reserve(self.fields.size() + 320 + framing.copied());
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(self.status.as_str().as_bytes());
         out.push(b' ');

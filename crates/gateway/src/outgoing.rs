@@ -141,14 +141,14 @@ impl Outgoing {
                 body,
             );
         }
-        let mut head = Vec::with_capacity(1024);
+        let framing = body.framing();
+        let mut head = Vec::with_capacity(self.fields.size() + 512 + framing.copied());
         head.extend_from_slice(self.method.as_str().as_bytes());
         head.push(b' ');
         head.extend_from_slice(&self.path_and_query);
         head.extend_from_slice(b" HTTP/1.1\r\n");
         head.pass(b"host", authority);
         self.write(FRAMING, flow, number, now, &mut head);
-        let framing = body.framing();
         match framing {
             Framing::Length(length) => {
                 // Writing to a vector cannot fail.

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -405,7 +405,7 @@ impl Lease {
     }
 
     /// The connection after it has switched protocols: its stream, what was read of it already, and its count.
-    pub(crate) fn into_stream(self) -> Option<(Stream, Vec<u8>, Open)> {
+    pub(crate) fn into_stream(self) -> Option<(Stream, BytesMut, Open)> {
         match self.carrier {
             Carrier::Exchange(exchange) => Some(exchange.into_stream()),
             _ => None,

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::{HeaderValue, StatusCode};
 use plimsoll_slo::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -38,7 +39,7 @@ const EARLY: Refusal = Refusal::new(
 pub(crate) struct Tunnel {
     stream: Stream,
     /// What the upstream said right behind its answer.
-    ahead: Vec<u8>,
+    ahead: BytesMut,
     _open: Open,
     /// Silence of both sides that is borne.
     idle_max: Duration,
@@ -105,7 +106,7 @@ impl Tunnel {
         if caller.write_all(&self.ahead).await.is_err() {
             return;
         }
-        self.ahead = Vec::new();
+        self.ahead = BytesMut::new();
         let mut upstream = Counting {
             stream: self.stream,
             moved: &moved,

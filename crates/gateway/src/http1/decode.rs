@@ -1,5 +1,6 @@
 //! A body on its way in: how many of the bytes that come belong to it.
 
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
 use crate::framing::Refusal;
@@ -75,6 +76,32 @@ impl Decoder {
         }
     }
 
+    /// As [`Self::take`], of bytes that are kept already: what they carry is not copied if that can be helped. What
+    /// came before a broken rule is returned as well.
+    pub(crate) fn take_kept(&mut self, kept: &mut BytesMut) -> (Bytes, Result<Option<HeaderMap>, Refusal>) {
+        if let Self::Chunked(_) = self {
+            let mut data = Vec::new();
+            let taken = self.take(kept, &mut data);
+            let trailers = taken.map(|(taken, trailers)| {
+                drop_first(kept, taken);
+                trailers
+            });
+            return (data.into(), trailers);
+        }
+        let taken = self.left().map_or(kept.len(), |left| {
+            usize::try_from(left).unwrap_or(usize::MAX).min(kept.len())
+        });
+        if let Self::Length(left) = self {
+            *self = Self::length(*left - taken as u64);
+        }
+        let data = if taken == kept.len() {
+            std::mem::take(kept)
+        } else {
+            kept.split_to(taken)
+        };
+        (data.freeze(), Ok(None))
+    }
+
     /// The connection has ended: whether that is where the body may end.
     pub(crate) fn may_end_here(&mut self) -> bool {
         if matches!(self, Self::Close) {
@@ -82,4 +109,22 @@ impl Decoder {
         }
         self.is_ended()
     }
+}
+
+/// Drops bytes that were taken; all of them, and their memory goes as well.
+pub(crate) fn drop_first(kept: &mut BytesMut, taken: usize) {
+    if taken == kept.len() {
+        *kept = BytesMut::new();
+    } else {
+        drop(kept.split_to(taken));
+    }
+}
+
+/// Keeps a head of `length` bytes that lies in `bytes`, and in `kept` what follows it.
+pub(crate) fn keep_head(bytes: &[u8], length: usize, kept: &mut BytesMut) -> Bytes {
+    if length == bytes.len() {
+        return Bytes::copy_from_slice(bytes);
+    }
+    kept.extend_from_slice(bytes);
+    kept.split_to(length).freeze()
 }

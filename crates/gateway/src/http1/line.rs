@@ -10,13 +10,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use hyper::body::{Body as _, Frame};
 use plimsoll_slo::Reason;
 
 use super::Scratch;
-use super::decode::Decoder;
+use super::decode::{Decoder, keep_head};
 use super::outbox::{Framing, Outbox};
 use crate::body::upload::AttemptBody;
 use crate::body::{BodyError, Broke};
@@ -68,12 +68,12 @@ pub(crate) struct Exchange {
     /// Whether the connection took any byte of the request.
     wrote: bool,
     /// Bytes read and not yet taken: a head in pieces, or what follows the answer.
-    ahead: Vec<u8>,
+    ahead: BytesMut,
     body: Decoder,
     /// Whether the head told the body's length.
     announced: bool,
     /// What came of the body together with the head.
-    held: Vec<u8>,
+    held: Bytes,
     trailers: Option<HeaderMap>,
     /// The body broke a rule.
     broken: Option<Refusal>,
@@ -121,10 +121,10 @@ impl Exchange {
             upgrade: request.upgrade,
             sending: Sending::Body,
             wrote: false,
-            ahead: Vec::new(),
+            ahead: BytesMut::new(),
             body: Decoder::Ended,
             announced: false,
-            held: Vec::new(),
+            held: Bytes::new(),
             trailers: None,
             broken: None,
             persists: false,
@@ -169,8 +169,7 @@ impl Exchange {
             if !self.ahead.is_empty()
                 && let Some(head) = answer::scan(&self.ahead).map_err(malformed)?
             {
-                let bytes = Bytes::copy_from_slice(&self.ahead[..head.length]);
-                self.ahead.drain(..head.length);
+                let bytes = self.ahead.split_to(head.length).freeze();
                 return Poll::Ready(Ok((head, bytes)));
             }
             let ahead = &mut self.ahead;
@@ -182,8 +181,7 @@ impl Exchange {
                 if ahead.is_empty()
                     && let Ok(Some(head)) = answer::scan(bytes)
                 {
-                    ahead.extend_from_slice(&bytes[head.length..]);
-                    return Ok(Some((Bytes::copy_from_slice(&bytes[..head.length]), head)));
+                    return Ok(Some((keep_head(bytes, head.length, ahead), head)));
                 }
                 ahead.extend_from_slice(bytes);
                 Ok(None)
@@ -231,15 +229,10 @@ impl Exchange {
     }
 
     fn take_ahead(&mut self) {
-        match self.body.take(&self.ahead, &mut self.held) {
-            Ok((taken, trailers)) => {
-                self.trailers = trailers;
-                if taken == self.ahead.len() {
-                    self.ahead = Vec::new();
-                } else {
-                    self.ahead.drain(..taken);
-                }
-            }
+        let (data, trailers) = self.body.take_kept(&mut self.ahead);
+        self.held = data;
+        match trailers {
+            Ok(trailers) => self.trailers = trailers,
             Err(refusal) => self.broken = Some(refusal),
         }
     }
@@ -307,7 +300,7 @@ impl Exchange {
         loop {
             if !self.held.is_empty() {
                 let data = std::mem::take(&mut self.held);
-                return Poll::Ready(Some(Ok(Frame::data(data.into()))));
+                return Poll::Ready(Some(Ok(Frame::data(data))));
             }
             if let Some(refusal) = self.broken {
                 return Poll::Ready(Some(Err(refusal.into())));
@@ -331,7 +324,10 @@ impl Exchange {
                         Err(Broke::Short)
                     };
                 }
-                let (taken, trailing) = body.take(bytes, held)?;
+                let mut data = Vec::new();
+                let taken = body.take(bytes, &mut data);
+                *held = data.into();
+                let (taken, trailing) = taken?;
                 *trailers = trailing;
                 // More than was announced: it is not believed, nor is the connection used again.
                 ahead.extend_from_slice(&bytes[taken..]);
@@ -368,7 +364,7 @@ impl Exchange {
     }
 
     /// The connection after it has switched protocols: its stream, what was read of it already, and its count.
-    pub(crate) fn into_stream(self) -> (Stream, Vec<u8>, Open) {
+    pub(crate) fn into_stream(self) -> (Stream, BytesMut, Open) {
         (self.line.stream, self.ahead, self.line.open)
     }
 }

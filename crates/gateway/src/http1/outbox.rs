@@ -28,6 +28,16 @@ pub(crate) enum Framing {
     Close,
 }
 
+impl Framing {
+    /// Bytes of the body that will be copied behind the head, as far as that is known.
+    pub(crate) fn copied(self) -> usize {
+        match self {
+            Self::Length(length) if length < COPY_MAX as u64 => length as usize,
+            _ => 0,
+        }
+    }
+}
+
 /// The body does not have the length that its head said.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is not as long as its head said")]

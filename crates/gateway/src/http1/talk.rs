@@ -13,13 +13,13 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method};
 use hyper::body::Frame;
 use plimsoll_slo::Reason;
 
 use super::Scratch;
-use super::decode::Decoder;
+use super::decode::{Decoder, keep_head};
 use super::outbox::Outbox;
 use crate::body::Broke;
 use crate::env::Stream;
@@ -46,7 +46,7 @@ pub(crate) struct Talk {
 pub(super) struct Side {
     pub(super) stream: Stream,
     /// Bytes read and not yet taken: a head in pieces, or what came ahead.
-    ahead: Vec<u8>,
+    ahead: BytesMut,
     /// Whether a look at `ahead` may find more than the last one did.
     news: bool,
     body: Decoder,
@@ -69,7 +69,7 @@ pub(crate) struct Terms {
 impl Talk {
     pub(crate) fn new(
         stream: Stream,
-        ahead: Vec<u8>,
+        ahead: &[u8],
         limits: HeadLimits,
         wire: Rc<Wire>,
         scratch: Rc<Scratch>,
@@ -77,7 +77,7 @@ impl Talk {
         let side = Side {
             stream,
             news: !ahead.is_empty(),
-            ahead,
+            ahead: ahead.into(),
             body: Decoder::Ended,
             trailers: None,
             continue_owed: false,
@@ -106,10 +106,9 @@ impl Talk {
                 side.news = false;
                 match head::scan(&side.ahead, &self.limits) {
                     Ok(Some(head)) => {
-                        let bytes = Bytes::copy_from_slice(&side.ahead[..head.length]);
-                        side.ahead.drain(..head.length);
+                        let bytes = side.ahead.split_to(head.length).freeze();
                         if side.ahead.is_empty() {
-                            side.ahead = Vec::new();
+                            side.ahead = BytesMut::new();
                         }
                         return Poll::Ready(self.begin(side, head, bytes).map(Some));
                     }
@@ -149,8 +148,7 @@ impl Talk {
             if ahead.is_empty()
                 && let Ok(Some(head)) = head::scan(bytes, &self.limits)
             {
-                ahead.extend_from_slice(&bytes[head.length..]);
-                let bytes = Bytes::copy_from_slice(&bytes[..head.length]);
+                let bytes = keep_head(bytes, head.length, ahead);
                 return Ok(Some((head, bytes)));
             }
             // Only the end of a line tells anything new, or the want of one. A head that comes byte by byte is not
@@ -229,28 +227,21 @@ impl Talk {
             if side.body.is_ended() {
                 return Poll::Ready(side.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
             }
-            let mut data = Vec::new();
-            let taken = if side.ahead.is_empty() {
-                ready!(self.poll_piece(side, cx, &mut data))
+            let data = if side.ahead.is_empty() {
+                ready!(self.poll_piece(side, cx))
             } else {
-                side.take_ahead(&mut data)
+                side.take_ahead()
             };
-            if let Err(broke) = taken {
-                return Poll::Ready(Some(Err(broke)));
-            }
-            if !data.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(data.into()))));
+            match data {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Err(broke) => return Poll::Ready(Some(Err(broke))),
             }
         }
     }
 
     /// Reads once and takes what belongs to the body.
-    fn poll_piece(
-        &self,
-        side: &mut Side,
-        cx: &mut Context<'_>,
-        data: &mut Vec<u8>,
-    ) -> Poll<Result<(), Broke>> {
+    fn poll_piece(&self, side: &mut Side, cx: &mut Context<'_>) -> Poll<Result<Bytes, Broke>> {
         let Side {
             stream,
             ahead,
@@ -262,10 +253,11 @@ impl Talk {
             if bytes.is_empty() {
                 return Err(Broke::Short);
             }
-            let (taken, trailing) = body.take(bytes, data)?;
+            let mut data = Vec::new();
+            let (taken, trailing) = body.take(bytes, &mut data)?;
             *trailers = trailing;
             ahead.extend_from_slice(&bytes[taken..]);
-            Ok(())
+            Ok(data.into())
         });
         let taken = ready!(read)?;
         side.news = !side.ahead.is_empty();
@@ -321,15 +313,10 @@ impl Side {
         self.out.poll_flush(&mut self.stream, cx, &mut false)
     }
 
-    fn take_ahead(&mut self, data: &mut Vec<u8>) -> Result<(), Broke> {
-        let (taken, trailers) = self.body.take(&self.ahead, data)?;
-        self.trailers = trailers;
-        if taken == self.ahead.len() {
-            self.ahead = Vec::new();
-        } else {
-            self.ahead.drain(..taken);
-        }
+    fn take_ahead(&mut self) -> Result<Bytes, Broke> {
+        let (data, trailers) = self.body.take_kept(&mut self.ahead);
+        self.trailers = trailers?;
         self.news = !self.ahead.is_empty();
-        Ok(())
+        Ok(data)
     }
 }
