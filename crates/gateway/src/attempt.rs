@@ -118,6 +118,7 @@ impl Core {
         match sent {
             Ok((head, lease)) => {
                 let at = self.env.now();
+                endpoint.heard(at);
                 let verdict = Judged::of(&head, &self.env);
                 flight.end(at, verdict.rtt_penalty, verdict.failed);
                 watch.report(at, verdict.report);
@@ -195,10 +196,7 @@ impl Core {
                 )));
             };
             match lease.send(request).await {
-                Ok(head) => {
-                    endpoint.heard(self.env.now());
-                    return Ok((head, lease));
-                }
+                Ok(head) => return Ok((head, lease)),
                 Err(Unanswered::Unsent) if reused && sending.is_replayable() => {}
                 Err(Unanswered::Unsent) => {
                     return Err(Ended::upstream(

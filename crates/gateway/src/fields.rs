@@ -83,9 +83,10 @@ impl Known {
             return None;
         }
         let same_length = usize::from(BY_LENGTH[name.len()])..usize::from(BY_LENGTH[name.len() + 1]);
+        let first = name.first()? | 0x20;
         Self::ALL[same_length]
             .iter()
-            .find(|(_, known)| known.as_bytes().eq_ignore_ascii_case(name))
+            .find(|(_, known)| known.as_bytes()[0] == first && known.as_bytes().eq_ignore_ascii_case(name))
             .map(|(known, _)| *known)
     }
 
@@ -143,6 +144,8 @@ pub(crate) fn names_of(own: &[(Known, HeaderValue)]) -> Names {
 pub(crate) struct Row {
     name: (u32, u32),
     value: (u32, u32),
+    /// Where its line ends, if that is a line of HTTP/1 with CRLF; 0 if not.
+    line_end: u32,
     known: Option<Known>,
 }
 
@@ -151,11 +154,13 @@ impl Row {
     pub(crate) fn new(
         name: std::ops::Range<usize>,
         value: std::ops::Range<usize>,
+        line_end: Option<usize>,
         known: Option<Known>,
     ) -> Self {
         Self {
             name: (name.start as u32, name.end as u32),
             value: (value.start as u32, value.end as u32),
+            line_end: line_end.unwrap_or(0) as u32,
             known,
         }
     }
@@ -267,15 +272,37 @@ impl Fields {
             .map(str::trim)
     }
 
-    /// Every field: its name in the case that it came in, and its value.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Option<Known>, &[u8], &[u8])> {
+    /// Hands every field that is not `dropped` to `sink`.
+    pub(crate) fn pass(&self, dropped: impl Fn(Option<Known>, &[u8]) -> bool, sink: &mut impl Sink) {
+        // Lines that lie side by side go together.
+        let mut run = (0, 0);
+        for row in &self.rows {
+            if dropped(row.known, self.slice(row.name)) {
+                continue;
+            }
+            if row.name.0 == run.1 && row.line_end != 0 {
+                run.1 = row.line_end;
+                continue;
+            }
+            sink.lines(self, run);
+            run = (row.name.0, row.line_end);
+            if row.line_end == 0 {
+                run = (0, 0);
+                sink.pass(self.slice(row.name), self.slice(row.value));
+            }
+        }
+        sink.lines(self, run);
+    }
+
+    /// The fields whose lines lie between two places.
+    fn within(&self, (start, end): (u32, u32)) -> impl Iterator<Item = &Row> {
         self.rows
             .iter()
-            .map(|row| (row.known, self.slice(row.name), self.slice(row.value)))
+            .filter(move |row| (start..end).contains(&row.name.0))
     }
 }
 
-/// An HTTP/2 message's fields. Its cookies, which HTTP/2 may split, are joined (RFC 9113 §8.2.3).
+/// An HTTP/2 message's fields, as the lines that they would be in HTTP/1. Its cookies, which HTTP/2 may split, are joined (RFC 9113 §8.2.3).
 impl From<&HeaderMap> for Fields {
     fn from(map: &HeaderMap) -> Self {
         let mut bytes = BytesMut::with_capacity(512);
@@ -283,6 +310,8 @@ impl From<&HeaderMap> for Fields {
         let mut put = |name: &HeaderName, values: &mut dyn Iterator<Item = &HeaderValue>, between: &[u8]| {
             let name_at = bytes.len();
             bytes.extend_from_slice(name.as_str().as_bytes());
+            let name_end = bytes.len();
+            bytes.extend_from_slice(b": ");
             let value_at = bytes.len();
             for (index, value) in values.enumerate() {
                 if index > 0 {
@@ -290,8 +319,11 @@ impl From<&HeaderMap> for Fields {
                 }
                 bytes.extend_from_slice(value.as_bytes());
             }
+            let value_end = bytes.len();
+            bytes.extend_from_slice(b"\r\n");
             let known = Known::of(name.as_str().as_bytes());
-            rows.push(Row::new(name_at..value_at, value_at..bytes.len(), known));
+            let line_end = Some(bytes.len());
+            rows.push(Row::new(name_at..name_end, value_at..value_end, line_end, known));
         };
         for (name, value) in map {
             if name != COOKIE {
@@ -307,10 +339,14 @@ impl From<&HeaderMap> for Fields {
 
 /// Where a message's fields are written to: lines of HTTP/1, or a map for HTTP/2.
 pub(crate) trait Sink {
-    /// Writes a field as it came.
+    /// Writes one field.
     fn pass(&mut self, name: &[u8], value: &[u8]);
-    /// Writes a field of our own.
+    /// Writes all fields that lie between two places.
+    fn lines(&mut self, fields: &Fields, run: (u32, u32));
+    /// Writes a field of our own that is kept as a value.
     fn own(&mut self, name: Known, value: &HeaderValue);
+    /// Writes a number of our own.
+    fn number(&mut self, name: Known, number: u64);
 }
 
 impl Sink for Vec<u8> {
@@ -322,8 +358,17 @@ impl Sink for Vec<u8> {
         self.extend_from_slice(b"\r\n");
     }
 
+    fn lines(&mut self, fields: &Fields, run: (u32, u32)) {
+        self.extend_from_slice(fields.slice(run));
+    }
+
     fn own(&mut self, name: Known, value: &HeaderValue) {
         self.pass(name.name().as_bytes(), value.as_bytes());
+    }
+
+    fn number(&mut self, name: Known, number: u64) {
+        let (digits, start) = decimal(number);
+        self.pass(name.name().as_bytes(), &digits[start..]);
     }
 }
 
@@ -335,8 +380,32 @@ impl Sink for HeaderMap {
         }
     }
 
+    fn lines(&mut self, fields: &Fields, run: (u32, u32)) {
+        for row in fields.within(run) {
+            self.pass(fields.slice(row.name), fields.slice(row.value));
+        }
+    }
+
     fn own(&mut self, name: Known, value: &HeaderValue) {
         self.append(HeaderName::from_static(name.name()), value.clone());
+    }
+
+    fn number(&mut self, name: Known, number: u64) {
+        self.append(HeaderName::from_static(name.name()), HeaderValue::from(number));
+    }
+}
+
+/// A number in decimal digits: they end with the array, and begin at the index.
+pub(crate) fn decimal(mut number: u64) -> ([u8; 20], usize) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len() - 1;
+    loop {
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return (digits, at);
+        }
+        at -= 1;
     }
 }
 
@@ -357,6 +426,39 @@ mod tests {
         for unknown in ["", "x", "hosts", "x-plimsoll-something-that-is-longer-than-any"] {
             assert_eq!(Known::of(unknown.as_bytes()), None);
         }
+    }
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        for number in [0, 7, 10, 1234, u64::MAX] {
+            let (digits, start) = decimal(number);
+            assert_eq!(digits[start..], *number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_dropped_splits_a_run_and_nothing_else_is_lost() {
+        let map: HeaderMap = ["a", "b", "host", "c", "d"]
+            .into_iter()
+            .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")))
+            .collect();
+        let fields = Fields::from(&map);
+        let mut lines = Vec::new();
+        fields.pass(
+            |known, name| known == Some(Known::Host) || name == b"d",
+            &mut lines,
+        );
+        let mut kept = HeaderMap::new();
+        fields.pass(
+            |known, name| known == Some(Known::Host) || name == b"d",
+            &mut kept,
+        );
+        let text = String::from_utf8(lines).unwrap();
+        let mut names: Vec<_> = text.lines().map(|line| line.split(':').next().unwrap()).collect();
+        let mut also: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        also.sort_unstable();
+        assert_eq!((names, also), (vec!["a", "b", "c"], vec!["a", "b", "c"]));
     }
 
     #[test]

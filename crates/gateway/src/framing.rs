@@ -96,8 +96,29 @@ fn trim(value: &[u8]) -> &[u8] {
     &value[start..end]
 }
 
+/// Whether all bytes may stand in a value. Every byte is looked at, which the compiler does many at a time.
+fn is_value(bytes: &[u8]) -> bool {
+    let bad = bytes.iter().fold(0, |bad, byte| {
+        let control = u8::from(*byte < 0x20) & u8::from(*byte != b'\t');
+        bad | control | u8::from(*byte == 0x7f)
+    });
+    bad == 0
+}
+
 /// Where `part` lies, which is a part of `line`, which lies at `at`.
 fn within(line: &[u8], part: &[u8], at: usize) -> std::ops::Range<usize> {
     let start = at + (part.as_ptr() as usize - line.as_ptr() as usize);
     start..start + part.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_judged_alike_one_by_one_and_together() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_value(&[b'a', byte, b'b']), VALUE[usize::from(byte)], "{byte}");
+        }
+    }
 }

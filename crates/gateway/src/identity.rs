@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -60,12 +59,12 @@ impl Trace {
     }
 
     /// The `traceparent` for the attempt with this number: what is behind us hangs below the attempt that called it.
-    pub(crate) fn header(&self, number: u32) -> HeaderValue {
+    pub(crate) fn header(&self, number: u32) -> [u8; 55] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         hex(&mut text[3..35], self.trace_id);
         hex(&mut text[36..52], u128::from(self.attempt(number)));
         text[54] = if self.sampled { b'1' } else { b'0' };
-        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""))
+        text
     }
 }
 
@@ -220,8 +219,8 @@ pub(crate) fn tier(fields: &Fields, callers: &CallersPlan) -> usize {
 }
 
 /// The label of a tier by its index.
-pub(crate) fn tier_name(callers: &CallersPlan, tier: usize) -> Arc<str> {
-    callers.tiers.get(tier).map_or_else(|| "other".into(), Arc::clone)
+pub(crate) fn tier_name(callers: &CallersPlan, tier: usize) -> &str {
+    callers.tiers.get(tier).map_or("other", |name| name)
 }
 
 /// The scheme a listener's callers use.
@@ -254,12 +253,7 @@ mod tests {
         assert_eq!(trace.parent_id, 0xb7ad_6b71_6920_3331);
         assert!(trace.sampled);
         let onward = trace.header(1);
-        assert!(
-            onward
-                .to_str()
-                .unwrap()
-                .starts_with("00-0af7651916cd43dd8448eb211c80319c-")
-        );
+        assert!(onward.starts_with(b"00-0af7651916cd43dd8448eb211c80319c-"));
         for broken in [
             "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",

@@ -24,6 +24,7 @@ mod percore;
 mod pipeline;
 pub mod plan;
 mod pool;
+mod rates;
 pub mod reconcile;
 mod respond;
 mod route;

@@ -192,12 +192,10 @@ impl Dropped {
         own: &[(Known, HeaderValue)],
         sink: &mut impl Sink,
     ) {
-        for (known, name, value) in fields.iter() {
-            let dropped = known.is_some_and(|known| also.has(known)) || self.has(known, name);
-            if !dropped {
-                sink.pass(name, value);
-            }
-        }
+        fields.pass(
+            |known, name| known.is_some_and(|known| also.has(known)) || self.has(known, name),
+            sink,
+        );
         for (name, value) in own {
             sink.own(*name, value);
         }
@@ -321,7 +319,7 @@ impl Reply {
             out.pass(b"date", date);
         }
         match framing {
-            Framing::Length(length) => out.own(Known::ContentLength, &HeaderValue::from(length)),
+            Framing::Length(length) => out.number(Known::ContentLength, length),
             Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
             Framing::None | Framing::Close => {}
         }

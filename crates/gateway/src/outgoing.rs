@@ -1,7 +1,6 @@
 //! The request as it goes to the upstream: hop-by-hop fields off, identity, forwarding and time on.
 
 use std::cell::RefCell;
-use std::io::Write as _;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -150,10 +149,7 @@ impl Outgoing {
         head.pass(b"host", authority);
         self.write(FRAMING, flow, number, now, &mut head);
         match framing {
-            Framing::Length(length) => {
-                // Writing to a vector cannot fail.
-                let _ = write!(head, "content-length: {length}\r\n");
-            }
+            Framing::Length(length) => head.number(Known::ContentLength, length),
             Framing::Chunked => head.extend_from_slice(b"transfer-encoding: chunked\r\n"),
             Framing::None | Framing::Close => {
                 if !self.method.is_idempotent() || self.fields.has(Known::ContentLength) {
@@ -175,15 +171,14 @@ impl Outgoing {
     fn write(&self, also: Names, flow: &Flow<'_>, number: u32, now: Instant, sink: &mut impl Sink) {
         self.dropped.write(also, &self.fields, &self.own, sink);
         let attempt = self.came_as.saturating_add(number - 1);
-        sink.own(Known::Attempt, &HeaderValue::from(attempt));
-        sink.own(Known::TraceParent, &self.trace.header(number));
+        sink.number(Known::Attempt, attempt.into());
+        sink.pass(Known::TraceParent.name().as_bytes(), &self.trace.header(number));
         let left = flow.route.plan.deadline.on_wire(now, flow.deadline.at);
         let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        sink.own(Known::Deadline, &HeaderValue::from(millis));
-        if flow.grpc
-            && let Ok(value) = HeaderValue::from_bytes(write_grpc_timeout(left).as_bytes())
-        {
-            sink.own(Known::GrpcTimeout, &value);
+        sink.number(Known::Deadline, millis);
+        if flow.grpc {
+            let timeout = write_grpc_timeout(left);
+            sink.pass(Known::GrpcTimeout.name().as_bytes(), timeout.as_bytes());
         }
     }
 }

@@ -10,10 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
-use plimsoll_policy::{
-    DeadlineDecision, PaceConfig, Quota, RateDecision, hash_key, parse_grpc_timeout, ratelimit_policy_value,
-    ratelimit_value,
-};
+use plimsoll_policy::{DeadlineDecision, PaceConfig, RateDecision, hash_key, parse_grpc_timeout};
 use plimsoll_slo::{Class, Instant, Reason};
 
 use crate::attempts;
@@ -27,9 +24,10 @@ use crate::message::{Reply, RequestHead};
 use crate::passed::Answer;
 use crate::percore::{Core, CoreUpstream, View, World};
 use crate::plan::KeyPart;
+use crate::rates::RateLimit;
 use crate::respond::{self, Refused};
 use crate::route::Found;
-use crate::running::{Listener, RateLimit, Route};
+use crate::running::{Listener, Route};
 use crate::ticket::{Drawn, Ticket};
 
 /// Everything known about a request once it is routed: what the attempts work from.
@@ -122,7 +120,7 @@ async fn flow(
     let deadline = deadline(route, &head.fields, &ticket.caller, ticket.began)?;
 
     // Within its rate?
-    limit(core, view, route, &head.fields, ticket, rates)?;
+    limit(view, route, &head.fields, ticket, rates)?;
 
     // Admission: adaptive concurrency and shedding by priority will stand here.
 
@@ -265,7 +263,6 @@ fn deadline(route: &Route, fields: &Fields, caller: &Caller, now: Instant) -> Re
 
 /// Asks every rate limit of the route; all must admit. The tightest speaks in the `RateLimit` header.
 fn limit(
-    core: &Core,
     view: &View,
     route: &Route,
     fields: &Fields,
@@ -275,17 +272,12 @@ fn limit(
     let mut tightest = u32::MAX;
     for limit in &route.rates {
         let tier = identity::tier_name(&view.running.plan.callers, ticket.tier);
-        let quota = limit
-            .plan
-            .by_tier
-            .iter()
-            .find(|(name, _)| *name == tier)
-            .map_or(&limit.plan.quota, |(_, q)| q);
-        let decision = limit.decide(core.env.now(), key(limit, view, route, fields, ticket), quota);
+        let (number, quota) = limit.quota(tier);
+        let decision = limit.decide(ticket.began, key(limit, view, route, fields, ticket), quota);
         let (remaining, reset) = decision.advertised();
         if remaining < tightest {
             tightest = remaining;
-            advertise(rates, limit, quota, remaining, reset);
+            *rates = limit.told(number, remaining, reset);
         }
         if let RateDecision::Refuse { retry_after, .. } = decision {
             let refused = Refused::new(Reason::RateLimited)
@@ -298,15 +290,6 @@ fn limit(
         }
     }
     Ok(())
-}
-
-fn advertise(rates: &mut Own, limit: &RateLimit, quota: &Quota, remaining: u32, reset: Duration) {
-    let policy = ratelimit_policy_value(&limit.plan.name, quota, None).to_string();
-    let left = ratelimit_value(&limit.plan.name, remaining, reset).to_string();
-    rates.clear();
-    for (name, value) in [(Known::RateLimitPolicy, policy), (Known::RateLimit, left)] {
-        rates.extend(HeaderValue::from_maybe_shared(value).map(|value| (name, value)));
-    }
 }
 
 fn key(limit: &RateLimit, view: &View, route: &Route, fields: &Fields, ticket: &Ticket) -> u64 {

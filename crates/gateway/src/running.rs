@@ -3,17 +3,17 @@
 //! Built from a [`Plan`] and the world it replaces, and then immutable; cores swap to it between two requests.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use plimsoll_policy::{Dice, KeyedLimiter, Quota, RateDecision};
-use plimsoll_slo::Instant;
+use plimsoll_policy::Dice;
 
 use crate::env::Env;
 use crate::identity;
 use crate::ledger::{Ledger, SeriesId, SeriesKey};
 use crate::plan::{ListenerPlan, Plan, PlanError, RatePlan, RoutePlan};
+use crate::rates::RateLimit;
 use crate::route::RouteTable;
 use crate::tls::{self, TlsError};
 use crate::upstream::Upstream;
@@ -89,35 +89,6 @@ impl RouteTimes {
         Some(self.p999.load(Relaxed))
             .filter(|n| *n > 0)
             .map(Duration::from_nanos)
-    }
-}
-
-/// A rate limit with its keys, shared by all cores: a lock per shard of keys, held for one look-up.
-#[derive(Debug)]
-pub(crate) struct RateLimit {
-    pub(crate) plan: RatePlan,
-    pub(crate) seed: u64,
-    shards: Vec<Mutex<KeyedLimiter>>,
-}
-
-/// Shards of one limit: enough that sixteen cores seldom meet.
-const RATE_SHARDS: usize = 16;
-
-impl RateLimit {
-    fn new(plan: RatePlan, seed: u64) -> Self {
-        let keys = plan.keys_max.div_ceil(RATE_SHARDS);
-        let shards = (0..RATE_SHARDS)
-            .map(|_| Mutex::new(KeyedLimiter::new(keys)))
-            .collect();
-        Self { plan, seed, shards }
-    }
-
-    pub(crate) fn decide(&self, now: Instant, key: u64, quota: &Quota) -> RateDecision {
-        let shard = &self.shards[(key >> 60) as usize % RATE_SHARDS];
-        shard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .decide(now, key, quota, 1)
     }
 }
 
@@ -287,7 +258,7 @@ impl ListenerBuild<'_> {
                 self.ledger.series(SeriesKey {
                     listener: Arc::clone(&listener.name),
                     route: route.into(),
-                    tier: identity::tier_name(&self.plan.callers, tier),
+                    tier: identity::tier_name(&self.plan.callers, tier).into(),
                     upstream: upstream.map_or_else(|| "-".into(), |u| Arc::clone(&u.name)),
                     version: upstream.map_or_else(|| "-".into(), |u| Arc::clone(&u.version)),
                 })

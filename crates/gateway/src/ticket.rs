@@ -229,7 +229,7 @@ impl Ticket {
             began: self.core.env.wall().saturating_sub(outcome.latency),
             listener: Arc::clone(&listener.plan.name),
             route: route.map_or_else(none, |route| Arc::clone(&route.plan.name)),
-            tier: identity::tier_name(&running.plan.callers, self.tier),
+            tier: identity::tier_name(&running.plan.callers, self.tier).into(),
             upstream: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.name)),
             version: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.version)),
             method: self.method.clone(),

@@ -8,7 +8,7 @@ use http::StatusCode;
 use memchr::memchr;
 
 use super::head::length;
-use super::{TOKEN, VALUE, all, trim, within};
+use super::{TOKEN, all, is_value, trim, within};
 use crate::fields::{Known, Row};
 
 /// Bytes that an answer's head may have.
@@ -58,14 +58,16 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     while let Some(found) = memchr(b'\n', &bytes[at..]) {
         let end = at + found + 1;
         let line = &bytes[at..end - 1];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let (line, crlf) = line
+            .strip_suffix(b"\r")
+            .map_or((line, false), |line| (line, true));
         match status {
             None => {
                 status = Some(status_line(line, &mut seen)?);
                 seen.rows.reserve(16);
             }
             Some(status) if line.is_empty() => return seen.head(status, end).map(Some),
-            Some(_) => header(line, at, &mut seen)?,
+            Some(_) => header(line, at, crlf.then_some(end), &mut seen)?,
         }
         if seen.rows.len() > FIELDS_MAX {
             return Err("it has more than 256 headers");
@@ -89,24 +91,24 @@ fn status_line(line: &[u8], seen: &mut Seen) -> Result<StatusCode, &'static str>
         _ => return Err(WRONG),
     };
     let reason = line.get(12..).ok_or(WRONG)?;
-    if !(reason.is_empty() || reason[0] == b' ') || !all(&VALUE, reason) {
+    if !(reason.is_empty() || reason[0] == b' ') || !is_value(reason) {
         return Err(WRONG);
     }
     StatusCode::from_bytes(&line[9..12]).map_err(|_| WRONG)
 }
 
-fn header(line: &[u8], at: usize, seen: &mut Seen) -> Result<(), &'static str> {
+fn header(line: &[u8], at: usize, line_end: Option<usize>, seen: &mut Seen) -> Result<(), &'static str> {
     let colon = memchr(b':', line).ok_or("a header line has no colon")?;
     let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
     if name.is_empty() || !all(&TOKEN, name) {
         return Err("a header name is not a token");
     }
-    if !all(&VALUE, value) {
+    if !is_value(value) {
         return Err("a header value holds a control character");
     }
     let known = Known::of(name);
     seen.rows
-        .push(Row::new(at..at + colon, within(line, value, at), known));
+        .push(Row::new(at..at + colon, within(line, value, at), line_end, known));
     match known {
         Some(Known::Connection) => {
             for option in value.split(|b| *b == b',').map(trim) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use memchr::memchr;
 use plimsoll_slo::Reason;
 
-use super::{Refusal, TARGET, TOKEN, VALUE, all, trim, within};
+use super::{Refusal, TARGET, TOKEN, all, is_value, trim, within};
 use crate::fields::{Known, Row};
 
 /// Bounds on a head.
@@ -175,13 +175,17 @@ fn header(line: &[u8], at: usize, seen: &mut Seen) -> Result<(), Refusal> {
     if name.is_empty() || !all(&TOKEN, name) {
         return Err(Refusal::malformed("a header name is not a token"));
     }
-    if !all(&VALUE, value) {
+    if !is_value(value) {
         return Err(Refusal::malformed("a header value holds a control character"));
     }
     let value = trim(value);
     let known = Known::of(name);
-    seen.rows
-        .push(Row::new(at..at + colon, within(line, value, at), known));
+    seen.rows.push(Row::new(
+        at..at + colon,
+        within(line, value, at),
+        Some(at + line.len() + 2),
+        known,
+    ));
     match known {
         Some(Known::Host) => host(value, seen),
         Some(Known::Upgrade) => {
