@@ -50,7 +50,6 @@ impl Talk {
     /// Writes an answer to its end.
     pub(crate) async fn answer(&self, mut reply: Reply, terms: Terms, core: &Core) -> Ended {
         let mut writing = self.begin_answer(&reply, terms, core);
-        super::others_first().await;
         let ended = poll_fn(|cx| self.poll_answer(&mut reply, &mut writing, cx)).await;
         drop(reply);
         match ended {
