@@ -5,7 +5,7 @@
 //! What can be written is declared once, in [`raw`]; [`schema`], [`reference`](mod@reference) and [`template`] are
 //! made from it. `plimsoll run --upstream URL` goes the same way, from a text that is made of its flags.
 
-pub(crate) mod diff;
+mod diff;
 mod near;
 pub(crate) mod openapi;
 mod problem;
@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) telemetry: TelemetryConfig,
     /// Threads that carry traffic; 0 takes every core.
     pub(crate) cores: usize,
+    /// A flag says how many, whatever the file says.
+    cores_by_flag: bool,
     /// The values that are in effect, as a user would write them all down. See [`Config::changes`].
     effective: Node,
 }
@@ -139,9 +141,26 @@ impl Config {
         Self::read("flags", text.to_string().as_bytes()).map_err(Problems::of_flags)
     }
 
+    /// Runs so many cores, whatever the file says now or later.
+    pub(crate) fn set_cores(&mut self, cores: usize) {
+        self.cores = cores;
+        self.cores_by_flag = true;
+    }
+
     /// What changes from `self` to `new`, in lines for people; none if nothing does.
     pub(crate) fn changes(&self, new: &Self) -> Vec<String> {
-        diff::changes(&self.effective, &new.effective)
+        let changes = diff::changes(&self.effective, &new.effective);
+        changes.into_iter().map(|change| change.line).collect()
+    }
+
+    /// The keys that are other ones in `new` and that a process which was started with `self` reads no more.
+    pub(crate) fn at_next_start(&self, new: &Self) -> Vec<String> {
+        let changes = diff::changes(&self.effective, &new.effective);
+        let waiting = changes.into_iter().filter(diff::Change::waits);
+        waiting
+            .map(|change| change.path)
+            .filter(|path| !(self.cores_by_flag && path == "cores"))
+            .collect()
     }
 }
 

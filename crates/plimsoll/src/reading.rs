@@ -95,6 +95,8 @@ pub(crate) struct ConfigReading {
     pub(crate) applied_at: Duration,
     pub(crate) reloads_applied: u64,
     pub(crate) reloads_refused: u64,
+    /// Keys that a reload changed and that have no effect before the next start.
+    pub(crate) at_next_start: Vec<String>,
     /// Why the last reload was refused; empty when it was applied, or none was asked for.
     pub(crate) problems: Vec<String>,
 }
@@ -259,6 +261,7 @@ pub(crate) mod sample {
                 applied_at: Duration::from_secs(1_795_460_000),
                 reloads_applied: 3,
                 reloads_refused: 1,
+                at_next_start: vec!["admin.listen".to_owned(), "cores".to_owned()],
                 problems: vec!["plimsoll.yaml:3:5: unknown key".to_owned()],
             },
         }

@@ -2,6 +2,10 @@
 //!
 //! The new file is read and resolved, compared with what runs, and applied. What is refused at any step is told (log,
 //! status, the answer to whoever asked) and what ran before runs on. Reloads are taken one at a time.
+//!
+//! A few keys are read at the start only. A reload that changes them applies the rest, and says so in the same three
+//! places for as long as the file differs from what the process was started with: a reload that seems to have moved
+//! the admin port, and has not, is found out at the worst moment.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -19,6 +23,7 @@ use crate::reading::ConfigReading;
 pub(crate) struct Reloader {
     /// `None` when the configuration came from flags.
     file: Option<PathBuf>,
+    started: Config,
     current: tokio::sync::Mutex<Config>,
     gateway: Gateway,
     journal: Journal,
@@ -31,16 +36,41 @@ pub(crate) struct Reloader {
 #[derive(Debug)]
 struct Last {
     applied_at: Duration,
+    /// Keys that were applied and have no effect before the next start.
+    at_next_start: Vec<String>,
     problems: Vec<String>,
 }
 
 /// What a reload did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reloaded {
-    /// It took effect; these are the changes, none if the file says what runs already.
-    Applied(Vec<String>),
+    /// It took effect.
+    Applied {
+        /// In lines for people; none if the file says what was applied already.
+        changes: Vec<String>,
+        /// Keys that differ from those of the start, and have no effect before the next.
+        at_next_start: Vec<String>,
+    },
     /// It did not, for these reasons; what ran before runs on.
     Refused(Vec<String>),
+}
+
+/// What a reload that was applied did, in lines for people.
+pub(crate) fn applied(changes: &[String], at_next_start: &[String]) -> String {
+    let changes = if changes.is_empty() {
+        "applied, and nothing changes\n".to_owned()
+    } else {
+        format!("applied\n{}\n", changes.join("\n"))
+    };
+    changes + &waiting(at_next_start)
+}
+
+/// The line about what has to wait; empty if nothing does.
+pub(crate) fn waiting(at_next_start: &[String]) -> String {
+    if at_next_start.is_empty() {
+        return String::new();
+    }
+    format!("takes effect at the next start: {}\n", at_next_start.join(", "))
 }
 
 impl Reloader {
@@ -49,6 +79,7 @@ impl Reloader {
         let applied_at = gateway.env().wall();
         Self {
             file,
+            started: current.clone(),
             current: tokio::sync::Mutex::new(current),
             gateway,
             journal,
@@ -56,6 +87,7 @@ impl Reloader {
             refused: AtomicU64::new(0),
             last: Mutex::new(Last {
                 applied_at,
+                at_next_start: Vec::new(),
                 problems: Vec::new(),
             }),
         }
@@ -67,13 +99,16 @@ impl Reloader {
         let reloaded = match self.read() {
             Err(problems) => Reloaded::Refused(problems),
             Ok(new) => {
-                let changes = current.changes(&new);
+                let (changes, at_next_start) = (current.changes(&new), self.started.at_next_start(&new));
                 let applied = self.gateway.apply(new.plan.clone()).await;
                 applied.map_or_else(
                     |error| Reloaded::Refused(vec![format!("{:#}", anyhow::Error::new(error))]),
                     |_| {
                         *current = new;
-                        Reloaded::Applied(changes)
+                        Reloaded::Applied {
+                            changes,
+                            at_next_start,
+                        }
                     },
                 )
             }
@@ -96,10 +131,14 @@ impl Reloader {
     fn tell(&self, reloaded: &Reloaded) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match reloaded {
-            Reloaded::Applied(changes) => {
+            Reloaded::Applied {
+                changes,
+                at_next_start,
+            } => {
                 self.applied.fetch_add(1, Relaxed);
                 *last = Last {
                     applied_at: self.gateway.env().wall(),
+                    at_next_start: at_next_start.clone(),
                     problems: Vec::new(),
                 };
                 let count = changes.len().to_string();
@@ -108,6 +147,11 @@ impl Reloader {
                 for change in changes {
                     self.journal
                         .info("configuration changed", &[("change", Value::from(&**change))]);
+                }
+                if !at_next_start.is_empty() {
+                    let keys = at_next_start.join(", ");
+                    self.journal
+                        .warn("takes effect at the next start", &[("keys", Value::from(&*keys))]);
                 }
             }
             Reloaded::Refused(problems) => {
@@ -129,6 +173,7 @@ impl Reloader {
             applied_at: last.applied_at,
             reloads_applied: self.applied.load(Relaxed),
             reloads_refused: self.refused.load(Relaxed),
+            at_next_start: last.at_next_start.clone(),
             problems: last.problems.clone(),
         }
     }

@@ -125,6 +125,8 @@ record! {
         applied_at: String,
         reloads_applied: u64,
         reloads_refused: u64,
+        /// Keys that a reload changed and that have no effect before the next start.
+        at_next_start: Vec<String>,
         /// Why the last reload was refused.
         problems: Vec<String>,
     }
@@ -337,6 +339,7 @@ fn config(scrape: &Scrape<'_>) -> Config {
         applied_at: civil::rfc3339_millis(config.applied_at),
         reloads_applied: config.reloads_applied,
         reloads_refused: config.reloads_refused,
+        at_next_start: config.at_next_start.clone(),
         problems: config.problems.clone(),
     }
 }

@@ -12,7 +12,7 @@ use super::answer::{self, Answer};
 use super::{AdminBackend, Serving, guard};
 use crate::accept::{self, Offer};
 use crate::metrics::{self, Scrape};
-use crate::reload::Reloaded;
+use crate::reload::{self, Reloaded};
 use crate::saturation::Saturation;
 use crate::status::{self, Json as _, Status};
 
@@ -109,20 +109,20 @@ impl<B: AdminBackend> Serving<B> {
 
     async fn reload(&self, headers: &HeaderMap, query: &str) -> Answer {
         match self.backend.reload().await {
-            Reloaded::Applied(changes) if wants(headers, query, &[Form::Json, Form::Text]) == Form::Text => {
-                let none = "applied, and nothing changes".to_owned();
-                let text = if changes.is_empty() {
-                    none
-                } else {
-                    format!("applied\n{}", changes.join("\n"))
-                };
-                answer::text(StatusCode::OK, format!("{text}\n"))
+            Reloaded::Applied {
+                changes,
+                at_next_start,
+            } if wants(headers, query, &[Form::Json, Form::Text]) == Form::Text => {
+                answer::text(StatusCode::OK, reload::applied(&changes, &at_next_start))
             }
-            Reloaded::Applied(changes) => {
+            Reloaded::Applied {
+                changes,
+                at_next_start,
+            } => {
                 let generation = self.backend.reading().config.generation;
                 answer::json(
                     StatusCode::OK,
-                    &json!({ "changes": changes, "generation": generation }),
+                    &json!({ "changes": changes, "at_next_start": at_next_start, "generation": generation }),
                 )
             }
             Reloaded::Refused(problems) => {

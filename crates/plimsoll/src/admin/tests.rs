@@ -52,7 +52,10 @@ impl AdminBackend for Arc<Fake> {
         if self.refuse {
             Reloaded::Refused(vec!["plimsoll.yaml:3:5: unknown key".to_owned()])
         } else {
-            Reloaded::Applied(vec!["upstreams.orders.in_flight: 1 -> 2".to_owned()])
+            Reloaded::Applied {
+                changes: vec!["upstreams.orders.in_flight: 1 -> 2".to_owned()],
+                at_next_start: vec!["admin.listen".to_owned(), "cores".to_owned()],
+            }
         }
     }
 
@@ -223,6 +226,15 @@ async fn a_reload_answers_what_changed_or_what_is_wrong() {
         (200, &Value::from("upstreams.orders.in_flight: 1 -> 2"))
     );
     assert_eq!(body["generation"], 4);
+    assert_eq!(
+        body["at_next_start"],
+        serde_json::json!(["admin.listen", "cores"])
+    );
+    let (_, _, text) = ask(address, "POST /reload?text", "").await;
+    assert_eq!(
+        text,
+        "applied\nupstreams.orders.in_flight: 1 -> 2\ntakes effect at the next start: admin.listen, cores\n"
+    );
 
     let (address, _) = start(
         None,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{Exit, print};
 use crate::config::{Config, shown};
+use crate::reload;
 
 /// Report everything that is wrong with a configuration.
 #[derive(Debug, clap::Args)]
@@ -21,12 +22,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let config = Config::load(&args.file)?;
     let mut text = match &args.diff {
         Some(old) => {
-            let changes = Config::load(old)?.changes(&config);
-            if changes.is_empty() {
+            let old = Config::load(old)?;
+            let (changes, at_next_start) = (old.changes(&config), old.at_next_start(&config));
+            let changes = if changes.is_empty() {
                 "nothing changes\n".to_owned()
             } else {
                 changes.join("\n") + "\n"
-            }
+            };
+            changes + &reload::waiting(&at_next_start)
         }
         None => String::new(),
     };

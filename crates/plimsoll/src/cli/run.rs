@@ -47,7 +47,9 @@ impl RunArgs {
             }
             (file, _) => Config::load(file.unwrap_or(Path::new("plimsoll.yaml")))?,
         };
-        config.cores = self.cores.unwrap_or(config.cores);
+        if let Some(cores) = self.cores {
+            config.set_cores(cores);
+        }
         Ok(config)
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{Exit, print};
 use crate::admin::ask::ask;
 use crate::config::secrets::{Secret, TokenSource};
+use crate::reload::applied;
 use crate::status::{self, Json};
 
 /// Say how a running Plimsoll is.
@@ -65,6 +66,12 @@ fn detail(answer: &Value) -> String {
     format!("{}: {}", text("title"), text("detail"))
 }
 
+/// The texts of a list in an answer; an older Plimsoll may have no such list.
+fn strings(answer: &Value, field: &str) -> Vec<String> {
+    let texts = answer[field].as_array().into_iter().flatten();
+    texts.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 /// Prints the status.
 ///
 /// # Errors
@@ -90,31 +97,20 @@ pub(super) fn reload(args: &ReloadArgs) -> anyhow::Result<Exit> {
         Ok(answered) => answered,
         Err(error) => return Ok(unreachable(&error)),
     };
-    let lines = |field: &str| {
-        let lines = answer[field]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
-        lines.fold(String::new(), |text, line| text + line + "\n")
-    };
     if status.is_success() {
-        let changes = lines("changes");
-        return print(if changes.is_empty() {
-            "applied, and nothing changes\n"
-        } else {
-            &changes
-        });
+        return print(&applied(
+            &strings(&answer, "changes"),
+            &strings(&answer, "at_next_start"),
+        ));
     }
-    let problems = lines("problems");
+    let problems = strings(&answer, "problems");
     let problems = if problems.is_empty() {
         detail(&answer)
     } else {
-        problems
+        problems.join("\n")
     };
     super::complain(&format!(
-        "plimsoll: the reload was refused; what ran before runs on\n{}",
-        problems.trim_end()
+        "plimsoll: the reload was refused; what ran before runs on\n{problems}"
     ));
     Ok(Exit::Refused)
 }

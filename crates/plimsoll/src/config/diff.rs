@@ -7,19 +7,44 @@ use std::collections::BTreeMap;
 
 use super::tree::{Kind, Node};
 
-/// One line for each change: `~ path: old -> new`, `+ path: new`, `- path: old`.
-pub(crate) fn changes(old: &Node, new: &Node) -> Vec<String> {
-    let mut lines = Vec::new();
-    compare("", old, new, &mut lines);
-    lines
+/// Top-level keys that are read once, at the start, since what they are about cannot change under traffic: the port
+/// that operators hold on to, the threads, the log and the collector. All others are the gateway's plan, and a reload
+/// applies them.
+pub(super) const AT_START: [&str; 3] = ["admin", "telemetry", "cores"];
+
+/// One value that is another one now.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// Where it stands, such as `admin.listen`.
+    pub(super) path: String,
+    /// `~ path: old -> new`, `+ path: new` or `- path: old`.
+    pub(super) line: String,
 }
 
-fn compare(path: &str, old: &Node, new: &Node, lines: &mut Vec<String>) {
+impl Change {
+    /// Whether it has no effect before the next start.
+    pub(super) fn waits(&self) -> bool {
+        let first = self.path.split('.').next().unwrap_or_default();
+        AT_START.contains(&first)
+    }
+}
+
+/// Every change, in the order of the file.
+pub(super) fn changes(old: &Node, new: &Node) -> Vec<Change> {
+    let mut changes = Vec::new();
+    compare("", old, new, &mut changes);
+    changes
+}
+
+fn compare(path: &str, old: &Node, new: &Node, changes: &mut Vec<Change>) {
     if old == new {
         return;
     }
     let (Some(before), Some(after)) = (children(old), children(new)) else {
-        lines.push(format!("~ {path}: {} -> {}", flow(old), flow(new)));
+        changes.push(Change {
+            line: format!("~ {path}: {} -> {}", flow(old), flow(new)),
+            path: path.to_owned(),
+        });
         return;
     };
     let (old_by_name, new_by_name): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -27,12 +52,19 @@ fn compare(path: &str, old: &Node, new: &Node, lines: &mut Vec<String>) {
     for (name, value) in &before {
         let path = join(path, name);
         match new_by_name.get(name) {
-            Some(other) => compare(&path, value, other, lines),
-            None => lines.push(format!("- {}", said(&path, value))),
+            Some(other) => compare(&path, value, other, changes),
+            None => changes.push(Change {
+                line: format!("- {}", said(&path, value)),
+                path,
+            }),
         }
     }
     for (name, value) in after.iter().filter(|(name, _)| !old_by_name.contains_key(name)) {
-        lines.push(format!("+ {}", said(&join(path, name), value)));
+        let path = join(path, name);
+        changes.push(Change {
+            line: format!("+ {}", said(&path, value)),
+            path,
+        });
     }
 }
 

@@ -154,6 +154,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         admin: resolve_admin(admin.value, &mut scope),
         telemetry: resolve_telemetry(telemetry.value),
         cores: cores.value,
+        cores_by_flag: false,
         plan,
         effective,
     };

@@ -170,6 +170,63 @@ drain_max: 60s
     );
 }
 
+#[test]
+fn what_is_read_at_the_start_only_is_told_apart() {
+    let old = read(SMALL).unwrap();
+    let new = SMALL.to_owned()
+        + "
+admin: { listen: 127.0.0.1:9901, token_env: TOKEN }
+telemetry: { otlp: { endpoint: http://127.0.0.1:4318 }, log: { level: debug } }
+cores: 2
+drain_max: 10s
+observe: { slow: 2s }
+";
+    let new = read(&new).unwrap();
+    assert_eq!(
+        old.at_next_start(&new),
+        [
+            "admin.listen",
+            "admin.token_env",
+            "telemetry.log.level",
+            "telemetry.otlp",
+            "cores"
+        ]
+    );
+    assert_eq!(
+        new.at_next_start(&new.clone()),
+        [""; 0],
+        "what did not change does not wait"
+    );
+    let mut by_flag = old.clone();
+    by_flag.set_cores(1);
+    assert!(
+        !by_flag.at_next_start(&new).contains(&"cores".to_owned()),
+        "the flag wins at the next start, too"
+    );
+}
+
+/// A key of the top level is either in the plan, which a reload applies, or one that waits for the next start.
+#[test]
+fn every_key_is_applied_or_waits() {
+    let applied = [
+        ("listeners", SMALL.replace(":0 }", ":1 }")),
+        ("upstreams", SMALL.replace(":3000", ":3001")),
+        ("callers", SMALL.to_owned() + "callers: { tenant_header: x }"),
+        ("observe", SMALL.to_owned() + "observe: { slow: 2s }"),
+        ("drain_max", SMALL.to_owned() + "drain_max: 1s"),
+    ];
+    let plan = |text: &str| format!("{:?}", read(text).unwrap().plan);
+    for (key, text) in &applied {
+        assert_ne!(plan(SMALL), plan(text), "{key}");
+        assert_eq!(read(SMALL).unwrap().at_next_start(&read(text).unwrap()), [""; 0]);
+    }
+    let mut known: Vec<_> = applied.iter().map(|(key, _)| *key).collect();
+    known.extend(diff::AT_START);
+    let keys: Vec<_> = TopLevel::stanza().fields.iter().map(|field| field.name).collect();
+    known.sort_by_key(|name| keys.iter().position(|key| key == name));
+    assert_eq!(known, keys);
+}
+
 /// Bytes, words of YAML and pieces of a right file, in any order: whatever is read, nothing panics.
 #[test]
 fn reading_never_panics() {

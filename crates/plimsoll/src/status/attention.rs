@@ -39,6 +39,12 @@ pub(super) fn sentences(status: &Status) -> Vec<String> {
             "The last reload was refused, and what ran before runs on: {problem}{more}"
         ));
     }
+    if !status.config.at_next_start.is_empty() {
+        said.push(format!(
+            "What a reload has changed takes effect at the next start: {}.",
+            status.config.at_next_start.join(", ")
+        ));
+    }
     said
 }
 

@@ -46,6 +46,7 @@ fn calm() -> Reading {
     reading.upstreams[0].breaker = Some(plimsoll_policy::BreakerState::Passing);
     reading.upstreams[0].endpoints.pop();
     reading.config.problems.clear();
+    reading.config.at_next_start.clear();
     reading
 }
 
@@ -53,11 +54,13 @@ fn calm() -> Reading {
 fn the_text_says_who_is_hurt_and_what_protects() {
     let text = text(&busy());
     for expected in [
-        "serving, 4 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
+        "serving, 5 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
         "! Route pay, tier gold: 10.00 % of requests are bad, mostly upstream-reset.",
         "! The breaker of orders is tripped: its requests are refused.",
         "! orders has 1 of 2 endpoints; the others are down or ejected.",
         "! The last reload was refused, and what ran before runs on: plimsoll.yaml:3:5: unknown key",
+        "! What a reload has changed takes effect at the next start: admin.listen, cores.",
+        "  takes effect at the next start  admin.listen, cores",
         "90.00 %",
         "upstream-reset 10",
         "latest bad of pay, gold: upstream-reset at 2026-11-23T20:10:00.650Z, request req-1, trace 0",

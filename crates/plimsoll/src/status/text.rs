@@ -267,6 +267,12 @@ pub(super) fn config(status: &Status) -> Rows {
         "reloads refused".to_owned(),
         config.reloads_refused.to_string(),
     ]);
+    if !config.at_next_start.is_empty() {
+        rows.push(vec![
+            "takes effect at the next start".to_owned(),
+            config.at_next_start.join(", "),
+        ]);
+    }
     rows.extend(
         config
             .problems

@@ -22,6 +22,14 @@ fn output_is_as_written_down() {
 }
 
 #[test]
+fn a_check_says_what_a_reload_would_not_do() {
+    let init = std::fs::read_to_string(testdata("cli/init.yaml")).unwrap() + "\ncores: 2\ndrain_max: 1s\n";
+    let ran = plimsoll(&["check", "-", "--diff", "cli/init.yaml"], init.as_bytes());
+    let expected = "~ drain_max: 30s -> 1s\n~ cores: 0 -> 2\ntakes effect at the next start: cores\n";
+    assert!(ran.out.starts_with(expected), "{ran:?}");
+}
+
+#[test]
 fn what_init_writes_passes_the_check() {
     for args in [
         &["init"][..],

@@ -167,6 +167,44 @@ fn a_hangup_reloads_all_or_nothing() {
 }
 
 #[test]
+fn a_reload_says_what_has_to_wait_for_the_next_start() {
+    let (_service, address) = service("http_service.py", &[]);
+    let first = in_front(&address, "10s");
+    let mut plimsoll = Plimsoll::configured(&first);
+    let reload = |yaml: &str| {
+        plimsoll.rewrite(yaml);
+        curl(&["-X", "POST", &plimsoll.admin_url("/reload?text")])
+    };
+    let second = in_front(&address, "100ms").replace("admin: { listen: '127.0.0.1:0' }", "cores: 7");
+    let answer = reload(&second);
+    let waits = "takes effect at the next start: admin.listen\n";
+    assert!(
+        answer.contains("total: 10s -> 100ms") && answer.contains("cores: 0 -> 7") && answer.ends_with(waits),
+        "{answer}"
+    );
+    let late = curl(&[&plimsoll.url("/slow/300")]);
+    assert!(late.contains("deadline-exceeded"), "the rest is applied: {late}");
+    // Still so after a reload that changes nothing of it, and no more once it is taken back.
+    let answer = reload(&second);
+    assert!(
+        answer.contains("nothing changes") && answer.ends_with(waits),
+        "{answer}"
+    );
+    let status = curl(&[&plimsoll.admin_url("/status")]);
+    assert!(
+        status.contains("takes effect at the next start: admin.listen."),
+        "{status}"
+    );
+    let answer = reload(&first);
+    assert!(!answer.contains("next start"), "{answer}");
+    let line = plimsoll.wait_for_log("takes effect at the next start");
+    assert_eq!(
+        (&line["keys"], &line["level"]),
+        (&"admin.listen".into(), &"warn".into())
+    );
+}
+
+#[test]
 fn a_termination_drains() {
     let (_service, address) = service("http_service.py", &[]);
     let mut plimsoll = Plimsoll::in_front_of(&address);
