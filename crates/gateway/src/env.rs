@@ -40,10 +40,7 @@ pub trait World: Send + Sync + 'static {
     /// Listens on `address`; connections arrive through the returned listener.
     fn listen(&self, address: SocketAddr) -> Boxed<'_, io::Result<Box<dyn WorldListener>>>;
     /// Looks up `host`.
-    ///
-    /// # Errors
-    /// The name is not known.
-    fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Boxed<'a, io::Result<Vec<SocketAddr>>>;
     /// Time since the Unix epoch.
     fn wall(&self) -> Duration;
 }
@@ -157,7 +154,7 @@ impl Env {
     pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let mut found: Vec<SocketAddr> = match &self.world {
             None => tokio::net::lookup_host((host, port)).await?.collect(),
-            Some(world) => world.resolve(host, port)?,
+            Some(world) => world.resolve(host, port).await?,
         };
         found.sort_unstable();
         found.dedup();

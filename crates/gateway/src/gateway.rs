@@ -14,6 +14,7 @@ use crate::event::{Event, Teller};
 use crate::ledger::Ledger;
 use crate::percore::{Core, World};
 use crate::plan::{ListenAddress, Plan};
+use crate::reconcile::names;
 use crate::running::{ApplyError, Listener, Running};
 use crate::versioned::Versioned;
 use crate::wire::Order;
@@ -116,10 +117,8 @@ impl Gateway {
         };
         let running = gateway.running();
         let bound = gateway.bind_new(&running).await?;
-        for upstream in &running.upstreams {
-            upstream.take_over();
-            upstream.resolve(&env).await;
-        }
+        running.upstreams.iter().for_each(|upstream| upstream.take_over());
+        names::resolve(&env, &running.upstreams).await;
         gateway.hand_out(bound).await;
         let seat = |(index, mail)| CoreSeat {
             env: env.clone(),
@@ -190,9 +189,7 @@ impl Gateway {
             Some(&old),
         )?;
         let bound = self.bind_new(&new).await?;
-        for upstream in &new.upstreams {
-            upstream.resolve(&self.env).await;
-        }
+        names::resolve(&self.env, &new.upstreams).await;
         new.upstreams.iter().for_each(|upstream| upstream.take_over());
         let new = Arc::new(new);
         self.shared.running.store(Arc::clone(&new));

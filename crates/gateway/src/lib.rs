@@ -4,6 +4,7 @@
 //! `plimsoll-policy` about each request, in the order that [`pipeline`] reads. What cores share is in [`upstream`]
 //! and [`running`]; what they may touch of the world outside comes from [`env::Env`].
 
+mod abreast;
 mod attempt;
 mod attempts;
 mod body;

@@ -3,20 +3,13 @@
 //! Each reconciler looks at the world, changes what is out of date and says what it did. It takes no hint about what
 //! changed, so running it twice or late does no harm. Whoever owns the gateway decides when they run.
 
+mod health;
+pub(crate) mod names;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::{Request, header};
-use http_body_util::Empty;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::TokioIo;
-use plimsoll_policy::{Health, HealthChange, HealthConfig};
-
-use crate::env::Env;
 use crate::gateway::Gateway;
-use crate::plan::Protocol;
-use crate::upstream::{Address, Endpoint, Upstream};
 
 /// How often to look whether there is anything to resolve, when there is nothing.
 const RESOLVE_IDLE: Duration = Duration::from_secs(5);
@@ -25,12 +18,9 @@ const RESOLVE_IDLE: Duration = Duration::from_secs(5);
 const TIMES_MIN: u64 = 100;
 
 impl Gateway {
-    /// Looks up the names of every upstream again. Upstreams are looked up one after the other; each look-up is
-    /// bounded.
+    /// Looks up the names of every upstream again. Some are looked up at once, and each look-up is bounded.
     pub async fn resolve_names(&self) {
-        for upstream in &self.running().upstreams {
-            upstream.resolve(self.env()).await;
-        }
+        names::resolve(self.env(), &self.running().upstreams).await;
     }
 
     /// How long to wait between two look-ups: what the most impatient upstream asks for.
@@ -86,117 +76,5 @@ impl Gateway {
                 }
             }
         }
-    }
-
-    /// Runs active health checks for as long as the gateway lives: one task per upstream that has them, which
-    /// follows reloads by itself.
-    pub async fn check_health(&self) {
-        let mut states: std::collections::HashMap<u64, (Health, plimsoll_slo::Instant)> =
-            std::collections::HashMap::default();
-        let mut dice = self.env().dice();
-        loop {
-            let now = self.env().now();
-            let running = self.running();
-            for upstream in &running.upstreams {
-                let endpoints = upstream.state.endpoints();
-                let Some(config) = &upstream.plan.health else {
-                    endpoints
-                        .iter()
-                        .for_each(|endpoint| endpoint.healthy.store(true, Relaxed));
-                    continue;
-                };
-                for endpoint in endpoints.iter() {
-                    let (health, due) = states
-                        .entry(endpoint.id)
-                        .or_insert_with(|| (Health::new(true), now));
-                    if *due > now {
-                        continue;
-                    }
-                    let ok = probe(self.env(), upstream, endpoint, config).await;
-                    match health.report(ok, config) {
-                        HealthChange::Up => endpoint.healthy.store(true, Relaxed),
-                        HealthChange::Down => endpoint.healthy.store(false, Relaxed),
-                        HealthChange::None => {}
-                    }
-                    *due = self.env().now() + health.next_in(config, &mut dice);
-                }
-            }
-            states.retain(|id, _| {
-                running
-                    .upstreams
-                    .iter()
-                    .any(|upstream| upstream.state.endpoints().iter().any(|e| e.id == *id))
-            });
-            self.env().sleep(HEALTH_LOOK).await;
-        }
-    }
-}
-
-/// How often the health checker looks whether a check is due.
-const HEALTH_LOOK: Duration = Duration::from_millis(100);
-
-/// One health check: a GET on a connection of its own, answered as expected within the time.
-async fn probe(env: &Env, upstream: &Upstream, endpoint: &Endpoint, config: &HealthConfig) -> bool {
-    tokio::time::timeout(config.timeout, ask(env, upstream, endpoint, config))
-        .await
-        .is_ok_and(|ok| ok == Some(true))
-}
-
-async fn ask(env: &Env, upstream: &Upstream, endpoint: &Endpoint, config: &HealthConfig) -> Option<bool> {
-    let stream = match &endpoint.address {
-        Address::Tcp(address) => env.connect(*address).await.ok()?,
-        Address::Unix(path) => env.connect_unix(path).await.ok()?,
-    };
-    let (stream, chose_http2) = match &upstream.tls {
-        None => (stream, false),
-        Some(tls) => tls.connect(stream, &endpoint.host).await.ok()?,
-    };
-    let request = Request::builder().header(header::USER_AGENT, "plimsoll-health");
-    let status = if chose_http2 || upstream.plan.protocol == Protocol::Http2 {
-        let uri = format!("http://{}{}", endpoint.authority.to_str().ok()?, config.path);
-        let request = request.uri(uri).body(Empty::<bytes::Bytes>::new()).ok()?;
-        let executor = Control(env.clone());
-        let (mut sender, connection) = http2::handshake(executor, TokioIo::new(stream)).await.ok()?;
-        let answered = async move {
-            sender
-                .send_request(request)
-                .await
-                .ok()
-                .map(|answer| answer.status())
-        };
-        tokio::select! {
-            biased;
-            status = answered => status?,
-            _ = connection => return None,
-        }
-    } else {
-        let request = request
-            .uri(&config.path)
-            .header(header::HOST, &endpoint.authority);
-        let request = request.body(Empty::<bytes::Bytes>::new()).ok()?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-        let answered = async move {
-            sender
-                .send_request(request)
-                .await
-                .ok()
-                .map(|answer| answer.status())
-        };
-        tokio::select! {
-            biased;
-            status = answered => status?,
-            _ = connection => return None,
-        }
-    };
-    Some(config.expects(status.as_u16()))
-}
-
-/// Spawns on the control runtime.
-#[derive(Clone)]
-struct Control(Env);
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Control {
-    fn execute(&self, task: F) {
-        self.0.spawn(task);
     }
 }

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use http::HeaderValue;
 use plimsoll_policy::{Breaker, BreakerState, Bulkhead, HostSample, OutlierAction, Outliers, RetryBudget};
@@ -15,6 +14,7 @@ use plimsoll_slo::{Histogram, Instant};
 
 use crate::env::Env;
 use crate::plan::{EndpointPlan, UpstreamPlan};
+use crate::reconcile::names;
 use crate::tls;
 use crate::versioned::Versioned;
 
@@ -211,31 +211,23 @@ impl Upstream {
         self.budget.balance()
     }
 
-    /// Looks its names up again and takes over what changed. Endpoints that stay keep their state. When a name
-    /// cannot be looked up its last known addresses stay, since an old address is better than none.
-    pub async fn resolve(&self, env: &Env) {
+    /// Takes over what was found at each of its endpoints, in their order. Endpoints that stay keep their state. When
+    /// a name could not be looked up its last known addresses stay, since an old address is better than none.
+    pub(crate) fn take_found(&self, env: &Env, answers: Vec<names::Found>) {
         let known = self.state.endpoints();
         let mut found: Vec<Arc<Endpoint>> = Vec::new();
         let mut error = String::new();
-        for (index, endpoint) in self.plan.endpoints.iter().enumerate() {
-            let addresses = match endpoint {
-                EndpointPlan::Unix(path) => Ok(vec![Address::Unix(path.clone())]),
-                EndpointPlan::Host(host, port) => lookup(env, host, *port).await,
-            };
-            let (host, authority) = names(endpoint);
+        for (index, (endpoint, addresses)) in self.plan.endpoints.iter().zip(answers).enumerate() {
+            let (host, authority) = host_of(endpoint);
             match addresses {
                 Ok(addresses) => {
                     for address in addresses {
                         let kept = known.iter().find(|e| e.address == address && e.host == host);
                         let endpoint = kept.map_or_else(
                             || {
-                                Arc::new(self.state.endpoint(
-                                    env,
-                                    address,
-                                    host.clone(),
-                                    authority.clone(),
-                                    known.is_empty(),
-                                ))
+                                let (host, authority) = (host.clone(), authority.clone());
+                                let first = known.is_empty();
+                                Arc::new(self.state.endpoint(env, address, host, authority, first))
                             },
                             Arc::clone,
                         );
@@ -289,24 +281,8 @@ impl Upstream {
     }
 }
 
-/// A short name lookup; literals need none.
-async fn lookup(env: &Env, host: &str, port: u16) -> Result<Vec<Address>, String> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(ip) = bare.parse() {
-        return Ok(vec![Address::Tcp(SocketAddr::new(ip, port))]);
-    }
-    match tokio::time::timeout(LOOKUP_MAX, env.resolve(bare, port)).await {
-        Ok(Ok(found)) => Ok(found.into_iter().map(Address::Tcp).collect()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer from the resolver within {LOOKUP_MAX:?}")),
-    }
-}
-
-/// A resolver that takes longer is as good as down; the old addresses go on.
-const LOOKUP_MAX: Duration = Duration::from_secs(3);
-
 /// The host for TLS, and what goes into `Host`.
-fn names(endpoint: &EndpointPlan) -> (String, HeaderValue) {
+fn host_of(endpoint: &EndpointPlan) -> (String, HeaderValue) {
     match endpoint {
         EndpointPlan::Unix(_) => ("localhost".to_owned(), HeaderValue::from_static("localhost")),
         EndpointPlan::Host(host, port) => {

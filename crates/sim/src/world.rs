@@ -29,9 +29,9 @@ impl World for Simulated {
         })
     }
 
-    fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
         // turmoil invents an address for a name that it does not know; every name of a plan is a host of the run.
-        Ok(vec![SocketAddr::new(turmoil::lookup(host), port)])
+        Box::pin(async move { Ok(vec![SocketAddr::new(turmoil::lookup(host), port)]) })
     }
 
     fn wall(&self) -> Duration {

@@ -8,12 +8,20 @@ use super::{Finding, Tree, rust};
 /// Test files that may sleep, and why.
 const MAY_SLEEP: &[(&str, &str)] = &[
     (
+        "crates/gateway/src/abreast.rs",
+        "the clock is paused, and sleeping turns it",
+    ),
+    (
         "crates/gateway/tests/it/failures.rs",
         "origins that are slow by so many milliseconds",
     ),
     (
         "crates/gateway/tests/it/overload.rs",
         "that waiting for as long as `Retry-After` says is enough",
+    ),
+    (
+        "crates/gateway/tests/it/reconcile.rs",
+        "the clock is paused, and sleeping turns it",
     ),
     (
         "crates/gateway/tests/it/retries.rs",

@@ -15,6 +15,7 @@ mod lifecycle;
 mod origin;
 mod overload;
 mod protocols;
+mod reconcile;
 mod retries;
 mod secure;
 mod slow;
