@@ -47,6 +47,17 @@ fn defaults_are_those_of_the_plan_and_the_policies() {
 }
 
 #[test]
+fn the_margin_for_the_next_hop_is_the_routes_own() {
+    let routes = "routes: [{ name: near, path: /n }, { name: far, path: /f, deadline: { margin: 80ms } }]";
+    let config = read(&SMALL.replace(":0 }", &format!(":0, {routes} }}"))).unwrap();
+    let margins = config.plan.listeners[0].routes.iter().map(|r| r.deadline.margin);
+    assert_eq!(
+        margins.collect::<Vec<_>>(),
+        [Duration::from_millis(5), Duration::from_millis(80)]
+    );
+}
+
+#[test]
 fn declarations_can_be_read() {
     // Every default and bound, and every key that may be left out, in one file with nothing in comments.
     let full = template::template(true);

@@ -45,6 +45,8 @@ stanza! {
         total_max: Duration = "5m", from "1ms" to "1d";
         /// For one try. Without it, it follows what was measured: one and a half times the 99.9th percentile.
         per_try: Option<Duration> = "null", from "1ms" to "1d";
+        /// Taken off the time left, and at most half of it, when the next hop is told how long it has. It covers the way there and back.
+        margin: Duration = "5ms", from "0s" to "10s";
     }
 }
 

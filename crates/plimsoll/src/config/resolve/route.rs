@@ -95,6 +95,7 @@ fn resolve_deadline(deadline: raw::Deadline, scope: &mut Scope<'_>) -> DeadlineC
         total,
         total_max,
         per_try,
+        margin,
     } = deadline;
     scope.ordered(("total", &total), ("total_max", &total_max));
     if let Some(time) = per_try.value {
@@ -113,8 +114,7 @@ fn resolve_deadline(deadline: raw::Deadline, scope: &mut Scope<'_>) -> DeadlineC
         total: total.value,
         total_max: total_max.value,
         per_try: per_try.value,
-        // Not a key: it follows from the accuracy of timers and the length of cables, not from the service.
-        margin: DeadlineConfig::default().margin,
+        margin: margin.value,
     }
 }
 
