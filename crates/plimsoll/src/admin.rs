@@ -30,8 +30,11 @@ use tokio::sync::Semaphore;
 
 use crate::exemplars::Exemplars;
 use crate::history::Window;
+use crate::metrics::Scrape;
 use crate::reading::{Reading, TelemetryReading};
 use crate::reload::Reloaded;
+use crate::saturation::Saturation;
+use crate::status;
 
 pub(crate) use self::guard::Token;
 
@@ -66,6 +69,21 @@ pub(crate) trait AdminBackend: Send + Sync + 'static {
     fn reload(&self) -> impl Future<Output = Reloaded> + Send;
     /// Takes no new work, finishes what there is.
     fn drain(&self);
+
+    /// Collects everything that is known, for `read`.
+    fn scrape<T>(&self, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
+        let reading = self.reading();
+        let window = self.window(&reading, status::WINDOW);
+        let (saturation, telemetry) = (Saturation::read(), self.telemetry());
+        let exemplars = self.exemplars();
+        read(&Scrape {
+            reading: &reading,
+            window: &window,
+            exemplars: &exemplars,
+            saturation: &saturation,
+            telemetry,
+        })
+    }
 }
 
 /// Where the port is, and who may use it.

@@ -1,12 +1,13 @@
-//! The metrics page: OpenMetrics 1.0 for those who ask for it, Prometheus text 0.0.4 for all others.
+//! The metrics, and the page of them: OpenMetrics 1.0 for those who ask for it, Prometheus text 0.0.4 for all others.
 //!
-//! The page is written from one [`Scrape`] each time it is asked for. There is no registry and no global state, so
+//! They are written from one [`Scrape`] each time somebody asks. There is no registry and no global state, so
 //! a metric that is not in [`families`] does not exist, and a series that is gone from the reading is gone from the
 //! page. `docs/src/telemetry.md` has a row for every family; a test compares the two.
 
 mod families;
 #[cfg(test)]
 mod grammar;
+pub(crate) mod sheet;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -19,7 +20,8 @@ use crate::history::Window;
 use crate::reading::{Reading, TelemetryReading};
 use crate::saturation::Saturation;
 
-pub(crate) use text::Format;
+use self::sheet::Sheet;
+pub(crate) use self::text::Format;
 
 /// Upper bounds of the latency buckets.
 ///
@@ -65,11 +67,16 @@ pub(crate) struct Scrape<'a> {
 /// The page.
 pub(crate) fn page(scrape: &Scrape<'_>, format: Format) -> String {
     let mut page = text::Page::new(format);
-    families::traffic(&mut page, scrape);
-    families::upstreams(&mut page, &scrape.reading.upstreams);
-    families::plimsoll(&mut page, scrape);
-    families::process(&mut page, scrape.saturation);
+    write(scrape, &mut page);
     page.finish()
+}
+
+/// Writes every family that there is something to say of.
+pub(crate) fn write(scrape: &Scrape<'_>, sheet: &mut impl Sheet) {
+    families::traffic(sheet, scrape);
+    families::upstreams(sheet, &scrape.reading.upstreams);
+    families::plimsoll(sheet, scrape);
+    families::process(sheet, scrape.saturation);
 }
 
 /// The format that the caller would rather have, by its `Accept`.

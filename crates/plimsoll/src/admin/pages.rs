@@ -11,9 +11,8 @@ use serde_json::{Value, json};
 use super::answer::{self, Answer};
 use super::{AdminBackend, Serving, guard};
 use crate::accept::{self, Offer};
-use crate::metrics::{self, Scrape};
+use crate::metrics;
 use crate::reload::{self, Reloaded};
-use crate::saturation::Saturation;
 use crate::status::{self, Json as _, Status};
 
 /// How a page is spelled.
@@ -75,7 +74,7 @@ impl<B: AdminBackend> Serving<B> {
     }
 
     fn status(&self, headers: &HeaderMap, query: &str) -> Answer {
-        let status = self.scrape(Status::of);
+        let status = self.backend.scrape(Status::of);
         match form(headers, query) {
             Form::Json => answer::json(StatusCode::OK, &status.to_json()),
             Form::Text => answer::text(StatusCode::OK, status::text(&status)),
@@ -88,23 +87,8 @@ impl<B: AdminBackend> Serving<B> {
 
     fn metrics(&self, headers: &HeaderMap) -> Answer {
         let format = metrics::negotiate(header(headers, &ACCEPT));
-        let page = self.scrape(|scrape| metrics::page(scrape, format));
+        let page = self.backend.scrape(|scrape| metrics::page(scrape, format));
         Answer::new(StatusCode::OK, format.content_type(), page)
-    }
-
-    /// Collects everything that is known, for `read`.
-    fn scrape<T>(&self, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
-        let reading = self.backend.reading();
-        let window = self.backend.window(&reading, status::WINDOW);
-        let (saturation, telemetry) = (Saturation::read(), self.backend.telemetry());
-        let exemplars = self.backend.exemplars();
-        read(&Scrape {
-            reading: &reading,
-            window: &window,
-            exemplars: &exemplars,
-            saturation: &saturation,
-            telemetry,
-        })
     }
 
     async fn reload(&self, headers: &HeaderMap, query: &str) -> Answer {

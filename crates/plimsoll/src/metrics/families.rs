@@ -1,10 +1,10 @@
-//! Every family of the page, in the order of the page.
+//! Every family there is, in the order of the page.
 
 use gateway::ledger::SeriesKey;
 use plimsoll_policy::BreakerState;
 use plimsoll_slo::Reason;
 
-use super::text::{Family, Kind, Number, Page};
+use super::sheet::{Distribution, Family, Kind, Number, Sheet};
 use super::{BOUNDS, Scrape};
 use crate::reading::{EndpointReading, ListenerReading, Phase, Series, UpstreamReading, breaker_word};
 use crate::saturation::Saturation;
@@ -41,43 +41,43 @@ fn labels<'a>(key: &'a SeriesKey, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, 
 }
 
 /// What became of requests, by series.
-pub(super) fn traffic(page: &mut Page, scrape: &Scrape<'_>) {
+pub(super) fn traffic(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
     let series = &scrape.reading.series;
-    page.family(counter(
+    sheet.family(counter(
         "plimsoll_requests",
         "",
         "Requests by what became of them, as their users saw it.",
     ));
     for series in series {
-        requests(page, series);
+        requests(sheet, series);
     }
-    page.family(counter(
+    sheet.family(counter(
         "plimsoll_attempts",
         "",
         "Attempts sent upstream for these requests, retries included.",
     ));
     for (key, tally) in series {
-        page.sample(&labels(key, &[]), tally.attempts);
+        sheet.sample(&labels(key, &[]), tally.attempts);
     }
-    page.family(counter(
+    sheet.family(counter(
         "plimsoll_retries",
         "",
         "Attempts beyond the first of a request.",
     ));
     for (key, tally) in series {
-        page.sample(&labels(key, &[]), tally.retries);
+        sheet.sample(&labels(key, &[]), tally.retries);
     }
-    page.family(Family {
+    sheet.family(Family {
         name: "plimsoll_request_duration_seconds",
         kind: Kind::Histogram,
         unit: "seconds",
         help: "From the request's head to the end of its answer; requests that count neither way are left out.",
     });
     for series in series {
-        durations(page, series, scrape);
+        durations(sheet, series, scrape);
     }
     // A summary's quantiles are those of a sliding window, by its definition; it may do without count and sum.
-    page.family(Family {
+    sheet.family(Family {
         name: "plimsoll_request_duration_quantile_seconds",
         kind: Kind::Summary,
         unit: "seconds",
@@ -89,41 +89,31 @@ pub(super) fn traffic(page: &mut Page, scrape: &Scrape<'_>) {
                 .latency
                 .quantile(quantile)
                 .map(|latency| latency.as_secs_f64());
-            page.sample_if_known(&labels(key, &[("quantile", name)]), value);
+            sheet.sample_if_known(&labels(key, &[("quantile", name)]), value);
         }
     }
 }
 
 /// Good ones always, so that a ratio has its denominator from the start; others once there are any.
-fn requests(page: &mut Page, (key, tally): &Series) {
-    page.sample(&labels(key, &[("class", "good"), ("reason", "")]), tally.good);
+fn requests(sheet: &mut impl Sheet, (key, tally): &Series) {
+    sheet.sample(&labels(key, &[("class", "good"), ("reason", "")]), tally.good);
     for (class, counts) in [("bad", &tally.bad), ("excluded", &tally.excluded)] {
         for reason in Reason::ALL.iter().filter(|reason| counts[reason.index()] > 0) {
             let labels = labels(key, &[("class", class), ("reason", reason.code())]);
-            page.sample(&labels, counts[reason.index()]);
+            sheet.sample(&labels, counts[reason.index()]);
         }
     }
 }
 
-fn durations(page: &mut Page, (key, tally): &Series, scrape: &Scrape<'_>) {
-    let labels = labels(key, &[]);
-    for (index, bound) in BOUNDS.iter().enumerate() {
-        let exemplar = scrape.exemplars.of_bucket(key, index);
-        page.bucket(
-            &labels,
-            Some(*bound),
-            tally.latency.count_at_most(*bound),
-            exemplar,
-        );
-    }
-    let count = tally.latency.count();
-    page.bucket(
-        &labels,
-        None,
-        count,
-        scrape.exemplars.of_bucket(key, BOUNDS.len()),
-    );
-    page.sum(&labels, count, tally.latency.sum());
+fn durations(sheet: &mut impl Sheet, (key, tally): &Series, scrape: &Scrape<'_>) {
+    let latency = &tally.latency;
+    let distribution = Distribution {
+        at_most: BOUNDS.map(|bound| latency.count_at_most(bound)),
+        count: latency.count(),
+        sum: latency.sum(),
+        exemplars: std::array::from_fn(|bucket| scrape.exemplars.of_bucket(key, bucket)),
+    };
+    sheet.distribution(&labels(key, &[]), &distribution);
 }
 
 /// A family with one sample for each upstream, endpoint or listener.
@@ -239,9 +229,9 @@ const LISTENER: [Column<ListenerReading>; 3] = [
 ];
 
 /// Endpoints and what protects them.
-pub(super) fn upstreams(page: &mut Page, upstreams: &[UpstreamReading]) {
+pub(super) fn upstreams(sheet: &mut impl Sheet, upstreams: &[UpstreamReading]) {
     for (family, value) in ENDPOINT {
-        page.family(family);
+        sheet.family(family);
         for upstream in upstreams {
             for endpoint in &upstream.endpoints {
                 let (name, version) = (&*upstream.name, &*upstream.version);
@@ -250,11 +240,11 @@ pub(super) fn upstreams(page: &mut Page, upstreams: &[UpstreamReading]) {
                     ("version", version),
                     ("endpoint", &endpoint.address),
                 ];
-                page.sample(&labels, value(endpoint));
+                sheet.sample(&labels, value(endpoint));
             }
         }
     }
-    page.family(gauge(
+    sheet.family(gauge(
         "plimsoll_breaker_state",
         "",
         "1 for the state that the upstream's breaker is in.",
@@ -266,88 +256,88 @@ pub(super) fn upstreams(page: &mut Page, upstreams: &[UpstreamReading]) {
             BreakerState::Tripped,
             BreakerState::Probing,
         ] {
-            page.sample(
+            sheet.sample(
                 &[("upstream", &*upstream.name), ("state", breaker_word(state))],
                 state == now,
             );
         }
     }
     for (family, value) in UPSTREAM {
-        page.family(family);
+        sheet.family(family);
         for upstream in upstreams {
-            page.sample(&[("upstream", &*upstream.name)], value(upstream));
+            sheet.sample(&[("upstream", &*upstream.name)], value(upstream));
         }
     }
 }
 
 /// Plimsoll itself: listeners, configuration, what telemetry lost.
-pub(super) fn plimsoll(page: &mut Page, scrape: &Scrape<'_>) {
+pub(super) fn plimsoll(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
     let (reading, telemetry) = (scrape.reading, scrape.telemetry);
     for (family, value) in LISTENER {
-        page.family(family);
+        sheet.family(family);
         for listener in &reading.listeners {
-            page.sample(&[("listener", &*listener.name)], value(listener));
+            sheet.sample(&[("listener", &*listener.name)], value(listener));
         }
     }
-    page.family(counter(
+    sheet.family(counter(
         "plimsoll_series_overflowed",
         "",
         "Series that share one because all were given out.",
     ));
-    page.sample(&[], reading.series_overflowed);
-    page.family(counter(
+    sheet.sample(&[], reading.series_overflowed);
+    sheet.family(counter(
         "plimsoll_events_dropped",
         "",
         "Events that telemetry lost, by where; counters lose none.",
     ));
-    page.sample(&[("at", "gateway")], reading.events_dropped);
-    page.sample(&[("at", "journal")], telemetry.lines_dropped);
-    page.sample(&[("at", "traces")], telemetry.spans_dropped);
-    page.family(counter(
+    sheet.sample(&[("at", "gateway")], reading.events_dropped);
+    sheet.sample(&[("at", "journal")], telemetry.lines_dropped);
+    sheet.sample(&[("at", "traces")], telemetry.spans_dropped);
+    sheet.family(counter(
         "plimsoll_log_lines_suppressed",
         "",
         "Log lines left out because too many were alike.",
     ));
-    page.sample(&[], telemetry.lines_suppressed);
-    page.family(counter(
+    sheet.sample(&[], telemetry.lines_suppressed);
+    sheet.family(counter(
         "plimsoll_spans_sent",
         "",
         "Spans that the collector took.",
     ));
-    page.sample(&[], telemetry.spans_sent);
+    sheet.sample(&[], telemetry.spans_sent);
     let config = &reading.config;
-    page.family(counter(
+    sheet.family(counter(
         "plimsoll_config_reloads",
         "",
         "Reloads that were asked for, by what became of them.",
     ));
-    page.sample(&[("result", "applied")], config.reloads_applied);
-    page.sample(&[("result", "refused")], config.reloads_refused);
-    page.family(gauge(
+    sheet.sample(&[("result", "applied")], config.reloads_applied);
+    sheet.sample(&[("result", "refused")], config.reloads_refused);
+    sheet.family(gauge(
         "plimsoll_config_generation",
         "",
         "Counts the configurations that were applied.",
     ));
-    page.sample(&[], config.generation);
-    page.family(gauge(
+    sheet.sample(&[], config.generation);
+    sheet.family(gauge(
         "plimsoll_config_last_success_timestamp_seconds",
         "seconds",
         "When the running configuration was applied, in Unix time.",
     ));
-    page.sample(&[], config.applied_at.as_secs_f64());
-    page.family(gauge(
+    sheet.sample(&[], config.applied_at.as_secs_f64());
+    sheet.family(gauge(
         "plimsoll_draining",
         "",
         "Whether it takes no new requests because it shuts down.",
     ));
-    page.sample(&[], reading.phase != Phase::Serving);
-    page.family(Family {
+    sheet.sample(&[], reading.phase != Phase::Serving);
+    sheet.family(Family {
         name: "plimsoll_build",
         kind: Kind::Info,
         unit: "",
         help: "The version that runs.",
     });
-    page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1u64);
+    sheet.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1u64);
 }
 
 /// A family with one sample, if the system tells it.
@@ -411,22 +401,22 @@ const PROCESS: [Told; 10] = [
 ];
 
 /// The process and the machine.
-pub(super) fn process(page: &mut Page, saturation: &Saturation) {
+pub(super) fn process(sheet: &mut impl Sheet, saturation: &Saturation) {
     for (family, value) in PROCESS {
-        page.family(family);
-        page.sample_if_known(&[], value(saturation));
+        sheet.family(family);
+        sheet.sample_if_known(&[], value(saturation));
     }
-    page.family(gauge(
+    sheet.family(gauge(
         "plimsoll_pressure_ratio",
         "ratio",
         "Share of the last ten seconds in which work stalled.",
     ));
     for pressure in &saturation.pressure {
-        page.sample(
+        sheet.sample(
             &[("resource", pressure.resource), ("stalled", "some")],
             pressure.some,
         );
-        page.sample_if_known(
+        sheet.sample_if_known(
             &[("resource", pressure.resource), ("stalled", "all")],
             pressure.full,
         );

@@ -5,8 +5,9 @@
 //! both, so that a series keeps its identity when a scraper changes the format.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
+use super::BOUNDS;
+use super::sheet::{Distribution, Family, Kind, Labels, Number, Sheet};
 use crate::exemplars::Exemplar;
 
 /// The format of a page.
@@ -24,29 +25,6 @@ impl Format {
         }
     }
 }
-
-/// What a family counts or shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-    Summary,
-    Info,
-}
-
-/// The head of a family. The name is without `_total` and `_info`, and ends with the unit if there is one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Family {
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    /// `""` for counts of things.
-    pub(crate) unit: &'static str,
-    pub(crate) help: &'static str,
-}
-
-/// Names and values of a sample's labels.
-pub(crate) type Labels<'a> = &'a [(&'a str, &'a str)];
 
 /// Unicode characters that the label set of an exemplar may have, names and values together (OpenMetrics 1.0).
 const EXEMPLAR_CHARS_MAX: usize = 128;
@@ -66,76 +44,6 @@ impl Page {
             format,
             family: None,
         }
-    }
-
-    /// Begins a family: all samples until the next are its own.
-    pub(crate) fn family(&mut self, family: Family) {
-        let Family {
-            name,
-            kind,
-            unit,
-            help,
-        } = family;
-        let (suffix, kind) = match (self.format, kind) {
-            (Format::Prometheus, Kind::Counter) => ("_total", "counter"),
-            (Format::Prometheus, Kind::Info) => ("_info", "gauge"),
-            (Format::OpenMetrics, Kind::Counter) => ("", "counter"),
-            (Format::OpenMetrics, Kind::Info) => ("", "info"),
-            (_, Kind::Gauge) => ("", "gauge"),
-            (_, Kind::Histogram) => ("", "histogram"),
-            (_, Kind::Summary) => ("", "summary"),
-        };
-        self.push(format_args!("# TYPE {name}{suffix} {kind}\n"));
-        if self.format == Format::OpenMetrics && !unit.is_empty() {
-            self.push(format_args!("# UNIT {name} {unit}\n"));
-        }
-        self.push(format_args!("# HELP {name}{suffix} "));
-        // OpenMetrics escapes quotes in help, the older format does not know that escape.
-        escape(&mut self.text, help, self.format == Format::OpenMetrics);
-        self.text.push('\n');
-        self.family = Some(family);
-    }
-
-    /// A sample of a counter, gauge or info, or a quantile of a summary.
-    pub(crate) fn sample(&mut self, labels: Labels<'_>, value: impl Into<Number>) {
-        let suffix = match self.family.map(|family| family.kind) {
-            Some(Kind::Counter) => "_total",
-            Some(Kind::Info) => "_info",
-            _ => "",
-        };
-        self.line(suffix, labels, None, value.into());
-        self.text.push('\n');
-    }
-
-    /// A sample of a family that has one only when it is known.
-    pub(crate) fn sample_if_known(&mut self, labels: Labels<'_>, value: Option<impl Into<Number>>) {
-        if let Some(value) = value {
-            self.sample(labels, value);
-        }
-    }
-
-    /// One cumulative bucket of a histogram; `None` is the one without a bound.
-    pub(crate) fn bucket(
-        &mut self,
-        labels: Labels<'_>,
-        bound: Option<Duration>,
-        count: u64,
-        exemplar: Option<&Exemplar>,
-    ) {
-        let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| canonical(bound.as_secs_f64()));
-        self.line("_bucket", labels, Some(("le", &bound)), Number::Whole(count));
-        if let Some(exemplar) = exemplar.filter(|_| self.format == Format::OpenMetrics) {
-            self.exemplar(exemplar);
-        }
-        self.text.push('\n');
-    }
-
-    /// What closes a histogram: the count and the sum.
-    pub(crate) fn sum(&mut self, labels: Labels<'_>, count: u64, sum: Duration) {
-        self.line("_count", labels, None, Number::Whole(count));
-        self.text.push('\n');
-        self.line("_sum", labels, None, Number::Real(sum.as_secs_f64()));
-        self.text.push('\n');
     }
 
     pub(crate) fn finish(mut self) -> String {
@@ -189,34 +97,64 @@ impl Page {
     }
 }
 
-/// The value of a sample.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Number {
-    Whole(u64),
-    Real(f64),
-}
-
-impl From<u64> for Number {
-    fn from(value: u64) -> Self {
-        Self::Whole(value)
+impl Sheet for Page {
+    fn family(&mut self, family: Family) {
+        let Family {
+            name,
+            kind,
+            unit,
+            help,
+        } = family;
+        let (suffix, kind) = match (self.format, kind) {
+            (Format::Prometheus, Kind::Counter) => ("_total", "counter"),
+            (Format::Prometheus, Kind::Info) => ("_info", "gauge"),
+            (Format::OpenMetrics, Kind::Counter) => ("", "counter"),
+            (Format::OpenMetrics, Kind::Info) => ("", "info"),
+            (_, Kind::Gauge) => ("", "gauge"),
+            (_, Kind::Histogram) => ("", "histogram"),
+            (_, Kind::Summary) => ("", "summary"),
+        };
+        self.push(format_args!("# TYPE {name}{suffix} {kind}\n"));
+        if self.format == Format::OpenMetrics && !unit.is_empty() {
+            self.push(format_args!("# UNIT {name} {unit}\n"));
+        }
+        self.push(format_args!("# HELP {name}{suffix} "));
+        // OpenMetrics escapes quotes in help, the older format does not know that escape.
+        escape(&mut self.text, help, self.format == Format::OpenMetrics);
+        self.text.push('\n');
+        self.family = Some(family);
     }
-}
 
-impl From<u32> for Number {
-    fn from(value: u32) -> Self {
-        Self::Whole(value.into())
+    fn sample(&mut self, labels: Labels<'_>, value: impl Into<Number>) {
+        let suffix = match self.family.map(|family| family.kind) {
+            Some(Kind::Counter) => "_total",
+            Some(Kind::Info) => "_info",
+            _ => "",
+        };
+        self.line(suffix, labels, None, value.into());
+        self.text.push('\n');
     }
-}
 
-impl From<bool> for Number {
-    fn from(value: bool) -> Self {
-        Self::Whole(value.into())
-    }
-}
-
-impl From<f64> for Number {
-    fn from(value: f64) -> Self {
-        Self::Real(value)
+    fn distribution(&mut self, labels: Labels<'_>, distribution: &Distribution<'_>) {
+        let Distribution {
+            at_most,
+            count,
+            sum,
+            exemplars,
+        } = distribution;
+        let bounds = BOUNDS.iter().map(|bound| canonical(bound.as_secs_f64()));
+        let bounds = bounds.chain(["+Inf".to_owned()]);
+        for ((bound, count), exemplar) in bounds.zip(at_most.iter().chain([count])).zip(exemplars) {
+            self.line("_bucket", labels, Some(("le", &bound)), Number::Whole(*count));
+            if let Some(exemplar) = exemplar.filter(|_| self.format == Format::OpenMetrics) {
+                self.exemplar(exemplar);
+            }
+            self.text.push('\n');
+        }
+        self.line("_count", labels, None, Number::Whole(*count));
+        self.text.push('\n');
+        self.line("_sum", labels, None, Number::Real(sum.as_secs_f64()));
+        self.text.push('\n');
     }
 }
 
