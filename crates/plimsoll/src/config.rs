@@ -78,6 +78,8 @@ pub(crate) struct TelemetryConfig {
 pub(crate) struct OtlpConfig {
     pub(crate) endpoint: Endpoint,
     pub(crate) send_every: Duration,
+    /// Send metrics, not only traces.
+    pub(crate) metrics: bool,
     /// Environment variable with headers to send; [`secrets::variable`] reads it.
     pub(crate) headers_env: Option<String>,
 }

@@ -12,15 +12,15 @@ use std::time::Duration;
 use anyhow::Context;
 use gateway::env::Env;
 use gateway::{CoreSeat, Gateway, Phase};
-use http::{HeaderName, HeaderValue};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 
-use crate::admin;
-use crate::config::{Config, Endpoint, LogFormat, LogLevel, OtlpConfig, secrets};
+use crate::admin::{self, AdminBackend};
+use crate::config::{Config, LogFormat, LogLevel};
 use crate::history::History;
 use crate::journal::{Journal, Level, Style, Value, Writer};
+use crate::metrics;
 use crate::operators::{self, Operators};
-use crate::otlp::Collector;
+use crate::otlp::{Collector, Meter, MeterEnd};
 use crate::reload::Reloader;
 use crate::telemetry::{Finished, Telemetry};
 
@@ -36,6 +36,7 @@ pub(crate) struct Instance {
     cores: Vec<JoinHandle<()>>,
     writer: Writer,
     told: Finished,
+    meter: Option<MeterEnd>,
     admin_address: std::net::SocketAddr,
     pub(crate) parts: Arc<Parts>,
 }
@@ -80,8 +81,15 @@ impl Instance {
         let built = control.block_on(Gateway::build(env, config.plan.clone(), cores));
         let (gateway, seats, events) = built.context("starting the gateway")?;
         let _inside = control.enter();
-        let collector = config.telemetry.otlp.as_ref().map(collector).transpose()?;
-        let (telemetry, told) = Telemetry::start(gateway.env(), journal.clone(), events, collector);
+        let otlp = config.telemetry.otlp.as_ref();
+        let collector = otlp
+            .map(|otlp| Collector::configured(otlp, gateway.env()))
+            .transpose()?;
+        let metered = collector.as_ref().filter(|collector| collector.metrics);
+        let meter = metered.map(|collector| Meter::new(gateway.env().clone(), collector, journal.clone()));
+        let points = meter.as_ref().map(Meter::counts);
+        let (telemetry, told) =
+            Telemetry::start(gateway.env(), journal.clone(), events, collector.as_ref(), points);
         let parts = Arc::new(Parts {
             telemetry,
             reloader: Reloader::new(file, config, gateway.clone(), journal.clone()),
@@ -97,6 +105,9 @@ impl Instance {
             &[("address", admin_address.to_string().into())],
         );
         let operators = Operators(Arc::clone(&parts));
+        let scraped = operators.clone();
+        let meter = meter
+            .map(|meter| meter.start(move |points| scraped.scrape(|scrape| metrics::write(scrape, points))));
         parts
             .gateway
             .env()
@@ -107,6 +118,7 @@ impl Instance {
             cores,
             writer,
             told,
+            meter,
             admin_address,
             parts,
         })
@@ -120,9 +132,18 @@ impl Instance {
         let ended: Vec<_> = self.cores.into_iter().map(JoinHandle::join).collect();
         // What the cores told last is still on its way to the log and the collector.
         self.parts.gateway.stop_telling();
+        let (told, meter) = (self.told, self.meter);
+        let telling = async {
+            // Side by side: a collector that takes no spans may well take metrics.
+            tokio::join!(told.wait(), async {
+                if let Some(meter) = meter {
+                    meter.finish().await;
+                }
+            });
+        };
         let told = self
             .control
-            .block_on(async { tokio::time::timeout(TELLING_MAX, self.told.wait()).await });
+            .block_on(async { tokio::time::timeout(TELLING_MAX, telling).await });
         if told.is_err() {
             self.parts.journal.warn("not everything could be told", &[]);
         }
@@ -165,57 +186,6 @@ fn open_journal(
         LogLevel::Error => Level::Error,
     };
     Journal::start(env.clone(), style, level, out).context("starting the log's writer")
-}
-
-/// The collector that the configuration names, with the headers that the environment keeps for it.
-fn collector(otlp: &OtlpConfig) -> anyhow::Result<Collector> {
-    let headers = match &otlp.headers_env {
-        None => Vec::new(),
-        Some(name) => otlp_headers(&secrets::variable(name)?)
-            .with_context(|| format!("reading OTLP headers from the environment variable {name}"))?,
-    };
-    let Endpoint::Host {
-        tls: false,
-        host,
-        port,
-    } = &otlp.endpoint
-    else {
-        anyhow::bail!(
-            "telemetry.otlp.endpoint must be `http://host:port`: traces are sent in cleartext, to a collector nearby"
-        );
-    };
-    let resource = [
-        ("service.name", "plimsoll"),
-        ("service.version", env!("CARGO_PKG_VERSION")),
-    ];
-    Ok(Collector {
-        host: host.clone(),
-        port: *port,
-        path: String::new(),
-        headers,
-        send_every: otlp.send_every,
-        resource: resource
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
-    })
-}
-
-/// Headers as OpenTelemetry's environment variables have them: `name=value,name=value`.
-fn otlp_headers(text: &str) -> anyhow::Result<Vec<(HeaderName, HeaderValue)>> {
-    let header = |pair: &str| {
-        let (name, value) = pair.split_once('=').context("a header is not `name=value`")?;
-        let name = name.trim().parse().context("a header name is not a token")?;
-        let mut value: HeaderValue = value
-            .trim()
-            .parse()
-            .context("a header value holds control characters")?;
-        value.set_sensitive(true);
-        Ok((name, value))
-    };
-    text.split(',')
-        .filter(|pair| !pair.trim().is_empty())
-        .map(header)
-        .collect()
 }
 
 /// Tasks that a core may run before it asks the kernel what is new. Few, and a batch of events is cut in two, for

@@ -6,7 +6,7 @@
 
 mod families;
 #[cfg(test)]
-mod grammar;
+pub(crate) mod grammar;
 pub(crate) mod sheet;
 #[cfg(test)]
 mod tests;

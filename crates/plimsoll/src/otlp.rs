@@ -1,29 +1,33 @@
-//! Traces for an OpenTelemetry collector: OTLP over HTTP, in its JSON encoding.
+//! Traces and metrics for an OpenTelemetry collector: OTLP over HTTP, in its JSON encoding.
 //!
-//! Events wait in a bounded queue and go out in batches, as many spans as [`SPANS_MAX`] or as came within the sending
+//! Metrics are sent by [`meter`], and this is about traces: events wait in a bounded queue and go out in batches, as many spans as [`SPANS_MAX`] or as came within the sending
 //! interval. A collector that is busy or away is asked again a few times, with growing and random pauses or those
 //! that it asks for; then the batch is dropped and counted. No request ever waits for any of this: a queue that is
 //! full drops, too. The journal hears of it when the collector stops taking spans, and when it takes them again.
 //!
 //! Source: OpenTelemetry Protocol 1.x, "OTLP/HTTP" (which answers may be retried, partial success, Retry-After).
 
+mod collector;
+mod meter;
+mod points;
 mod post;
 mod span;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::env::Env;
 use gateway::event::Event;
-use http::{HeaderName, HeaderValue};
 use plimsoll_policy::{Backoff, SeededDice};
 use tokio::sync::mpsc;
 
-use self::post::{Answer, Poster};
+pub(crate) use self::collector::Collector;
+pub(crate) use self::meter::{Meter, MeterEnd};
+use self::post::{Answer, Poster, Signal};
 use crate::journal::Journal;
 
 /// Events that may wait to be sent: a few seconds of 1,000 told requests a second, in a few megabytes.
@@ -35,38 +39,68 @@ const SPANS_MAX: usize = 512;
 /// How often a batch is sent before it is dropped.
 const TRIES: u32 = 5;
 
-/// Where traces go, and in whose name.
-#[derive(Clone, Debug)]
-pub(crate) struct Collector {
-    /// A name or an IP address; IPv6 without brackets.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    /// What comes before `/v1/traces`, without a slash at the end; usually empty.
-    pub(crate) path: String,
-    /// Sent along, for collectors that ask who we are. Never shown.
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// The longest that a span waits for others to go with.
-    pub(crate) send_every: Duration,
-    /// Resource attributes: `service.name` and such.
-    pub(crate) resource: Vec<(String, String)>,
-}
-
-/// What became of spans.
+/// What became of spans, or of data points.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     sent: AtomicU64,
     dropped: AtomicU64,
+    failing: AtomicBool,
 }
 
 impl Counts {
-    /// Spans that the collector took.
+    /// How many the collector took.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
     }
 
-    /// Spans that it did not, or that never got so far.
+    /// How many it did not, or never got.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
+    }
+
+    /// Whether the last ones were not taken.
+    pub(crate) fn failing(&self) -> bool {
+        self.failing.load(Relaxed)
+    }
+
+    fn add(&self, sent: u64, dropped: u64) {
+        self.sent.fetch_add(sent, Relaxed);
+        self.dropped.fetch_add(dropped, Relaxed);
+    }
+}
+
+/// Whether the collector takes what it is sent, so that the journal is told of changes only.
+#[derive(Debug)]
+struct Standing {
+    journal: Journal,
+    counts: Arc<Counts>,
+    /// `spans` or `metrics`.
+    what: &'static str,
+}
+
+impl Standing {
+    fn new(journal: Journal, counts: Arc<Counts>, what: &'static str) -> Self {
+        Self {
+            journal,
+            counts,
+            what,
+        }
+    }
+
+    /// Takes note of what came of sending, and tells the journal if it is news. `lost` is how many were not taken.
+    fn tell(&mut self, failing: bool, cause: &str, lost: u64) {
+        let (what, was) = (self.what, self.counts.failing.swap(failing, Relaxed));
+        if failing && !was {
+            self.journal.warn(
+                &format!("the collector does not take {what}, which are dropped"),
+                &[("cause", cause.into()), ("dropped", lost.into())],
+            );
+        } else if !failing && was {
+            self.journal.info(
+                &format!("the collector takes {what} again"),
+                &[("dropped", self.counts.dropped().into())],
+            );
+        }
     }
 }
 
@@ -82,7 +116,7 @@ impl Spans {
     pub(crate) fn offer(&self, event: Box<Event>) {
         if let Err(error) = self.queue.try_send(event) {
             let event = error.into_inner();
-            self.counts.dropped.fetch_add(spans_of(&event) as u64, Relaxed);
+            self.counts.add(0, spans_of(&event) as u64);
         }
     }
 
@@ -95,7 +129,7 @@ impl Spans {
 #[derive(Debug)]
 pub(crate) struct Exporter {
     env: Env,
-    journal: Journal,
+    standing: Standing,
     queue: mpsc::Receiver<Box<Event>>,
     /// An event that did not fit into the last batch.
     carried: Option<Box<Event>>,
@@ -105,8 +139,6 @@ pub(crate) struct Exporter {
     post: Poster,
     backoff: Backoff,
     dice: SeededDice,
-    /// Whether the last batch was lost, so that the journal is told of changes only.
-    failing: bool,
 }
 
 /// Both ends of the queue to a collector.
@@ -118,20 +150,19 @@ pub(crate) fn exporter(env: Env, collector: &Collector, journal: Journal) -> (Sp
         counts: Arc::clone(&counts),
     };
     let exporter = Exporter {
-        journal,
+        standing: Standing::new(journal, Arc::clone(&counts), "spans"),
         queue,
         carried: None,
         counts,
         send_every: collector.send_every,
         resource: collector.resource.clone(),
-        post: Poster::new(env.clone(), collector),
+        post: Poster::new(env.clone(), collector, Signal::Traces),
         // The pauses that the specification's SDKs make: 1 s at first, never longer than 30 s.
         backoff: Backoff {
             base: Duration::from_secs(1),
             cap: Duration::from_secs(30),
         },
         dice: env.dice(),
-        failing: false,
         env,
     };
     (spans, exporter)
@@ -149,8 +180,7 @@ impl Exporter {
             let spans = batch.iter().map(|event| spans_of(event) as u64).sum();
             let body = Bytes::from(span::request(&batch, &self.resource).to_string());
             let taken = self.send(body, spans).await;
-            self.counts.sent.fetch_add(taken, Relaxed);
-            self.counts.dropped.fetch_add(spans - taken, Relaxed);
+            self.counts.add(taken, spans - taken);
         }
     }
 
@@ -187,11 +217,11 @@ impl Exporter {
             let pause = match self.post.post(body.clone()).await {
                 Ok(Answer::Taken { rejected, message }) => {
                     let rejected = rejected.min(spans);
-                    self.tell(rejected > 0, &message, rejected);
+                    self.standing.tell(rejected > 0, &message, rejected);
                     return spans - rejected;
                 }
                 Ok(Answer::Refused { status }) => {
-                    self.tell(true, &format!("it answered {status}"), spans);
+                    self.standing.tell(true, &format!("it answered {status}"), spans);
                     return 0;
                 }
                 Ok(Answer::Later { status, after }) => {
@@ -208,24 +238,7 @@ impl Exporter {
                 self.env.sleep(pause).await;
             }
         }
-        self.tell(true, &cause, spans);
+        self.standing.tell(true, &cause, spans);
         0
-    }
-
-    /// Tells the journal when the collector's state changed.
-    fn tell(&mut self, failing: bool, cause: &str, spans: u64) {
-        if failing && !self.failing {
-            let fields = [("cause", cause.into()), ("spans", spans.into())];
-            self.journal.warn(
-                "the trace collector does not take spans, which are dropped",
-                &fields,
-            );
-        } else if !failing && self.failing {
-            self.journal.info(
-                "the trace collector takes spans again",
-                &[("dropped", self.counts.dropped().into())],
-            );
-        }
-        self.failing = failing;
     }
 }

@@ -108,9 +108,19 @@ pub(crate) struct TelemetryReading {
     pub(crate) lines_dropped: u64,
     /// Lines left out by the journal's own bound on repetition.
     pub(crate) lines_suppressed: u64,
-    pub(crate) spans_sent: u64,
-    /// Spans that no collector took: queue full, refused, or nobody there for too long.
-    pub(crate) spans_dropped: u64,
+    pub(crate) spans: SentReading,
+    /// Data points of metrics.
+    pub(crate) points: SentReading,
+}
+
+/// What became of what was meant for a collector.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SentReading {
+    pub(crate) sent: u64,
+    /// What no collector took: queue full, refused, or nobody there for too long.
+    pub(crate) dropped: u64,
+    /// The last was not taken.
+    pub(crate) failing: bool,
 }
 
 impl Phase {

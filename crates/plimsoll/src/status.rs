@@ -155,6 +155,12 @@ record! {
         lines_suppressed: u64,
         spans_sent: u64,
         spans_dropped: u64,
+        /// The collector does not take them.
+        spans_failing: bool,
+        /// Data points of metrics.
+        points_sent: u64,
+        points_dropped: u64,
+        points_failing: bool,
     }
 }
 
@@ -371,7 +377,11 @@ fn told(scrape: &Scrape<'_>) -> Told {
         events_dropped: scrape.reading.events_dropped,
         lines_dropped: telemetry.lines_dropped,
         lines_suppressed: telemetry.lines_suppressed,
-        spans_sent: telemetry.spans_sent,
-        spans_dropped: telemetry.spans_dropped,
+        spans_sent: telemetry.spans.sent,
+        spans_dropped: telemetry.spans.dropped,
+        spans_failing: telemetry.spans.failing,
+        points_sent: telemetry.points.sent,
+        points_dropped: telemetry.points.dropped,
+        points_failing: telemetry.points.failing,
     }
 }

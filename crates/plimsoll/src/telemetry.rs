@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::exemplars::Exemplars;
 use crate::journal::Journal;
 use crate::otlp::{self, Collector, Counts, Spans};
-use crate::reading::TelemetryReading;
+use crate::reading::{SentReading, TelemetryReading};
 
 /// Between two batches. Whoever tells an event while nobody waits for it wakes nobody, which is a system call and a
 /// switch of threads on a busy core; the queue holds what 400,000 requests a second could tell meanwhile.
@@ -30,6 +30,7 @@ pub(crate) struct Telemetry {
     pub(crate) journal: Journal,
     exemplars: Arc<Mutex<Exemplars>>,
     spans: Option<Arc<Counts>>,
+    points: Option<Arc<Counts>>,
 }
 
 /// Resolves when everything that was told has been written and sent, or given up.
@@ -37,19 +38,22 @@ pub(crate) struct Telemetry {
 pub(crate) struct Finished(oneshot::Receiver<()>);
 
 impl Telemetry {
-    /// Starts reading `events`. With a collector, their spans are sent to it.
+    /// Starts reading `events`. With a collector, their spans are sent to it. `points` is what becomes of metrics,
+    /// where those are sent, too.
     pub(crate) fn start(
         env: &Env,
         journal: Journal,
         events: mpsc::Receiver<Box<Event>>,
-        collector: Option<Collector>,
+        collector: Option<&Collector>,
+        points: Option<Arc<Counts>>,
     ) -> (Self, Finished) {
-        let exporter = collector.map(|collector| otlp::exporter(env.clone(), &collector, journal.clone()));
+        let exporter = collector.map(|collector| otlp::exporter(env.clone(), collector, journal.clone()));
         let (spans, exporter) = exporter.unzip();
         let telemetry = Self {
             journal,
             exemplars: Arc::default(),
             spans: spans.as_ref().map(Spans::counts),
+            points,
         };
         let (done, finished) = oneshot::channel();
         let reader = telemetry.clone().read(env.clone(), events, spans);
@@ -71,11 +75,19 @@ impl Telemetry {
     }
 
     pub(crate) fn reading(&self) -> TelemetryReading {
+        let of = |counts: &Option<Arc<Counts>>| {
+            let counts = counts.as_deref();
+            counts.map_or_else(SentReading::default, |counts| SentReading {
+                sent: counts.sent(),
+                dropped: counts.dropped(),
+                failing: counts.failing(),
+            })
+        };
         TelemetryReading {
             lines_dropped: self.journal.dropped(),
             lines_suppressed: self.journal.suppressed(),
-            spans_sent: self.spans.as_ref().map_or(0, |counts| counts.sent()),
-            spans_dropped: self.spans.as_ref().map_or(0, |counts| counts.dropped()),
+            spans: of(&self.spans),
+            points: of(&self.points),
         }
     }
 
@@ -139,7 +151,7 @@ mod tests {
         let env = Env::real();
         let (journal, writer) = Journal::start(env.clone(), Style::Json, Level::Info, file).unwrap();
         let (gateway, events) = mpsc::channel(8);
-        let (telemetry, finished) = Telemetry::start(&env, journal, events, None);
+        let (telemetry, finished) = Telemetry::start(&env, journal, events, None, None);
         let mut sampled = event(Class::Good, 2);
         (sampled.traced, sampled.logged) = (Some(Traced::Share), false);
         gateway.send(Box::new(sampled)).await.unwrap();

@@ -94,8 +94,10 @@ stanza! {
     Otlp {
         /// Where it is; `/v1/traces` and `/v1/metrics` are added.
         endpoint: Endpoint;
-        /// How often spans and metrics are sent.
+        /// How often metrics are sent, and how long a span may wait for others to go with.
         send_every: Duration = "10s", from "1s" to "5m";
+        /// Send metrics, not only traces.
+        metrics: bool = "true";
         /// Environment variable with headers to send, as `name=value,name=value`.
         headers_env: Option<EnvName> = "null";
     }

@@ -255,11 +255,13 @@ fn resolve_telemetry(telemetry: Telemetry) -> TelemetryConfig {
         let Otlp {
             endpoint,
             send_every,
+            metrics,
             headers_env,
         } = otlp;
         OtlpConfig {
             endpoint: endpoint.value,
             send_every: send_every.value,
+            metrics: metrics.value,
             headers_env: headers_env.value.map(|name| name.0),
         }
     });

@@ -272,39 +272,14 @@ pub(super) fn upstreams(sheet: &mut impl Sheet, upstreams: &[UpstreamReading]) {
 
 /// Plimsoll itself: listeners, configuration, what telemetry lost.
 pub(super) fn plimsoll(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
-    let (reading, telemetry) = (scrape.reading, scrape.telemetry);
+    let reading = scrape.reading;
     for (family, value) in LISTENER {
         sheet.family(family);
         for listener in &reading.listeners {
             sheet.sample(&[("listener", &*listener.name)], value(listener));
         }
     }
-    sheet.family(counter(
-        "plimsoll_series_overflowed",
-        "",
-        "Series that share one because all were given out.",
-    ));
-    sheet.sample(&[], reading.series_overflowed);
-    sheet.family(counter(
-        "plimsoll_events_dropped",
-        "",
-        "Events that telemetry lost, by where; counters lose none.",
-    ));
-    sheet.sample(&[("at", "gateway")], reading.events_dropped);
-    sheet.sample(&[("at", "journal")], telemetry.lines_dropped);
-    sheet.sample(&[("at", "traces")], telemetry.spans_dropped);
-    sheet.family(counter(
-        "plimsoll_log_lines_suppressed",
-        "",
-        "Log lines left out because too many were alike.",
-    ));
-    sheet.sample(&[], telemetry.lines_suppressed);
-    sheet.family(counter(
-        "plimsoll_spans_sent",
-        "",
-        "Spans that the collector took.",
-    ));
-    sheet.sample(&[], telemetry.spans_sent);
+    telemetry(sheet, scrape);
     let config = &reading.config;
     sheet.family(counter(
         "plimsoll_config_reloads",
@@ -338,6 +313,44 @@ pub(super) fn plimsoll(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
         help: "The version that runs.",
     });
     sheet.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1u64);
+}
+
+/// What was told, and what of it was lost.
+fn telemetry(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
+    let (reading, telemetry) = (scrape.reading, scrape.telemetry);
+    sheet.family(counter(
+        "plimsoll_series_overflowed",
+        "",
+        "Series that share one because all were given out.",
+    ));
+    sheet.sample(&[], reading.series_overflowed);
+    sheet.family(counter(
+        "plimsoll_events_dropped",
+        "",
+        "Events that telemetry lost, by where; counters lose none.",
+    ));
+    sheet.sample(&[("at", "gateway")], reading.events_dropped);
+    sheet.sample(&[("at", "journal")], telemetry.lines_dropped);
+    sheet.sample(&[("at", "traces")], telemetry.spans.dropped);
+    sheet.sample(&[("at", "metrics")], telemetry.points.dropped);
+    sheet.family(counter(
+        "plimsoll_log_lines_suppressed",
+        "",
+        "Log lines left out because too many were alike.",
+    ));
+    sheet.sample(&[], telemetry.lines_suppressed);
+    sheet.family(counter(
+        "plimsoll_spans_sent",
+        "",
+        "Spans that the collector took.",
+    ));
+    sheet.sample(&[], telemetry.spans.sent);
+    sheet.family(counter(
+        "plimsoll_metric_points_sent",
+        "",
+        "Data points of metrics that the collector took.",
+    ));
+    sheet.sample(&[], telemetry.points.sent);
 }
 
 /// A family with one sample, if the system tells it.

@@ -5,27 +5,27 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::Format;
 
-pub(super) type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 #[derive(Debug, Default)]
-pub(super) struct Family {
-    pub(super) name: String,
-    pub(super) kind: String,
-    pub(super) unit: Option<String>,
-    pub(super) help: Option<String>,
-    pub(super) samples: Vec<Sample>,
+pub(crate) struct Family {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) unit: Option<String>,
+    pub(crate) help: Option<String>,
+    pub(crate) samples: Vec<Sample>,
 }
 
 #[derive(Debug)]
-pub(super) struct Sample {
-    pub(super) name: String,
-    pub(super) labels: Labels,
-    pub(super) value: f64,
-    pub(super) exemplar: Option<(Labels, f64, Option<f64>)>,
+pub(crate) struct Sample {
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    pub(crate) value: f64,
+    pub(crate) exemplar: Option<(Labels, f64, Option<f64>)>,
 }
 
 /// The families of a page, or the line that is wrong and why.
-pub(super) fn parse(page: &str, format: Format) -> Result<Vec<Family>, String> {
+pub(crate) fn parse(page: &str, format: Format) -> Result<Vec<Family>, String> {
     let open = format == Format::OpenMetrics;
     let mut lines: Vec<&str> = page
         .strip_suffix('\n')

@@ -6,6 +6,7 @@ use plimsoll_slo::{Class, Reason};
 
 use super::grammar::{Family, parse};
 use super::*;
+use crate::reading::SentReading;
 use crate::reading::sample::{self, event, key};
 use crate::saturation::Pressure;
 
@@ -32,8 +33,12 @@ fn written(reading: &Reading, exemplars: &Exemplars, format: Format) -> String {
     let telemetry = TelemetryReading {
         lines_dropped: 1,
         lines_suppressed: 2,
-        spans_sent: 3,
-        spans_dropped: 4,
+        spans: SentReading {
+            sent: 3,
+            dropped: 4,
+            failing: false,
+        },
+        points: SentReading::default(),
     };
     page(
         &Scrape {

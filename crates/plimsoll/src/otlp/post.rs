@@ -19,10 +19,34 @@ const POST_MAX: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read: what it says of a partial success fits in far less.
 const ANSWER_MAX: usize = 64 << 10;
 
+/// What is sent, and so where to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    Traces,
+    Metrics,
+}
+
+impl Signal {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Traces => "/v1/traces",
+            Self::Metrics => "/v1/metrics",
+        }
+    }
+
+    /// The field of a partial success that counts what was not taken.
+    fn rejected(self) -> &'static str {
+        match self {
+            Self::Traces => "rejectedSpans",
+            Self::Metrics => "rejectedDataPoints",
+        }
+    }
+}
+
 /// What a collector said.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It took the batch, but for the spans that it rejected.
+    /// It took the batch, but for as many as it rejected.
     Taken { rejected: u64, message: String },
     /// It has no use for the batch, and will not have later.
     Refused { status: u16 },
@@ -47,6 +71,7 @@ pub(super) enum PostError {
 #[derive(Debug)]
 pub(super) struct Poster {
     env: Env,
+    signal: Signal,
     host: String,
     port: u16,
     uri: String,
@@ -56,7 +81,7 @@ pub(super) struct Poster {
 }
 
 impl Poster {
-    pub(super) fn new(env: Env, collector: &Collector) -> Self {
+    pub(super) fn new(env: Env, collector: &Collector, signal: Signal) -> Self {
         let (host, port) = (&collector.host, collector.port);
         let authority = if host.contains(':') {
             format!("[{host}]:{port}")
@@ -69,9 +94,10 @@ impl Poster {
         });
         Self {
             env,
+            signal,
             host: host.clone(),
             port,
-            uri: format!("{}/v1/traces", collector.path),
+            uri: format!("{}{}", collector.path, signal.path()),
             authority: HeaderValue::from_str(&authority).unwrap_or(HeaderValue::from_static("invalid")),
             headers: headers.collect(),
             connection: None,
@@ -112,7 +138,8 @@ impl Poster {
             .await
             .map_err(PostError::Body)?;
         self.connection = Some(sender);
-        Ok(answer(&Response::from_parts(head, ()), &body.to_bytes(), wall))
+        let head = Response::from_parts(head, ());
+        Ok(answer(self.signal, &head, &body.to_bytes(), wall))
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, PostError> {
@@ -148,10 +175,10 @@ impl Poster {
 }
 
 /// What an answer means, by the specification's table.
-fn answer(head: &Response<()>, body: &[u8], wall: Duration) -> Answer {
+fn answer(signal: Signal, head: &Response<()>, body: &[u8], wall: Duration) -> Answer {
     let status = head.status();
     match status {
-        status if status.is_success() => partial_success(body),
+        status if status.is_success() => partial_success(signal, body),
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
@@ -170,10 +197,10 @@ fn answer(head: &Response<()>, body: &[u8], wall: Duration) -> Answer {
 }
 
 /// The counts are 64-bit integers, which JSON protobuf writes as strings; collectors that write numbers exist.
-fn partial_success(body: &[u8]) -> Answer {
+fn partial_success(signal: Signal, body: &[u8]) -> Answer {
     let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let partial = &body["partialSuccess"];
-    let rejected = &partial["rejectedSpans"];
+    let rejected = &partial[signal.rejected()];
     let rejected = rejected
         .as_u64()
         .or_else(|| rejected.as_str()?.parse().ok())
@@ -194,6 +221,7 @@ mod tests {
             head = head.header(RETRY_AFTER, value);
         }
         answer(
+            Signal::Traces,
             &head.body(()).unwrap(),
             body.as_bytes(),
             Duration::from_secs(784_111_770),
@@ -230,5 +258,7 @@ mod tests {
             of(200, None, r#"{"partialSuccess":{"rejectedSpans":2}}"#),
             taken(2, "")
         );
+        let body = br#"{"partialSuccess":{"rejectedDataPoints":"4"}}"#;
+        assert_eq!(partial_success(Signal::Metrics, body), taken(4, ""));
     }
 }

@@ -235,7 +235,8 @@ fn grpc_name(code: u8) -> &'static str {
     NAMES.get(usize::from(code)).copied().unwrap_or("UNKNOWN")
 }
 
-fn text(name: &str, value: &str) -> Value {
+/// An attribute.
+pub(super) fn text(name: &str, value: &str) -> Value {
     json!({ "key": name, "value": { "stringValue": value } })
 }
 

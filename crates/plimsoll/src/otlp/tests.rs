@@ -1,9 +1,11 @@
 //! The exporter against a small collector that believes nothing.
 
+mod metered;
+
 use std::convert::Infallible;
 
 use gateway::event::Traced;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -16,8 +18,16 @@ use super::*;
 use crate::journal::{Level, Style};
 use crate::reading::sample::event;
 
-/// Answers as scripted, then with 200, and hands on what it was sent.
+/// Takes traces: answers as scripted, then with 200, and hands on what it was sent.
 async fn collector(script: Vec<(u16, &'static str)>) -> (Collector, mpsc::Receiver<Value>) {
+    collector_of("/otlp/v1/traces", script).await
+}
+
+/// The same for what is sent to `path`.
+async fn collector_of(
+    path: &'static str,
+    script: Vec<(u16, &'static str)>,
+) -> (Collector, mpsc::Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (seen, bodies) = mpsc::channel(64);
@@ -28,10 +38,7 @@ async fn collector(script: Vec<(u16, &'static str)>) -> (Collector, mpsc::Receiv
             let service = service_fn(move |request: Request<Incoming>| {
                 let (seen, script) = (seen.clone(), Arc::clone(&script));
                 async move {
-                    assert_eq!(
-                        (request.method().as_str(), request.uri().path()),
-                        ("POST", "/otlp/v1/traces")
-                    );
+                    assert_eq!((request.method().as_str(), request.uri().path()), ("POST", path));
                     assert_eq!(request.headers()["content-type"], "application/json");
                     assert_eq!(request.headers()["x-key"], "secret");
                     let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -58,6 +65,7 @@ async fn collector(script: Vec<(u16, &'static str)>) -> (Collector, mpsc::Receiv
             HeaderValue::from_static("secret"),
         )],
         send_every: Duration::from_millis(5),
+        metrics: true,
         resource: vec![("service.name".to_owned(), "plimsoll".to_owned())],
     };
     (collector, bodies)

@@ -45,6 +45,14 @@ pub(super) fn sentences(status: &Status) -> Vec<String> {
             status.config.at_next_start.join(", ")
         ));
     }
+    let told = &status.telemetry;
+    for (what, failing) in [("spans", told.spans_failing), ("metrics", told.points_failing)] {
+        if failing {
+            said.push(format!(
+                "The collector does not take {what}, which are dropped; the log says why."
+            ));
+        }
+    }
     said
 }
 

@@ -46,6 +46,16 @@ impl Json for String {
     }
 }
 
+impl Json for bool {
+    fn to_json(&self) -> Value {
+        (*self).into()
+    }
+
+    fn from_json(value: &Value) -> Self {
+        value.as_bool().unwrap_or_default()
+    }
+}
+
 impl Json for u64 {
     fn to_json(&self) -> Value {
         (*self).into()

@@ -6,9 +6,21 @@ use super::*;
 use crate::exemplars::Exemplars;
 use crate::history::Window;
 use crate::reading::sample::{self, event, key, tally};
-use crate::reading::{Reading, TelemetryReading};
+use crate::reading::{Reading, SentReading, TelemetryReading};
 
 fn status(reading: &Reading, series: Vec<Series>) -> Status {
+    let spans = SentReading {
+        sent: 9,
+        ..SentReading::default()
+    };
+    let telemetry = TelemetryReading {
+        spans,
+        ..TelemetryReading::default()
+    };
+    status_with(reading, series, telemetry)
+}
+
+fn status_with(reading: &Reading, series: Vec<Series>, telemetry: TelemetryReading) -> Status {
     let mut exemplars = Exemplars::default();
     exemplars.note(&event(Class::Bad(Reason::UpstreamReset), 400));
     let window = Window {
@@ -21,10 +33,6 @@ fn status(reading: &Reading, series: Vec<Series>) -> Status {
         open_fds: Some(42),
         max_fds: Some(1024),
         ..Saturation::default()
-    };
-    let telemetry = TelemetryReading {
-        spans_sent: 9,
-        ..TelemetryReading::default()
     };
     Status::of(&Scrape {
         reading,
@@ -90,6 +98,30 @@ fn few_failures_are_no_trend_and_a_share_is_rounded_down() {
     assert_eq!(text::percent(0.999_999), "99.99 %");
     assert_eq!(text::percent(1.0), "100.00 %");
     assert_eq!(text::percent(0.29), "29.00 %");
+}
+
+#[test]
+fn a_collector_that_takes_nothing_is_told_of() {
+    let points = SentReading {
+        sent: 100,
+        dropped: 7,
+        failing: true,
+    };
+    let telemetry = TelemetryReading {
+        points,
+        ..TelemetryReading::default()
+    };
+    let status = status_with(&calm(), Vec::new(), telemetry);
+    assert_eq!(
+        status.attention,
+        ["The collector does not take metrics, which are dropped; the log says why."]
+    );
+    let text = text(&status);
+    assert!(text.contains("data points of metrics dropped   "), "{text}");
+    assert_eq!(
+        (status.telemetry.points_sent, status.telemetry.points_dropped),
+        (100, 7)
+    );
 }
 
 #[test]

@@ -325,6 +325,8 @@ pub(super) fn telemetry(status: &Status) -> Rows {
         ("log lines left out, being alike", told.lines_suppressed),
         ("spans sent", told.spans_sent),
         ("spans dropped", told.spans_dropped),
+        ("data points of metrics sent", told.points_sent),
+        ("data points of metrics dropped", told.points_dropped),
     ] {
         rows.push(vec![name.to_owned(), count.to_string()]);
     }

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use crate::world::{Plimsoll, client, curl, curl_until, service, tool};
+use crate::world::{Plimsoll, Process, client, curl, curl_until, service, tool};
 
 #[test]
 fn curl_reaches_a_python_service_by_http1_and_http2() {
@@ -201,6 +201,82 @@ fn a_reload_says_what_has_to_wait_for_the_next_start() {
     assert_eq!(
         (&line["keys"], &line["level"]),
         (&"admin.listen".into(), &"warn".into())
+    );
+}
+
+/// In front of `address`, with a collector at `otlp` that is sent everything each second.
+fn collected(address: &str, otlp: &str) -> String {
+    format!(
+        "{}observe: {{ trace_share: 100% }}\ntelemetry: {{ otlp: {{ {otlp}, send_every: 1s }} }}\n",
+        in_front(address, "10s")
+    )
+}
+
+#[test]
+fn opentelemetrys_own_decoder_reads_traces_and_metrics() {
+    let (_service, address) = service("http_service.py", &[]);
+    let (mut collector, otlp) = service("otlp_peer.py", &[]);
+    let plimsoll = Plimsoll::configured(&collected(&address, &format!("endpoint: 'http://{otlp}'")));
+    for _ in 0..3 {
+        assert!(curl(&[&plimsoll.url("/headers")]).contains(" 200"));
+    }
+    exports(&mut collector, 3);
+}
+
+/// Waits until a collector has seen the spans of `requests` requests and counted as many.
+#[track_caller]
+fn exports(collector: &mut Process, requests: u64) {
+    let mut spans = 0;
+    let (mut traced, mut counted) = (None, None);
+    while spans < requests || counted.is_none() {
+        let line = collector.wait_for("export", |line| {
+            serde_json::from_str::<serde_json::Value>(line).ok()
+        });
+        assert_eq!(line.get("error"), None, "{line}");
+        if line["path"] == "/v1/traces" {
+            // One for each request, and one for its attempt.
+            spans += line["spans"].as_u64().unwrap() / 2;
+            assert_eq!(line["kinds"], serde_json::json!([2, 3]));
+            traced = Some(line["resource"].clone());
+            continue;
+        }
+        let metrics = &line["metrics"];
+        let durations = &metrics["plimsoll_request_duration_seconds"];
+        if durations["values"][0] == requests {
+            assert_eq!(
+                (&durations["kind"], &durations["unit"]),
+                (&"histogram".into(), &"s".into())
+            );
+            assert_eq!(
+                metrics["plimsoll_requests"],
+                serde_json::json!({ "kind": "sum", "unit": "", "values": [requests] })
+            );
+            assert_eq!(metrics["plimsoll_build_info"]["kind"], "gauge");
+            counted = Some(line["resource"].clone());
+        }
+    }
+    let resource = traced.unwrap();
+    assert_eq!(Some(&resource), counted.as_ref());
+    assert_eq!(resource["service.name"], "plimsoll");
+    assert!(!resource["service.instance.id"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn a_collector_that_takes_no_metrics_is_told_of() {
+    let (_service, address) = service("http_service.py", &[]);
+    let (gone, otlp) = service("otlp_peer.py", &[]);
+    drop(gone);
+    let mut plimsoll = Plimsoll::configured(&collected(&address, &format!("endpoint: 'http://{otlp}'")));
+    let line = plimsoll.wait_for_log("the collector does not take metrics, which are dropped");
+    assert_eq!(line["level"], "warn");
+    assert!(
+        line["cause"].as_str().unwrap().contains("cannot be reached"),
+        "{line}"
+    );
+    let status = curl(&[&plimsoll.admin_url("/status")]);
+    assert!(
+        status.contains("! The collector does not take metrics, which are dropped; the log says why."),
+        "{status}"
     );
 }
 
