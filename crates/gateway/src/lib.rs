@@ -42,4 +42,4 @@ pub use identity::Trace;
 pub use plan::Plan;
 pub use route::{Found, RouteError, RouteTable};
 pub use running::{ApplyError, Running};
-pub use tls::TlsError;
+pub use tls::{Connector, TlsError};

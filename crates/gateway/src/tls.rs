@@ -136,15 +136,19 @@ fn server_config(plan: &TlsServerPlan) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-/// Speaks TLS to an upstream.
+/// Speaks TLS to an upstream, or to whomever else the owner of the gateway calls.
 #[derive(Clone)]
-pub(crate) struct Connector {
+pub struct Connector {
     config: Arc<ClientConfig>,
     server_name: Option<String>,
 }
 
 impl Connector {
-    pub(crate) fn build(plan: &TlsClientPlan, protocol: Protocol) -> Result<Self, TlsError> {
+    /// Reads the plan's files. `protocol` is what is offered by ALPN.
+    ///
+    /// # Errors
+    /// [`TlsError`] if a file cannot be used.
+    pub fn build(plan: &TlsClientPlan, protocol: Protocol) -> Result<Self, TlsError> {
         let roots = match &plan.ca {
             Some(path) => roots(path)?,
             None => RootCertStore {
@@ -179,7 +183,10 @@ impl Connector {
     }
 
     /// Shakes hands with an endpoint found under `host`; says whether HTTP/2 was chosen.
-    pub(crate) async fn connect(&self, stream: Stream, host: &str) -> std::io::Result<(Stream, bool)> {
+    ///
+    /// # Errors
+    /// The peer cannot be verified, or the connection broke.
+    pub async fn connect(&self, stream: Stream, host: &str) -> std::io::Result<(Stream, bool)> {
         let name = self
             .server_name
             .as_deref()

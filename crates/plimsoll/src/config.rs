@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gateway::plan::Plan;
+use gateway::plan::{Plan, TlsClientPlan};
 
 pub(crate) use near::nearest;
 pub(crate) use problem::Problems;
@@ -77,6 +77,8 @@ pub(crate) struct TelemetryConfig {
 
 pub(crate) struct OtlpConfig {
     pub(crate) endpoint: Endpoint,
+    /// How it is verified; `None` is cleartext.
+    pub(crate) tls: Option<TlsClientPlan>,
     pub(crate) send_every: Duration,
     /// Send metrics, not only traces.
     pub(crate) metrics: bool,

@@ -92,14 +92,30 @@ stanza! {
 stanza! {
     /// A collector that takes OTLP over HTTP.
     Otlp {
-        /// Where it is; `/v1/traces` and `/v1/metrics` are added.
+        /// Where it is, `http` or `https`; `/v1/traces` and `/v1/metrics` are added.
         endpoint: Endpoint;
+        /// How an `https` endpoint is verified.
+        tls: Option<CollectorTls> = "null";
         /// How often metrics are sent, and how long a span may wait for others to go with.
         send_every: Duration = "10s", from "1s" to "5m";
         /// Send metrics, not only traces.
         metrics: bool = "true";
         /// Environment variable with headers to send, as `name=value,name=value`.
         headers_env: Option<EnvName> = "null";
+    }
+}
+
+stanza! {
+    /// TLS towards the collector. Files are read at the start.
+    CollectorTls {
+        /// PEM file with authorities to trust instead of the public ones.
+        ca: Option<PathBuf> = "null";
+        /// PEM file with our own certificate chain, for mutual TLS; needs `key`.
+        certificate: Option<PathBuf> = "null";
+        /// PEM file with its private key.
+        key: Option<PathBuf> = "null";
+        /// Name to ask for and verify instead of the endpoint's host.
+        server_name: Option<String> = "null";
     }
 }
 

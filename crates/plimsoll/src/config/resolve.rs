@@ -5,6 +5,8 @@
 
 mod listener;
 mod route;
+mod telemetry;
+mod tls;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -15,11 +17,11 @@ use gateway::plan::{CallersPlan, ObservePlan, Plan};
 
 use super::near::nearest;
 use super::problem::{Mark, Place, Problem};
-use super::raw::{Admin, Callers, Log, Observe, Otlp, Telemetry, TopLevel};
+use super::raw::{Admin, Callers, Observe, TopLevel};
 use super::read::{At, Reader, Value};
 use super::secrets::TokenSource;
 use super::value::word::Name;
-use super::{AdminConfig, Config, OtlpConfig, TelemetryConfig};
+use super::{AdminConfig, Config};
 
 /// What routes may refer to, and where problems go.
 struct Scope<'r> {
@@ -152,7 +154,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     };
     let config = Config {
         admin: resolve_admin(admin.value, &mut scope),
-        telemetry: resolve_telemetry(telemetry.value),
+        telemetry: telemetry::resolve(telemetry.value, &mut scope),
         cores: cores.value,
         cores_by_flag: false,
         plan,
@@ -245,30 +247,6 @@ fn resolve_admin(admin: Admin, scope: &mut Scope<'_>) -> AdminConfig {
     AdminConfig {
         listen: listen.value,
         token,
-    }
-}
-
-fn resolve_telemetry(telemetry: Telemetry) -> TelemetryConfig {
-    let Telemetry { otlp, log } = telemetry;
-    let Log { format, level } = log.value;
-    let otlp = otlp.value.map(|otlp| {
-        let Otlp {
-            endpoint,
-            send_every,
-            metrics,
-            headers_env,
-        } = otlp;
-        OtlpConfig {
-            endpoint: endpoint.value,
-            send_every: send_every.value,
-            metrics: metrics.value,
-            headers_env: headers_env.value.map(|name| name.0),
-        }
-    });
-    TelemetryConfig {
-        otlp,
-        log_format: format.value,
-        log_level: level.value,
     }
 }
 

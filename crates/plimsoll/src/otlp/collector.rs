@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use gateway::Connector;
 use gateway::env::Env;
+use gateway::plan::Protocol;
 use http::{HeaderName, HeaderValue};
 use plimsoll_policy::Dice;
 
@@ -15,6 +17,8 @@ pub(crate) struct Collector {
     /// A name or an IP address; IPv6 without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// `None` is cleartext.
+    pub(crate) tls: Option<Connector>,
     /// What comes before `/v1/traces` and `/v1/metrics`, without a slash at the end; usually empty.
     pub(crate) path: String,
     /// Sent along, for collectors that ask who we are. Never shown.
@@ -31,23 +35,21 @@ impl Collector {
     /// The collector that the configuration names, with the headers that the environment keeps for it.
     ///
     /// # Errors
-    /// The headers are missing or wrong.
+    /// The headers are missing or wrong, or a file of its TLS cannot be used.
     pub(crate) fn configured(otlp: &OtlpConfig, env: &Env) -> anyhow::Result<Self> {
         let headers = match &otlp.headers_env {
             None => Vec::new(),
             Some(name) => otlp_headers(&secrets::variable(name)?)
                 .with_context(|| format!("reading OTLP headers from the environment variable {name}"))?,
         };
-        let Endpoint::Host {
-            tls: false,
-            host,
-            port,
-        } = &otlp.endpoint
-        else {
-            anyhow::bail!(
-                "telemetry.otlp.endpoint must be `http://host:port`: traces and metrics are sent in cleartext, to a collector nearby"
-            );
+        let Endpoint::Host { tls: _, host, port } = &otlp.endpoint else {
+            anyhow::bail!("telemetry.otlp.endpoint must be an `http` or `https` address");
         };
+        let tls = otlp
+            .tls
+            .as_ref()
+            .map(|plan| Connector::build(plan, Protocol::Http1));
+        let tls = tls.transpose().context("preparing TLS to the collector")?;
         // Another one for each start, or the counts of two instances would be taken for one that goes back and forth.
         let instance = random_uuid(&mut env.dice());
         let resource = [
@@ -58,6 +60,7 @@ impl Collector {
         Ok(Self {
             host: host.clone(),
             port: *port,
+            tls,
             path: String::new(),
             headers,
             send_every: otlp.send_every,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway::Connector;
 use gateway::env::Env;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -76,6 +77,7 @@ pub(super) struct Poster {
     port: u16,
     uri: String,
     authority: HeaderValue,
+    tls: Option<Connector>,
     headers: Vec<(HeaderName, HeaderValue)>,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
@@ -99,6 +101,7 @@ impl Poster {
             port,
             uri: format!("{}{}", collector.path, signal.path()),
             authority: HeaderValue::from_str(&authority).unwrap_or(HeaderValue::from_static("invalid")),
+            tls: collector.tls.clone(),
             headers: headers.collect(),
             connection: None,
         }
@@ -150,7 +153,11 @@ impl Poster {
                 break;
             }
         }
-        let (sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream?)).await?;
+        let stream = match &self.tls {
+            None => stream?,
+            Some(tls) => tls.connect(stream?, &self.host).await?.0,
+        };
+        let (sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await?;
         // Its errors come out at the sender, too.
         self.env.spawn(async { drop(connection.await) });
         Ok(sender)

@@ -59,6 +59,7 @@ async fn collector_of(
     let collector = Collector {
         host: "127.0.0.1".to_owned(),
         port,
+        tls: None,
         path: "/otlp".to_owned(),
         headers: vec![(
             HeaderName::from_static("x-key"),

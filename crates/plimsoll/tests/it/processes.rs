@@ -223,6 +223,72 @@ fn opentelemetrys_own_decoder_reads_traces_and_metrics() {
     exports(&mut collector, 3);
 }
 
+#[test]
+fn a_collector_behind_tls_is_verified() {
+    let (_service, address) = service("http_service.py", &[]);
+    let files = tempfile::tempdir().unwrap();
+    let [ca, certificate, key] = certificates(files.path());
+    let (mut collector, otlp) = service("otlp_peer.py", &[&certificate, &key]);
+    let port = otlp.rsplit(':').next().unwrap();
+    let endpoint = format!("endpoint: 'https://localhost:{port}'");
+    let plimsoll = Plimsoll::configured(&collected(
+        &address,
+        &format!("{endpoint}, tls: {{ ca: '{ca}' }}"),
+    ));
+    assert!(curl(&[&plimsoll.url("/headers")]).contains(" 200"));
+    exports(&mut collector, 1);
+    let refused = [
+        ("the public authorities did not sign it", endpoint.clone()),
+        (
+            "it has another name",
+            format!("{endpoint}, tls: {{ ca: '{ca}', server_name: other.example.com }}"),
+        ),
+    ];
+    for (why, otlp) in refused {
+        let mut plimsoll = Plimsoll::configured(&collected(&address, &otlp));
+        let line = plimsoll.wait_for_log("the collector does not take metrics, which are dropped");
+        assert!(
+            line["cause"].as_str().unwrap().contains("certificate"),
+            "{why}: {line}"
+        );
+    }
+}
+
+/// An authority, and a certificate that it signed for `localhost`, with its key.
+fn certificates(files: &std::path::Path) -> [String; 3] {
+    let file = |name: &str| files.join(name).to_str().unwrap().to_owned();
+    let (ca, ca_key) = (file("ca.pem"), file("ca.key"));
+    let (request, certificate, key) = (file("leaf.csr"), file("leaf.pem"), file("leaf.key"));
+    let extensions = file("leaf.ext");
+    std::fs::write(&extensions, "subjectAltName = DNS:localhost\n").unwrap();
+    let ec = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-noenc",
+    ];
+    let authority = [
+        "req",
+        "-x509",
+        "-subj",
+        "/CN=authority",
+        "-keyout",
+        &ca_key,
+        "-out",
+        &ca,
+    ];
+    tool("openssl", &[&authority[..], &ec].concat());
+    let leaf = [
+        "req", "-new", "-subj", "/CN=leaf", "-keyout", &key, "-out", &request,
+    ];
+    tool("openssl", &[&leaf[..], &ec].concat());
+    let sign = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key];
+    let write = ["-extfile", &extensions, "-out", &certificate];
+    tool("openssl", &[&sign[..], &write].concat());
+    [ca, certificate, key]
+}
+
 /// Waits until a collector has seen the spans of `requests` requests and counted as many.
 #[track_caller]
 fn exports(collector: &mut Process, requests: u64) {

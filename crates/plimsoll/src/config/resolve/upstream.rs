@@ -5,8 +5,7 @@ use std::sync::Arc;
 use gateway::plan::{EndpointPlan, Protocol, TlsClientPlan, UpstreamPlan};
 use plimsoll_policy::{BalanceConfig, BreakerConfig, BudgetConfig, HealthConfig, OutlierConfig, SlowStart};
 
-use super::Scope;
-use crate::config::problem::Place;
+use super::{Scope, tls};
 use crate::config::raw::upstream as raw;
 use crate::config::read::At;
 use crate::config::value::Switch;
@@ -101,28 +100,7 @@ fn resolve_tls(
         key,
         server_name,
     } = tls_raw;
-    for file in [&ca, &certificate, &key] {
-        if let Some(path) = &file.value {
-            scope.readable(path, &file.place);
-        }
-    }
-    let alone = |scope: &mut Scope<'_>, place: &Place, missing: &str| {
-        scope.problem(
-            place,
-            format!("there is no `{missing}` to it"),
-            "both `certificate` and `key`, or neither",
-        );
-    };
-    match (&certificate.value, &key.value) {
-        (Some(_), None) => alone(scope, &certificate.place, "key"),
-        (None, Some(_)) => alone(scope, &key.place, "certificate"),
-        (Some(_), Some(_)) | (None, None) => {}
-    }
-    Some(TlsClientPlan {
-        ca: ca.value,
-        identity: certificate.value.zip(key.value),
-        server_name: server_name.value,
-    })
+    Some(tls::client((ca, certificate, key), server_name.value, scope))
 }
 
 fn budget(budget: raw::RetryBudget) -> BudgetConfig {

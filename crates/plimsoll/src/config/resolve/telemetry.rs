@@ -1,0 +1,58 @@
+//! Where Plimsoll's own logs, traces and metrics go.
+
+use super::{Scope, tls};
+use crate::config::raw::{CollectorTls, Log, Otlp, Telemetry};
+use crate::config::value::address::Endpoint;
+use crate::config::{OtlpConfig, TelemetryConfig};
+
+pub(super) fn resolve(telemetry: Telemetry, scope: &mut Scope<'_>) -> TelemetryConfig {
+    let Telemetry { otlp, log } = telemetry;
+    let Log { format, level } = log.value;
+    TelemetryConfig {
+        otlp: otlp.value.map(|otlp| resolve_otlp(otlp, scope)),
+        log_format: format.value,
+        log_level: level.value,
+    }
+}
+
+fn resolve_otlp(otlp: Otlp, scope: &mut Scope<'_>) -> OtlpConfig {
+    let Otlp {
+        endpoint,
+        tls: tls_raw,
+        send_every,
+        metrics,
+        headers_env,
+    } = otlp;
+    let right = "`http://127.0.0.1:4318` or `https://collector.example.com:4318`";
+    let secure = match endpoint.value {
+        Endpoint::Host { tls, .. } => tls,
+        Endpoint::Unix(_) => {
+            scope.problem(&endpoint.place, "OTLP is not sent over a Unix socket", right);
+            false
+        }
+    };
+    let place = tls_raw.place;
+    let tls = tls_raw.value.map(|tls_raw| {
+        if !secure {
+            scope.problem(
+                &place,
+                "the endpoint is not `https`, so TLS is not spoken",
+                "an `https://…` endpoint",
+            );
+        }
+        let CollectorTls {
+            ca,
+            certificate,
+            key,
+            server_name,
+        } = tls_raw;
+        tls::client((ca, certificate, key), server_name.value, scope)
+    });
+    OtlpConfig {
+        endpoint: endpoint.value,
+        tls: secure.then(|| tls.unwrap_or_default()),
+        send_every: send_every.value,
+        metrics: metrics.value,
+        headers_env: headers_env.value.map(|name| name.0),
+    }
+}

@@ -1,0 +1,42 @@
+//! TLS that we speak to somebody: upstreams and the collector.
+
+use std::path::PathBuf;
+
+use gateway::plan::TlsClientPlan;
+
+use super::Scope;
+use crate::config::problem::Place;
+use crate::config::read::At;
+
+/// A file that may be named.
+type File = At<Option<PathBuf>>;
+
+/// Files must be there, and a certificate is of no use without its key.
+pub(super) fn client(
+    (ca, certificate, key): (File, File, File),
+    server_name: Option<String>,
+    scope: &mut Scope<'_>,
+) -> TlsClientPlan {
+    for file in [&ca, &certificate, &key] {
+        if let Some(path) = &file.value {
+            scope.readable(path, &file.place);
+        }
+    }
+    let alone = |scope: &mut Scope<'_>, place: &Place, missing: &str| {
+        scope.problem(
+            place,
+            format!("there is no `{missing}` to it"),
+            "both `certificate` and `key`, or neither",
+        );
+    };
+    match (&certificate.value, &key.value) {
+        (Some(_), None) => alone(scope, &certificate.place, "key"),
+        (None, Some(_)) => alone(scope, &key.place, "certificate"),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    TlsClientPlan {
+        ca: ca.value,
+        identity: certificate.value.zip(key.value),
+        server_name,
+    }
+}
