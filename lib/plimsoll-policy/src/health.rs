@@ -7,7 +7,7 @@
 //! `fall` of them.
 //!
 //! Ejection of outliers is a guess from traffic and has a floor. A failed health check is a statement of the
-//! service about itself and has none: when all endpoints are down the answer is `no-endpoint`.
+//! service about itself and has none: all endpoints may be down. What is sent where then is for the shell to say.
 //!
 //! HAProxy's `rise`, `fall` and `fastinter` in one.
 
@@ -41,6 +41,9 @@ pub struct HealthConfig {
     pub path: String,
     /// The statuses that are good. Default 200 to 399.
     pub expect: RangeInclusive<u16>,
+    /// Ask by the gRPC health checking protocol instead, for the service of this name; empty is the server as a whole.
+    /// Good is `SERVING` and nothing else. Default `None`.
+    pub grpc: Option<String>,
 }
 
 impl Default for HealthConfig {
@@ -52,6 +55,7 @@ impl Default for HealthConfig {
             fall: 3,
             path: "/".to_owned(),
             expect: 200..=399,
+            grpc: None,
         }
     }
 }

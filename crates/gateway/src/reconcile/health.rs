@@ -3,24 +3,22 @@
 //! Checks run side by side, so that an endpoint that does not answer delays no other. Which one is due is looked up
 //! in the plan that runs, so reloads are followed: a check that is switched off, or given other times, is so at once.
 
+mod grpc;
+mod probe;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::{Request, header};
-use http_body_util::Empty;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::TokioIo;
-use plimsoll_policy::{Health, HealthChange, HealthConfig, SeededDice};
+use plimsoll_policy::{Health, HealthChange, SeededDice};
 use plimsoll_slo::Instant;
 
 use crate::abreast::Abreast;
 use crate::env::Env;
 use crate::gateway::Gateway;
-use crate::plan::Protocol;
 use crate::running::Running;
-use crate::upstream::{Address, Endpoint, Upstream};
+use crate::upstream::{Endpoint, Upstream};
 
 /// How often the health checker looks whether a check is due.
 const HEALTH_LOOK: Duration = Duration::from_millis(100);
@@ -126,7 +124,7 @@ impl Checker {
         async move {
             let (upstream, endpoint) = &target;
             let ok = match &upstream.plan.health {
-                Some(config) => probe(&env, upstream, endpoint, config).await,
+                Some(config) => probe::probe(&env, upstream, endpoint, config).await,
                 None => true,
             };
             (target, ok)
@@ -145,71 +143,5 @@ impl Checker {
             HealthChange::None => {}
         }
         known.due = self.env.now() + known.health.next_in(config, &mut self.dice);
-    }
-}
-
-/// One health check: a GET on a connection of its own, answered as expected within the time.
-async fn probe(env: &Env, upstream: &Upstream, endpoint: &Endpoint, config: &HealthConfig) -> bool {
-    tokio::time::timeout(config.timeout, ask(env, upstream, endpoint, config))
-        .await
-        .is_ok_and(|ok| ok == Some(true))
-}
-
-async fn ask(env: &Env, upstream: &Upstream, endpoint: &Endpoint, config: &HealthConfig) -> Option<bool> {
-    let stream = match &endpoint.address {
-        Address::Tcp(address) => env.connect(*address).await.ok()?,
-        Address::Unix(path) => env.connect_unix(path).await.ok()?,
-    };
-    let (stream, chose_http2) = match &upstream.tls {
-        None => (stream, false),
-        Some(tls) => tls.connect(stream, &endpoint.host).await.ok()?,
-    };
-    let request = Request::builder().header(header::USER_AGENT, "plimsoll-health");
-    let status = if chose_http2 || upstream.plan.protocol == Protocol::Http2 {
-        let uri = format!("http://{}{}", endpoint.authority.to_str().ok()?, config.path);
-        let request = request.uri(uri).body(Empty::<bytes::Bytes>::new()).ok()?;
-        let executor = Control(env.clone());
-        let (mut sender, connection) = http2::handshake(executor, TokioIo::new(stream)).await.ok()?;
-        let answered = async move {
-            sender
-                .send_request(request)
-                .await
-                .ok()
-                .map(|answer| answer.status())
-        };
-        tokio::select! {
-            biased;
-            status = answered => status?,
-            _ = connection => return None,
-        }
-    } else {
-        let request = request
-            .uri(&config.path)
-            .header(header::HOST, &endpoint.authority);
-        let request = request.body(Empty::<bytes::Bytes>::new()).ok()?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-        let answered = async move {
-            sender
-                .send_request(request)
-                .await
-                .ok()
-                .map(|answer| answer.status())
-        };
-        tokio::select! {
-            biased;
-            status = answered => status?,
-            _ = connection => return None,
-        }
-    };
-    Some(config.expects(status.as_u16()))
-}
-
-/// Spawns on the control runtime.
-#[derive(Clone)]
-struct Control(Env);
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Control {
-    fn execute(&self, task: F) {
-        self.0.spawn(task);
     }
 }

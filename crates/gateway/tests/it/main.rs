@@ -11,6 +11,7 @@ mod faults;
 mod framing;
 mod grpc;
 mod headers;
+mod health;
 mod lifecycle;
 mod origin;
 mod overload;

@@ -58,6 +58,20 @@ fn the_margin_for_the_next_hop_is_the_routes_own() {
 }
 
 #[test]
+fn health_can_be_asked_by_grpc() {
+    for (health, grpc) in [
+        ("on", None),
+        ("{ grpc: off }", None),
+        ("{ grpc: on }", Some("")),
+        ("{ grpc: { service: shop.Orders } }", Some("shop.Orders")),
+    ] {
+        let text = SMALL.replace(":3000]", &format!(":3000], protocol: http2, health: {health}"));
+        let read = read(&text).unwrap().plan.upstreams[0].health.clone().unwrap();
+        assert_eq!(read.grpc.as_deref(), grpc, "{health}");
+    }
+}
+
+#[test]
 fn declarations_can_be_read() {
     // Every default and bound, and every key that may be left out, in one file with nothing in comments.
     let full = template::template(true);

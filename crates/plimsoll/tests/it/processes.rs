@@ -93,6 +93,42 @@ admin: {{ listen: '127.0.0.1:0' }}
 }
 
 #[test]
+fn googles_own_health_service_is_understood() {
+    let (_service, address) = service("grpc_peer.py", &["serve"]);
+    let upstream = |name: &str, grpc: &str| {
+        format!(
+            "  - name: {name}
+    endpoints: ['http://{address}']
+    protocol: http2
+    health: {{ interval: 100ms, timeout: 100ms, fall: 1, grpc: {grpc} }}
+"
+        )
+    };
+    let upstreams = [
+        upstream("whole", "on"),
+        upstream("echo", "{ service: plimsoll.test.Echo }"),
+        upstream("sick", "{ service: plimsoll.test.Sick }"),
+        upstream("unknown", "{ service: plimsoll.test.Nobody }"),
+    ];
+    let plimsoll = Plimsoll::configured(&format!(
+        "listeners: [{{ name: ingress, listen: '127.0.0.1:0', routes: [{{ name: all, upstream: whole }}] }}]
+upstreams:
+{}admin: {{ listen: '127.0.0.1:0' }}
+",
+        upstreams.concat()
+    ));
+    let endpoint = format!("version=\"stable\",endpoint=\"{address}\"");
+    let up = |name: &str, up: u8| format!("plimsoll_endpoint_up{{upstream=\"{name}\",{endpoint}}} {up}\n");
+    let page = curl_until(&[&plimsoll.admin_url("/metrics")], |page| {
+        page.contains(&up("sick", 0)) && page.contains(&up("unknown", 0))
+    });
+    assert!(
+        page.contains(&up("whole", 1)) && page.contains(&up("echo", 1)),
+        "{page}"
+    );
+}
+
+#[test]
 fn a_websocket_talks_through() {
     let (_service, address) = service("websocket_peer.py", &["serve"]);
     let plimsoll = Plimsoll::in_front_of(&address);

@@ -159,5 +159,15 @@ stanza! {
         path: UrlPath = "/";
         /// Statuses that mean it is well.
         expect: StatusRange = "200-399";
+        /// Ask by the gRPC health checking protocol instead; `SERVING` means it is well.
+        grpc: Switch<GrpcHealth> = "off";
+    }
+}
+
+stanza! {
+    /// Health checks by `grpc.health.v1.Health/Check`.
+    GrpcHealth {
+        /// The service that is asked about; without it, the server as a whole.
+        service: Option<String> = "null";
     }
 }

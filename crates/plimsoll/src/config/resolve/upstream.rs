@@ -47,7 +47,7 @@ pub(super) fn resolve(upstream: raw::Upstream, scope: &mut Scope<'_>) -> Upstrea
         breaker: on(breaker.value).map(|breaker| resolve_breaker(breaker, scope)),
         outlier: on(outlier.value).map(|outlier| resolve_outlier(outlier, scope)),
         balance: resolve_balance(balance.value),
-        health: on(health.value).map(|health| resolve_health(health, scope)),
+        health: on(health.value).map(|health| resolve_health(health, &protocol, scope)),
         resolve_every: resolve_every.value,
         idle_max: idle_max.value,
         idle_time: idle_time.value,
@@ -179,7 +179,7 @@ fn resolve_balance(balance: raw::Balance) -> BalanceConfig {
     }
 }
 
-fn resolve_health(health: raw::Health, scope: &mut Scope<'_>) -> HealthConfig {
+fn resolve_health(health: raw::Health, protocol: &At<raw::Protocol>, scope: &mut Scope<'_>) -> HealthConfig {
     let raw::Health {
         interval,
         timeout,
@@ -187,14 +187,40 @@ fn resolve_health(health: raw::Health, scope: &mut Scope<'_>) -> HealthConfig {
         fall,
         path,
         expect,
+        grpc,
     } = health;
     scope.ordered(("timeout", &timeout), ("interval", &interval));
-    HealthConfig {
+    let defaults = HealthConfig::default();
+    let config = HealthConfig {
         interval: interval.value,
         timeout: timeout.value,
         rise: rise.value,
         fall: fall.value,
         path: path.value.0,
         expect: expect.value.0,
+        grpc: on(grpc.value).map(|raw::GrpcHealth { service }| service.value.unwrap_or_default()),
+    };
+    if config.grpc.is_some() {
+        if protocol.value == raw::Protocol::Http1 {
+            scope.problem(
+                &grpc.place,
+                "gRPC needs HTTP/2, and this upstream is spoken to in HTTP/1.1",
+                "`protocol: http2` or `protocol: auto` in the upstream",
+            );
+        }
+        // A key without an effect is one that somebody relies on in vain.
+        for (key, place, is_default) in [
+            ("path", &path.place, config.path == defaults.path),
+            ("expect", &expect.place, config.expect == defaults.expect),
+        ] {
+            if !is_default {
+                scope.problem(
+                    place,
+                    format!("with `grpc` there is no `{key}`"),
+                    "one of the two",
+                );
+            }
+        }
     }
+    config
 }

@@ -1,12 +1,14 @@
 """gRPC by Google's own stack: `serve` prints its address; `call ADDRESS` makes every kind of call and checks it.
 
-No generated code: methods are registered by name and messages are bytes, which is all a proxy sees anyway.
+No generated code of ours: methods are registered by name and messages are bytes, which is all a proxy sees anyway.
+The health service is the one that comes with the stack; it says that `plimsoll.test.Sick` is not serving.
 """
 import concurrent.futures
 import sys
 import time
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 SERVICE = "plimsoll.test.Echo"
 
@@ -53,6 +55,10 @@ def serve():
     }
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=8))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    states = health.HealthServicer()
+    states.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+    states.set("plimsoll.test.Sick", health_pb2.HealthCheckResponse.NOT_SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(states, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print("127.0.0.1:%d" % port, flush=True)
