@@ -156,7 +156,7 @@ reasons! {
     UpstreamError => "upstream-error", Upstream, Yes, Unsafe, 500, INTERNAL, "The upstream answered with an error";
     /// The upstream ended the call with a gRPC status that blames the server, which was passed on as it is.
     UpstreamGrpcError => "upstream-grpc-error", Upstream, Yes, Unsafe, 500, UNKNOWN, "The upstream answered with a gRPC error";
-    /// No endpoint may take the request: all are ejected, unhealthy, or none is known.
+    /// No endpoint is known. One that is ejected or unhealthy is tried when there is no other.
     NoEndpoint => "no-endpoint", Upstream, No, Safe, 503, UNAVAILABLE, "No endpoint of the upstream is available";
     /// The breaker is tripped: the upstream failed too often in the last seconds, and is given time to recover.
     BreakerTripped => "breaker-tripped", Upstream, No, Safe, 503, UNAVAILABLE, "The upstream is failing and is given time to recover";

@@ -175,3 +175,21 @@ async fn a_service_that_hangs_up_after_its_answer_is_well() {
     };
     until("ten checks", checked).await;
 }
+
+#[tokio::test]
+async fn when_all_are_down_one_is_tried_all_the_same() {
+    let origin = Origin::answering(|seen| match seen.head.uri.path() {
+        "/healthz" => status_only(503),
+        _ => Response::new(full("still there")),
+    })
+    .await;
+    let world = checking(&origin, |upstream| {
+        upstream.health = Some(HealthConfig {
+            path: "/healthz".to_owned(),
+            ..hasty(None)
+        });
+    })
+    .await;
+    until("it to be down", || !is_up(&world)).await;
+    assert_eq!(world.get("/").await.text(), "still there");
+}
