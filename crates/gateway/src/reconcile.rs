@@ -10,12 +10,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gateway::Gateway;
+use crate::tls::TlsError;
 
 /// How often to look whether there is anything to resolve, when there is nothing.
 const RESOLVE_IDLE: Duration = Duration::from_secs(5);
 
 /// Outcomes that a route must have before its usual times mean anything.
 const TIMES_MIN: u64 = 100;
+
+/// Files of TLS that changed, and whether they can be used.
+#[derive(Debug)]
+pub struct Renewal {
+    /// `listener` or `upstream`.
+    pub of: &'static str,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Why not, if they cannot.
+    pub result: Result<(), TlsError>,
+}
 
 impl Gateway {
     /// Looks up the names of every upstream again. Some are looked up at once, and each look-up is bounded.
@@ -44,19 +56,28 @@ impl Gateway {
             .for_each(|upstream| upstream.sweep_outliers(self.env()));
     }
 
-    /// Reads certificates again whose files changed. Returns the listeners with a new one, and those whose files
-    /// cannot be used, which keep the one they have.
-    pub fn reload_certificates(&self) -> Vec<(Arc<str>, Result<(), crate::TlsError>)> {
+    /// Reads certificates and authorities again whose files changed. Returns the listeners and upstreams with new
+    /// ones, and those whose files cannot be used, which keep what they have.
+    pub fn reload_certificates(&self) -> Vec<Renewal> {
         let running = self.running();
-        let changed = running.listeners.iter().filter_map(|listener| {
-            let name = Arc::clone(&listener.plan.name);
-            match listener.tls.as_ref()?.reload() {
-                Ok(false) => None,
-                Ok(true) => Some((name, Ok(()))),
-                Err(error) => Some((name, Err(error))),
-            }
-        });
-        changed.collect()
+        let renewal = |of, name: &Arc<str>, changed: Result<bool, TlsError>| {
+            let result = match changed {
+                Ok(false) => return None,
+                Ok(true) => Ok(()),
+                Err(error) => Err(error),
+            };
+            let name = Arc::clone(name);
+            Some(Renewal { of, name, result })
+        };
+        let listeners = running
+            .listeners
+            .iter()
+            .filter_map(|listener| renewal("listener", &listener.plan.name, listener.tls.as_ref()?.reload()));
+        let upstreams = running
+            .upstreams
+            .iter()
+            .filter_map(|upstream| renewal("upstream", &upstream.plan.name, upstream.tls.as_ref()?.reload()));
+        listeners.chain(upstreams).collect()
     }
 
     /// Tells each route how long its requests usually take, from what the ledger has counted.

@@ -1,10 +1,10 @@
 //! TLS by rustls (ring), towards callers and towards upstreams.
 //!
-//! A listener's certificate is read again when its files change; connections made before keep the one they began
-//! with. A file that cannot be used is reported and the certificate in use stays.
+//! Files are read again when they change; connections made before keep what they began with. A file that cannot be
+//! used is reported, and what is in use stays.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -52,58 +52,82 @@ pub enum TlsError {
     },
 }
 
-/// Terminates TLS on a listener.
+/// What was made of files.
 #[derive(Debug)]
-pub(crate) struct Acceptor {
-    plan: TlsServerPlan,
-    config: Versioned<ServerConfig>,
-    seen: std::sync::Mutex<Vec<u8>>,
+struct OfFiles<T> {
+    made: Versioned<T>,
+    /// The files' contents, to tell whether they changed: a renewal may keep size and time.
+    seen: Mutex<Vec<u8>>,
 }
 
-impl Acceptor {
-    pub(crate) fn build(plan: &TlsServerPlan) -> Result<Self, TlsError> {
-        let config = server_config(plan)?;
-        let seen = std::sync::Mutex::new(fingerprint(plan));
+impl<T> OfFiles<T> {
+    fn read<'p>(
+        paths: impl IntoIterator<Item = &'p PathBuf>,
+        make: impl FnOnce() -> Result<T, TlsError>,
+    ) -> Result<Self, TlsError> {
+        // Before they are used: a file that changes in between is then used once more, and not missed.
+        let seen = Mutex::new(contents(paths));
         Ok(Self {
-            plan: plan.clone(),
-            config: Versioned::new(config),
+            made: Versioned::new(make()?),
             seen,
         })
     }
 
-    /// Reads the files again if they changed; says whether it did.
-    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
-        let now = fingerprint(&self.plan);
-        let mut seen = self
-            .seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+    /// Reads the files again if they changed; says whether they did.
+    fn reread<'p>(
+        &self,
+        paths: impl IntoIterator<Item = &'p PathBuf>,
+        make: impl FnOnce() -> Result<T, TlsError>,
+    ) -> Result<bool, TlsError> {
+        let now = contents(paths);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == now {
             return Ok(false);
         }
         // Remember what failed too, so that it is reported once and not at every look.
         *seen = now;
-        self.config.store(Arc::new(server_config(&self.plan)?));
+        self.made.store(Arc::new(make()?));
         Ok(true)
+    }
+}
+
+fn contents<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Vec<u8> {
+    let read = |path| std::fs::read(path).unwrap_or_default();
+    paths.into_iter().flat_map(read).collect()
+}
+
+/// Terminates TLS on a listener.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    plan: TlsServerPlan,
+    config: OfFiles<ServerConfig>,
+}
+
+impl Acceptor {
+    pub(crate) fn build(plan: &TlsServerPlan) -> Result<Self, TlsError> {
+        Ok(Self {
+            plan: plan.clone(),
+            config: OfFiles::read(server_files(plan), || server_config(plan))?,
+        })
+    }
+
+    /// Reads the files again if they changed; says whether they did.
+    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+        let plan = &self.plan;
+        self.config.reread(server_files(plan), || server_config(plan))
     }
 
     /// Shakes hands. The stream is HTTP/2 if the caller chose it by ALPN.
     pub(crate) async fn accept(&self, stream: Stream) -> std::io::Result<(Stream, bool)> {
-        let acceptor = tokio_rustls::TlsAcceptor::from(self.config.load().1);
+        let acceptor = tokio_rustls::TlsAcceptor::from(self.config.made.load().1);
         let stream = acceptor.accept(stream).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok((Stream::TlsServer(Box::new(stream)), http2))
     }
 }
 
-/// The files' contents, to tell whether they changed: a renewal may keep size and time.
-fn fingerprint(plan: &TlsServerPlan) -> Vec<u8> {
-    let files = [Some(&plan.certificate), Some(&plan.key), plan.client_ca.as_ref()];
-    files
-        .into_iter()
-        .flatten()
-        .flat_map(|path| std::fs::read(path).unwrap_or_default())
-        .collect()
+fn server_files(plan: &TlsServerPlan) -> impl Iterator<Item = &PathBuf> {
+    [&plan.certificate, &plan.key].into_iter().chain(&plan.client_ca)
 }
 
 fn server_config(plan: &TlsServerPlan) -> Result<ServerConfig, TlsError> {
@@ -139,8 +163,9 @@ fn server_config(plan: &TlsServerPlan) -> Result<ServerConfig, TlsError> {
 /// Speaks TLS to an upstream, or to whomever else the owner of the gateway calls.
 #[derive(Clone)]
 pub struct Connector {
-    config: Arc<ClientConfig>,
-    server_name: Option<String>,
+    plan: TlsClientPlan,
+    protocol: Protocol,
+    config: Arc<OfFiles<ClientConfig>>,
 }
 
 impl Connector {
@@ -149,37 +174,19 @@ impl Connector {
     /// # Errors
     /// [`TlsError`] if a file cannot be used.
     pub fn build(plan: &TlsClientPlan, protocol: Protocol) -> Result<Self, TlsError> {
-        let roots = match &plan.ca {
-            Some(path) => roots(path)?,
-            None => RootCertStore {
-                roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-            },
-        };
-        let builder = ClientConfig::builder_with_provider(provider());
-        let builder = builder.with_safe_default_protocol_versions();
-        let none = PathBuf::new();
-        let path = plan
-            .identity
-            .as_ref()
-            .map_or(&none, |(certificate, _)| certificate);
-        let builder = builder
-            .map_err(|e| unusable(path, e))?
-            .with_root_certificates(roots);
-        let mut config = match &plan.identity {
-            None => builder.with_no_client_auth(),
-            Some((certificate, private)) => builder
-                .with_client_auth_cert(chain(certificate)?, key(private)?)
-                .map_err(|e| unusable(certificate, e))?,
-        };
-        config.alpn_protocols = match protocol {
-            Protocol::Http1 => vec![b"http/1.1".to_vec()],
-            Protocol::Http2 => vec![b"h2".to_vec()],
-            Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        };
+        let config = OfFiles::read(client_files(plan), || client_config(plan, protocol))?;
         Ok(Self {
+            plan: plan.clone(),
+            protocol,
             config: Arc::new(config),
-            server_name: plan.server_name.clone(),
         })
+    }
+
+    /// Reads the files again if they changed; says whether they did.
+    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+        let plan = &self.plan;
+        self.config
+            .reread(client_files(plan), || client_config(plan, self.protocol))
     }
 
     /// Shakes hands with an endpoint found under `host`; says whether HTTP/2 was chosen.
@@ -188,6 +195,7 @@ impl Connector {
     /// The peer cannot be verified, or the connection broke.
     pub async fn connect(&self, stream: Stream, host: &str) -> std::io::Result<(Stream, bool)> {
         let name = self
+            .plan
             .server_name
             .as_deref()
             .unwrap_or(host)
@@ -195,7 +203,7 @@ impl Connector {
             .to_owned();
         let name = ServerName::try_from(name)
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
-        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
+        let connector = tokio_rustls::TlsConnector::from(self.config.made.load().1);
         let stream = connector.connect(name, stream).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok((Stream::TlsClient(Box::new(stream)), http2))
@@ -205,9 +213,47 @@ impl Connector {
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connector")
-            .field("server_name", &self.server_name)
+            .field("plan", &self.plan)
             .finish_non_exhaustive()
     }
+}
+
+fn client_files(plan: &TlsClientPlan) -> impl Iterator<Item = &PathBuf> {
+    let identity = plan.identity.iter();
+    plan.ca
+        .iter()
+        .chain(identity.flat_map(|(certificate, key)| [certificate, key]))
+}
+
+fn client_config(plan: &TlsClientPlan, protocol: Protocol) -> Result<ClientConfig, TlsError> {
+    let roots = match &plan.ca {
+        Some(path) => roots(path)?,
+        None => RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        },
+    };
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions();
+    let none = PathBuf::new();
+    let path = plan
+        .identity
+        .as_ref()
+        .map_or(&none, |(certificate, _)| certificate);
+    let builder = builder
+        .map_err(|e| unusable(path, e))?
+        .with_root_certificates(roots);
+    let mut config = match &plan.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, private)) => builder
+            .with_client_auth_cert(chain(certificate)?, key(private)?)
+            .map_err(|e| unusable(certificate, e))?,
+    };
+    config.alpn_protocols = match protocol {
+        Protocol::Http1 => vec![b"http/1.1".to_vec()],
+        Protocol::Http2 => vec![b"h2".to_vec()],
+        Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+    };
+    Ok(config)
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

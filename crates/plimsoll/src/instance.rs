@@ -251,15 +251,15 @@ impl Parts {
     }
 
     fn renew_certificates(&self) {
-        for (listener, renewed) in self.gateway.reload_certificates() {
-            let listener = ("listener", Value::from(&*listener));
-            match renewed {
-                Ok(()) => self.journal.info("certificate renewed", &[listener]),
+        for renewal in self.gateway.reload_certificates() {
+            let whose = (renewal.of, Value::from(&*renewal.name));
+            match renewal.result {
+                Ok(()) => self.journal.info("certificate renewed", &[whose]),
                 Err(error) => {
                     let error = format!("{:#}", anyhow::Error::new(error));
                     self.journal.error(
                         "certificate not renewed",
-                        &[listener, ("error", Value::from(&*error))],
+                        &[whose, ("error", Value::from(&*error))],
                     );
                 }
             }

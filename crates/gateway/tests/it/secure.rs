@@ -93,7 +93,7 @@ async fn a_new_certificate_is_used_without_a_restart() {
     assert!(world.gateway.reload_certificates().is_empty(), "nothing changed");
     authority.sign("leaf", "localhost");
     let reloaded = world.gateway.reload_certificates();
-    assert!(reloaded.len() == 1 && reloaded[0].1.is_ok(), "{reloaded:?}");
+    assert!(reloaded.len() == 1 && reloaded[0].result.is_ok(), "{reloaded:?}");
     // Tickets of the old session would resume it without a certificate: a new client has none.
     let new = shake(&world, authority.client(&["http/1.1"], None))
         .await
@@ -112,7 +112,7 @@ async fn a_new_certificate_is_used_without_a_restart() {
     // What cannot be used is said once, and what was in use stays.
     std::fs::write(&files.0, "no certificate").unwrap();
     let failed = world.gateway.reload_certificates();
-    assert!(failed.len() == 1 && failed[0].1.is_err(), "{failed:?}");
+    assert!(failed.len() == 1 && failed[0].result.is_err(), "{failed:?}");
     assert!(world.gateway.reload_certificates().is_empty());
     let after = shake(&world, authority.client(&[], None)).await.unwrap();
     assert_eq!(shown(&after), second);
@@ -238,6 +238,40 @@ async fn an_upstream_that_cannot_prove_itself_is_not_spoken_to() {
         .start()
         .await;
     assert_eq!(world.get("/").await.text(), "HTTP/1.1");
+}
+
+#[tokio::test]
+async fn what_an_upstream_is_verified_by_is_renewed_without_a_reload() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = authority.server(&authority.sign("server", "127.0.0.1"), &[], true);
+    let origin = secure_origin(server, Speaks::Http1).await;
+    // Both files are another authority's at first: the one to believe, and the one to be believed by.
+    let (ca, ours) = (other.ca(), other.sign("us", "gateway"));
+    let tls = TlsClientPlan {
+        ca: Some(ca.clone()),
+        identity: Some(ours.clone()),
+        server_name: None,
+    };
+    let world = World::of(&[&origin])
+        .upstream(|upstream| upstream.tls = Some(tls))
+        .route(|route| route.retry = None)
+        .start()
+        .await;
+    assert_eq!(world.get("/").await.status, 502);
+    assert!(world.gateway.reload_certificates().is_empty(), "nothing changed");
+    let renewed = authority.sign("us", "gateway");
+    for (new, old) in [(authority.ca(), &ca), (renewed.0, &ours.0), (renewed.1, &ours.1)] {
+        std::fs::copy(new, old).unwrap();
+    }
+    let reloaded = world.gateway.reload_certificates();
+    let said = reloaded.iter().map(|r| (r.of, &*r.name, r.result.is_ok()));
+    assert_eq!(said.collect::<Vec<_>>(), [("upstream", "origin", true)]);
+    assert_eq!(world.get("/").await.text(), "HTTP/1.1");
+    // What cannot be used is said once, and what was in use stays.
+    std::fs::write(&ca, "no certificate").unwrap();
+    assert!(world.gateway.reload_certificates()[0].result.is_err());
+    assert!(world.gateway.reload_certificates().is_empty());
+    assert_eq!(world.get("/").await.status, 200);
 }
 
 #[tokio::test]
