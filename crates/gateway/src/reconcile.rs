@@ -12,8 +12,11 @@ use std::time::Duration;
 use crate::gateway::Gateway;
 use crate::tls::TlsError;
 
-/// How often to look whether there is anything to resolve, when there is nothing.
+/// How often names are looked up when no upstream says how often.
 const RESOLVE_IDLE: Duration = Duration::from_secs(5);
+
+/// How often to look whether that has changed.
+const RESOLVE_LOOK: Duration = Duration::from_secs(1);
 
 /// Outcomes that a route must have before its usual times mean anything.
 const TIMES_MIN: u64 = 100;
@@ -35,8 +38,22 @@ impl Gateway {
         names::resolve(self.env(), &self.running().upstreams).await;
     }
 
-    /// How long to wait between two look-ups: what the most impatient upstream asks for.
-    pub fn resolve_interval(&self) -> Duration {
+    /// Looks names up for as long as the gateway lives, as often as the most impatient upstream asks for.
+    pub async fn watch_names(&self) {
+        let mut looked_up = self.env().now();
+        loop {
+            // Asked again and again, since a reload may have made the wait shorter.
+            let left = (looked_up + self.resolve_interval()).since(self.env().now());
+            if left.is_zero() {
+                self.resolve_names().await;
+                looked_up = self.env().now();
+            } else {
+                self.env().sleep(left.min(RESOLVE_LOOK)).await;
+            }
+        }
+    }
+
+    fn resolve_interval(&self) -> Duration {
         let running = self.running();
         let intervals = running
             .upstreams

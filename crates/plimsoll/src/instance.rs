@@ -220,12 +220,7 @@ impl Parts {
         let gateway = self.gateway.clone();
         env.spawn(async move { gateway.check_health().await });
         let gateway = self.gateway.clone();
-        env.spawn(async move {
-            loop {
-                gateway.env().sleep(gateway.resolve_interval()).await;
-                gateway.resolve_names().await;
-            }
-        });
+        env.spawn(async move { gateway.watch_names().await });
         let parts = Arc::clone(self);
         env.spawn(async move { crate::signals::obey(&parts).await });
     }

@@ -23,6 +23,7 @@ struct Fake {
     silent_ports: Mutex<BTreeSet<u16>>,
     lookups: AtomicU32,
     lookups_most: AtomicU32,
+    lookups_made: AtomicU32,
     asked: Mutex<Vec<u16>>,
 }
 
@@ -91,6 +92,7 @@ impl World for Handle {
         Box::pin(async move {
             let now = self.0.lookups.fetch_add(1, Relaxed) + 1;
             self.0.lookups_most.fetch_max(now, Relaxed);
+            self.0.lookups_made.fetch_add(1, Relaxed);
             let _counted = Lookup(&self.0);
             let named = host.trim_start_matches("n-").parse().unwrap();
             let silent = self.0.silent_names.lock().unwrap().contains(&named);
@@ -196,6 +198,32 @@ async fn a_dead_name_keeps_nobody_elses_addresses_back() {
         "known a second later, with the dead ones still out"
     );
     assert_eq!(up(&gateway, 0).len(), 10, "whose last addresses stay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_looked_up_as_often_as_the_plan_that_runs_says() {
+    let every = |interval| {
+        let mut upstream = upstream("named", [1]);
+        upstream.resolve_every = interval;
+        plan(vec![upstream])
+    };
+    let fake = Arc::new(Fake::default());
+    let gateway = start(&fake, every(Duration::from_hours(1))).await;
+    let watched = gateway.clone();
+    tokio::spawn(async move { watched.watch_names().await });
+    let looked_up = || fake.lookups_made.load(Relaxed);
+    tokio::time::sleep(Duration::from_mins(59)).await;
+    assert_eq!(looked_up(), 1, "at the start");
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(looked_up(), 2);
+    gateway.apply(every(SECOND * 2)).await.unwrap();
+    let before = looked_up();
+    tokio::time::sleep(SECOND * 10).await;
+    assert!(
+        (before + 4..=before + 6).contains(&looked_up()),
+        "{}",
+        looked_up() - before
+    );
 }
 
 fn checked(ports: impl IntoIterator<Item = u16>, interval: Duration) -> UpstreamPlan {
