@@ -181,13 +181,10 @@ impl Upstream {
             .as_ref()
             .map(|tls| tls::Connector::build(tls, plan.protocol))
             .transpose()?;
-        let kept_budget = old
-            .filter(|old| old.plan.budget == plan.budget)
-            .map(|old| Arc::clone(&old.budget));
-        let budget = kept_budget.unwrap_or_else(|| match old {
-            Some(old) => Arc::new(RetryBudget::resume(&plan.budget, old.budget.balance())),
-            None => Arc::new(RetryBudget::new(&plan.budget)),
-        });
+        let budget = old.map_or_else(
+            || Arc::new(RetryBudget::new(&plan.budget)),
+            |old| Arc::clone(&old.budget),
+        );
         let state = old.map_or_else(
             || Arc::new(UpstreamState::new(&plan, cores)),
             |old| Arc::clone(&old.state),
@@ -204,6 +201,7 @@ impl Upstream {
     /// is refused in the end has changed nothing.
     pub(crate) fn take_over(&self) {
         self.state.configure(&self.plan);
+        self.budget.configure(&self.plan.budget);
     }
 
     /// Retries that the budget could pay for now.

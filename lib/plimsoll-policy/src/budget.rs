@@ -77,35 +77,33 @@ pub enum Withdrawal {
 #[derive(Debug)]
 pub struct RetryBudget {
     micros: AtomicI64,
-    per_request: i64,
-    full: i64,
+    per_request: AtomicI64,
+    full: AtomicI64,
 }
 
 impl RetryBudget {
     /// A full budget.
     pub fn new(config: &BudgetConfig) -> Self {
-        let full = i64::from(config.burst) * TOKEN;
-        // `as` turns NaN into 0.
-        let per_request = (config.share.clamp(0.0, 1.0) * TOKEN as f64).round() as i64;
+        let full = full(config);
         Self {
             micros: AtomicI64::new(full),
-            per_request,
-            full,
+            per_request: AtomicI64::new(per_request(config)),
+            full: AtomicI64::new(full),
         }
     }
 
-    /// A budget with new rules that takes over the [`balance`](Self::balance) of its predecessor, so that a reload
-    /// in the middle of an outage does not grant another burst.
-    pub fn resume(config: &BudgetConfig, balance: f64) -> Self {
-        let budget = Self::new(config);
-        let micros = (balance * TOKEN as f64).round() as i64;
-        budget.micros.store(micros.clamp(0, budget.full), Relaxed);
-        budget
+    /// Goes by new rules from now on. What is saved stays, as far as the new burst has room for it: a reload in the
+    /// middle of an outage grants nothing.
+    pub fn configure(&self, config: &BudgetConfig) {
+        self.per_request.store(per_request(config), Relaxed);
+        let full = full(config);
+        self.full.store(full, Relaxed);
+        self.micros.fetch_min(full, Relaxed);
     }
 
     /// Pays in for one request of a user: once per request, *not* per attempt, whatever becomes of it.
     pub fn deposit(&self) {
-        self.pay_in(self.per_request);
+        self.pay_in(self.per_request.load(Relaxed));
     }
 
     /// Takes a retry out, if there is one. Ask last, when nothing else speaks against the retry, and before its
@@ -132,10 +130,20 @@ impl RetryBudget {
     }
 
     fn pay_in(&self, amount: i64) {
-        let room = |micros: i64| (micros < self.full).then(|| (micros + amount).min(self.full));
+        let full = self.full.load(Relaxed);
+        let room = |micros: i64| (micros < full).then(|| (micros + amount).min(full));
         // An error says that the bucket is full, and then there is nothing to do.
         let _ = self.micros.fetch_update(Relaxed, Relaxed, room);
     }
+}
+
+fn full(config: &BudgetConfig) -> i64 {
+    i64::from(config.burst) * TOKEN
+}
+
+fn per_request(config: &BudgetConfig) -> i64 {
+    // `as` turns NaN into 0.
+    (config.share.clamp(0.0, 1.0) * TOKEN as f64).round() as i64
 }
 
 #[cfg(test)]

@@ -46,7 +46,11 @@ fn every_percent_is_kept_exactly_by_eight_threads() {
 
 #[test]
 fn a_share_is_rounded_to_a_millionth_and_held_in_its_range() {
-    let per_request = |share| RetryBudget::new(&BudgetConfig { share, burst: 1 }).per_request;
+    let per_request = |share| {
+        RetryBudget::new(&BudgetConfig { share, burst: 1 })
+            .per_request
+            .into_inner()
+    };
     assert_eq!(
         [-1.0, 0.0, 0.15, 0.333_333_3, 1.0, 7.0, f64::NAN].map(per_request),
         [0, 0, 150_000, 333_333, TOKEN, TOKEN, 0]
@@ -62,18 +66,19 @@ fn no_burst_means_no_retries() {
 }
 
 #[test]
-fn new_rules_take_over_the_balance() {
-    let config = BudgetConfig::default();
-    for (left, kept) in [
-        (0.0, 0.0),
-        (2.25, 2.25),
-        (99.0, 10.0),
-        (-1.0, 0.0),
-        (f64::NAN, 0.0),
-    ] {
-        let balance = RetryBudget::resume(&config, left).balance();
-        assert!((balance - kept).abs() < 1e-9, "{left}: {balance}");
+fn new_rules_grant_nothing() {
+    let budget = RetryBudget::new(&BudgetConfig { share: 0.1, burst: 4 });
+    assert_eq!(budget.withdraw(), Withdrawal::Granted);
+    for (burst, left) in [(10, 3.0), (2, 2.0), (4, 2.0), (0, 0.0), (10, 0.0)] {
+        budget.configure(&BudgetConfig { share: 0.5, burst });
+        assert!(
+            (budget.balance() - left).abs() < 1e-9,
+            "burst {burst}: {}",
+            budget.balance()
+        );
     }
+    budget.deposit();
+    assert!((budget.balance() - 0.5).abs() < 1e-9, "the new share is paid in");
 }
 
 proptest! {
