@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 use plimsoll_policy::{DeadlineDecision, PaceConfig, RateDecision, hash_key, parse_grpc_timeout};
-use plimsoll_slo::{Class, Instant, Reason};
+use plimsoll_slo::{Class, Delivered, Instant, Reason};
 
 use crate::attempts;
 use crate::body::Inbound;
@@ -173,7 +173,9 @@ async fn flow(
         .is_some_and(|upload| upload.borrow().declares_too_much())
     {
         let cause = format!("Content-Length is over the limit of {} bytes", limits.body);
-        return Err(Box::new(Refused::new(Reason::BodyTooLarge).cause(cause)));
+        let mut refused = Refused::new(Reason::BodyTooLarge).cause(cause);
+        refused.delivered = Some(Delivered::No);
+        return Err(Box::new(refused));
     }
     attempts::make(&flow, head, upload, ticket).await
 }

@@ -142,7 +142,11 @@ async fn a_refused_body_is_not_asked_for() {
     let mut wire = world.wire().await;
     wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
         .await;
-    assert_eq!(wire.answer().await.verdict(), "413 body-too-large");
+    let answer = wire.answer().await;
+    assert_eq!(
+        (answer.verdict().as_str(), answer.problem("delivered")),
+        ("413 body-too-large", "no")
+    );
     wire.closed().await;
     assert_eq!(world.told().await, "excluded body-too-large 413 x0");
     assert!(origin.seen().is_empty());
