@@ -5,16 +5,16 @@ pub(crate) mod answer;
 pub(crate) mod upload;
 
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Frame, Incoming};
+use http_body::Frame;
 
 use crate::framing::Refusal;
 use crate::http1::outbox::WrongLength;
 use crate::http1::talk::Talk;
+use crate::http2::Incoming;
 
 /// Why a body broke off. The other side can tell: its connection breaks, or its stream is reset.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +52,7 @@ pub(crate) enum Broke {
     #[error("{0}")]
     Refused(Refusal),
     #[error("{}", crate::pool::chain(.0))]
-    Http2(hyper::Error),
+    Http2(h2::Error),
     /// The upload that an answer was given to broke off under it.
     #[error(transparent)]
     Upload(Box<BodyError>),
@@ -74,9 +74,7 @@ impl Inbound {
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broke>>> {
         match self {
             Self::Http1(talk) => talk.poll_body(cx),
-            Self::Http2(incoming) => Pin::new(incoming)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(Broke::Http2))),
+            Self::Http2(incoming) => incoming.poll_frame(cx),
         }
     }
 
@@ -92,7 +90,7 @@ impl Inbound {
     pub(crate) fn exact(&self) -> Option<u64> {
         match self {
             Self::Http1(talk) => talk.body_left(),
-            Self::Http2(incoming) => incoming.size_hint().exact(),
+            Self::Http2(incoming) => incoming.exact(),
         }
     }
 }

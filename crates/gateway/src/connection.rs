@@ -4,20 +4,16 @@
 //! connection; it also hears the orders to drain or to close it.
 
 use std::cell::RefCell;
-use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use http::HeaderValue;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use plimsoll_slo::Reason;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::body::Inbound;
 use crate::env::{Accepted, Stream};
@@ -25,10 +21,10 @@ use crate::framing::Refusal;
 use crate::framing::head::HeadLimits;
 use crate::http1::answering::Ended;
 use crate::http1::talk::Talk;
+use crate::http2::serving;
 use crate::message::{Reply, RequestHead};
 use crate::percore::{Core, World};
 use crate::pipeline;
-use crate::pool::LocalExecutor;
 use crate::running::Listener;
 use crate::ticket::Ticket;
 use crate::upgrade::Tunnel;
@@ -110,7 +106,7 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
         wire.give_order(Order::Drain);
     }
     if http2 {
-        serve_http2(&core, Rc::new(caught), stream, ahead, &limits).await;
+        serving::serve(&core, Rc::new(caught), stream, ahead, &limits).await;
     } else {
         serve_http1(&core, &Rc::new(caught), stream, ahead, &limits).await;
     }
@@ -216,55 +212,8 @@ async fn serve_tunnel(core: &Rc<Core>, caught: &Caught, talk: Rc<Talk>, tunnel: 
     }
 }
 
-async fn serve_http2(
-    core: &Rc<Core>,
-    caught: Rc<Caught>,
-    stream: Stream,
-    ahead: Vec<u8>,
-    limits: &crate::plan::LimitsPlan,
-) {
-    let wire = Rc::clone(&caught.wire);
-    let stream = Watched::new(stream, ahead, Rc::clone(&wire));
-    let served = (Rc::clone(core), caught);
-    let service = service_fn(move |request| {
-        let (core, caught) = served.clone();
-        async move {
-            caught.wire.head_passed();
-            let (parts, incoming) = request.into_parts();
-            let head = RequestHead::of_http2(&parts);
-            let reply = answer(&core, &caught, head, Some(Inbound::Http2(incoming))).await?;
-            Ok::<_, pipeline::CutOff>(reply.into_http2())
-        }
-    });
-    let connection = http2::Builder::new(LocalExecutor(core.env.clone()))
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        // Rapid reset (CVE-2023-44487) and its kin: so many streams that we or the peer reset are borne.
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(1024)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(2 << 20)
-        .max_send_buf_size(256 << 10)
-        .keep_alive_interval(std::time::Duration::from_mins(1))
-        .keep_alive_timeout(std::time::Duration::from_secs(20))
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let mut known = Order::Carry;
-    while known < Order::Close {
-        tokio::select! {
-            biased;
-            _ended = connection.as_mut() => break,
-            order = wire.stricter_than(known) => {
-                known = order;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
-    }
-}
-
 /// Answers one request. A panic in the pipeline costs that request, not the connection's neighbours.
-async fn answer(
+pub(crate) async fn answer(
     core: &Rc<Core>,
     caught: &Rc<Caught>,
     head: RequestHead,
@@ -307,64 +256,5 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.counts.open.fetch_sub(1, Relaxed);
-    }
-}
-
-/// An HTTP/2 connection's bytes: what was read ahead comes first, and its stalls are seen.
-struct Watched {
-    stream: Stream,
-    ahead: Vec<u8>,
-    wire: Rc<Wire>,
-}
-
-impl Watched {
-    fn new(stream: Stream, ahead: Vec<u8>, wire: Rc<Wire>) -> Self {
-        Self { stream, ahead, wire }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let taken = self.ahead.len().min(buf.remaining());
-        buf.put_slice(&self.ahead[..taken]);
-        self.ahead.drain(..taken);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wire.wrote(written.is_pending());
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wire.wrote(written.is_pending());
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

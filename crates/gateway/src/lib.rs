@@ -16,6 +16,7 @@ mod fields;
 mod framing;
 mod gateway;
 mod http1;
+mod http2;
 mod identity;
 pub mod ledger;
 mod message;

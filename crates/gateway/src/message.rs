@@ -1,9 +1,10 @@
 //! Messages on their way through, whatever protocol they came by and go by.
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, DATE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 
 use crate::body::answer::AnswerBody;
 use crate::body::upload::AttemptBody;
@@ -113,9 +114,9 @@ impl RequestHead {
     }
 
     /// A head of HTTP/2.
-    pub(crate) fn of_http2(parts: &http::request::Parts) -> Self {
+    pub(crate) fn of_http2(parts: http::request::Parts) -> Self {
         Self {
-            method: parts.method.clone(),
+            method: parts.method,
             target: Target::of_uri(&parts.uri),
             fields: Fields::from(&parts.headers),
         }
@@ -325,17 +326,24 @@ impl Reply {
         }
     }
 
-    /// The answer in HTTP/2.
-    pub(crate) fn into_http2(self) -> Response<AnswerBody> {
+    /// The answer in HTTP/2: its head, and the body to be sent after it unless it has `no_body`.
+    pub(crate) fn into_http2(self, no_body: bool, date: HeaderValue) -> (Response<()>, AnswerBody) {
         let mut headers = HeaderMap::with_capacity(16);
         self.dropped
             .write(Names::default(), &self.fields, &self.own, &mut headers);
         if self.status == StatusCode::NO_CONTENT {
             headers.remove(CONTENT_LENGTH);
         }
-        let mut response = Response::new(self.body);
+        if !no_body
+            && !self.body.is_end_stream()
+            && let Some(length) = self.body.exact()
+        {
+            headers.entry(CONTENT_LENGTH).or_insert(length.into());
+        }
+        headers.entry(DATE).or_insert(date);
+        let mut response = Response::new(());
         *response.status_mut() = self.status;
         *response.headers_mut() = headers;
-        response
+        (response, self.body)
     }
 }

@@ -5,7 +5,6 @@
 //! endpoint and core, driven by a task of its own.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,18 +12,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Body as _, Frame, Incoming};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http_body::Frame;
 use plimsoll_policy::PeakEwma;
 use plimsoll_slo::{Instant, Reason};
 
 use crate::attempt::Sending;
-use crate::body::Broke;
-use crate::body::upload::AttemptBody;
-use crate::env::{Env, Stream};
-use crate::fields::Fields;
+use crate::body::{BodyError, Broke};
+use crate::env::Stream;
 use crate::http1::line::{Exchange, Line, Unanswered};
+use crate::http2::carrying;
 use crate::message::{AnswerHead, Outbound};
 use crate::percore::Core;
 use crate::plan::Protocol;
@@ -44,7 +40,7 @@ pub(crate) struct CoreEndpoint {
     /// For balancing.
     pub(crate) ewma: Cell<PeakEwma>,
     idle: RefCell<Vec<Idle>>,
-    http2: RefCell<Option<http2::SendRequest<AttemptBody>>>,
+    http2: RefCell<Option<carrying::Carrier>>,
     /// When the HTTP/2 connection was lent last, and when its peer gave a sign of life.
     http2_used: Cell<Instant>,
     http2_heard: Cell<Instant>,
@@ -72,8 +68,10 @@ enum Carrier {
     Line(Line),
     /// HTTP/1, from then on.
     Exchange(Box<Exchange>),
-    /// HTTP/2, and the answer's body once there is one.
-    Http2(http2::SendRequest<AttemptBody>, Option<Incoming>),
+    /// HTTP/2, before it is sent.
+    Http2(carrying::Carrier),
+    /// HTTP/2, from then on.
+    Stream(Box<carrying::Exchange>),
     /// It was used up.
     Spent,
 }
@@ -126,8 +124,8 @@ impl CoreEndpoint {
         let http2_first = upstream.plan.protocol == Protocol::Http2
             || (upstream.plan.protocol == Protocol::Auto && (grpc || upstream.tls.is_some()));
         self.http2_used.set(sending.now);
-        if http2_first && let Some(sender) = self.open_http2() {
-            return Ok(lease(Carrier::Http2(sender, None), true));
+        if http2_first && let Some(http2) = self.open_http2() {
+            return Ok(lease(Carrier::Http2(http2), true));
         }
         if let Some(line) = self.take_idle(sending.now, sending.repeatable) {
             return Ok(lease(Carrier::Line(line), true));
@@ -138,8 +136,8 @@ impl CoreEndpoint {
         } else {
             None
         };
-        if http2_first && let Some(sender) = self.open_http2() {
-            return Ok(lease(Carrier::Http2(sender, None), true));
+        if http2_first && let Some(http2) = self.open_http2() {
+            return Ok(lease(Carrier::Http2(http2), true));
         }
         let carrier = if let Ok(opened) = tokio::time::timeout(
             upstream.plan.connect_max,
@@ -161,9 +159,9 @@ impl CoreEndpoint {
         Ok(lease(carrier, false))
     }
 
-    fn open_http2(&self) -> Option<http2::SendRequest<AttemptBody>> {
+    fn open_http2(&self) -> Option<carrying::Carrier> {
         let mut http2 = self.http2.borrow_mut();
-        if http2.as_ref().is_some_and(http2::SendRequest::is_closed) {
+        if http2.as_ref().is_some_and(carrying::Carrier::is_closed) {
             *http2 = None;
         }
         http2.clone()
@@ -223,33 +221,14 @@ impl CoreEndpoint {
             _ => false,
         };
         if http2 {
-            let opened = self.open2(env, stream).await;
-            return opened.map_err(|error| failed(Reason::UpstreamRefused, &error));
+            let opened = carrying::Carrier::open(env, stream, Open::count(self)).await;
+            let http2 = opened.map_err(|error| failed(Reason::UpstreamRefused, &error))?;
+            *self.http2.borrow_mut() = Some(http2.clone());
+            self.http2_heard.set(env.now());
+            return Ok(Carrier::Http2(http2));
         }
         let open = Open::count(self);
         Ok(Carrier::Line(Line::new(stream, Rc::clone(&core.scratch), open)))
-    }
-
-    async fn open2(self: &Rc<Self>, env: &Env, stream: Stream) -> hyper::Result<Carrier> {
-        let (sender, connection) = http2::Builder::new(LocalExecutor(env.clone()))
-            .timer(TokioTimer::new())
-            // Deadlines and hedges cancel streams in numbers; h2's default of 1024 would end the connection for it.
-            .max_local_error_reset_streams(None)
-            .max_concurrent_reset_streams(256)
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20)
-            .keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_timeout(Duration::from_secs(10))
-            .handshake(TokioIo::new(stream))
-            .await?;
-        let counted = Open::count(self);
-        env.spawn_local(async move {
-            let _counted = counted;
-            drop(connection.await);
-        });
-        *self.http2.borrow_mut() = Some(sender.clone());
-        self.http2_heard.set(env.now());
-        Ok(Carrier::Http2(sender, None))
     }
 
     /// The endpoint has answered.
@@ -310,60 +289,38 @@ impl Drop for Open {
 
 impl Lease {
     pub(crate) fn is_http2(&self) -> bool {
-        matches!(self.carrier, Carrier::Http2(..))
+        matches!(self.carrier, Carrier::Http2(_) | Carrier::Stream(_))
     }
 
     /// Sends a request and waits for the head of its answer. Once in the life of a lease.
     pub(crate) async fn send(&mut self, request: Outbound) -> Result<AnswerHead, Unanswered> {
         match (std::mem::replace(&mut self.carrier, Carrier::Spent), request) {
             (Carrier::Line(line), Outbound::Http1(request)) => {
-                let exchange = Box::new(Exchange::new(line, request));
-                self.carrier = Carrier::Exchange(exchange);
-                self.exchange().await
+                self.carrier = Carrier::Exchange(Box::new(Exchange::new(line, request)));
             }
-            (Carrier::Http2(sender, _), Outbound::Http2(request)) => {
-                self.carrier = Carrier::Http2(sender, None);
-                self.stream(request).await
+            (Carrier::Http2(http2), Outbound::Http2(request)) => {
+                self.carrier = Carrier::Stream(Box::new(http2.send(request).await?));
             }
-            _ => Err(Unanswered::Failed(SendFailed {
-                reason: Reason::Internal,
-                cause: "the request was made for another protocol than its connection's".to_owned(),
-            })),
+            _ => {
+                return Err(Unanswered::Failed(SendFailed {
+                    reason: Reason::Internal,
+                    cause: "the request was made for another protocol than its connection's".to_owned(),
+                }));
+            }
         }
-    }
-
-    async fn exchange(&mut self) -> Result<AnswerHead, Unanswered> {
-        let Carrier::Exchange(exchange) = &mut self.carrier else {
-            return Err(Unanswered::Unsent);
-        };
-        exchange.answer().await
-    }
-
-    async fn stream(&mut self, request: http::Request<AttemptBody>) -> Result<AnswerHead, Unanswered> {
-        let Carrier::Http2(sender, body) = &mut self.carrier else {
-            return Err(Unanswered::Unsent);
-        };
-        let sent = sender.try_send_request(request).await;
-        let response = sent.map_err(|mut error| match error.take_message() {
-            Some(_) => Unanswered::Unsent,
-            None => Unanswered::Failed(SendFailed::of(error.error())),
-        })?;
-        let (head, incoming) = response.into_parts();
-        *body = Some(incoming);
-        Ok(AnswerHead {
-            status: head.status,
-            fields: Fields::from(&head.headers),
-        })
+        match &mut self.carrier {
+            Carrier::Exchange(exchange) => exchange.answer().await,
+            Carrier::Stream(exchange) => exchange.answer().await,
+            Carrier::Line(_) | Carrier::Http2(_) | Carrier::Spent => Err(Unanswered::Unsent),
+        }
     }
 
     /// The next piece of the answer's body.
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broke>>> {
         match &mut self.carrier {
             Carrier::Exchange(exchange) => exchange.poll_frame(cx),
-            Carrier::Http2(_, Some(incoming)) => Pin::new(incoming)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(Broke::Http2))),
-            Carrier::Line(_) | Carrier::Http2(_, None) | Carrier::Spent => Poll::Ready(None),
+            Carrier::Stream(exchange) => exchange.poll_frame(cx),
+            Carrier::Line(_) | Carrier::Http2(_) | Carrier::Spent => Poll::Ready(None),
         }
     }
 
@@ -371,8 +328,8 @@ impl Lease {
     pub(crate) fn is_end_stream(&self) -> bool {
         match &self.carrier {
             Carrier::Exchange(exchange) => exchange.is_end_stream(),
-            Carrier::Http2(_, Some(incoming)) => incoming.is_end_stream(),
-            Carrier::Line(_) | Carrier::Http2(_, None) | Carrier::Spent => true,
+            Carrier::Stream(exchange) => exchange.is_end_stream(),
+            Carrier::Line(_) | Carrier::Http2(_) | Carrier::Spent => true,
         }
     }
 
@@ -380,15 +337,17 @@ impl Lease {
     pub(crate) fn exact(&self) -> Option<u64> {
         match &self.carrier {
             Carrier::Exchange(exchange) => exchange.exact(),
-            Carrier::Http2(_, Some(incoming)) => incoming.size_hint().exact(),
-            Carrier::Line(_) | Carrier::Http2(_, None) | Carrier::Spent => Some(0),
+            Carrier::Stream(exchange) => exchange.exact(),
+            Carrier::Line(_) | Carrier::Http2(_) | Carrier::Spent => Some(0),
         }
     }
 
     /// Goes on sending the request while nobody asks for more of the answer.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Carrier::Exchange(exchange) = &mut self.carrier {
-            exchange.drive(cx);
+        match &mut self.carrier {
+            Carrier::Exchange(exchange) => exchange.drive(cx),
+            Carrier::Stream(exchange) => exchange.drive(cx),
+            Carrier::Line(_) | Carrier::Http2(_) | Carrier::Spent => {}
         }
     }
 
@@ -414,19 +373,23 @@ impl Lease {
 }
 
 impl SendFailed {
-    fn of(error: &hyper::Error) -> Self {
-        let cause = chain(error);
-        let http2 = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
-        let reason = match http2 {
-            Some(error) if error.reason() == Some(h2::Reason::REFUSED_STREAM) => Reason::UpstreamUndelivered,
+    pub(crate) fn of(error: &h2::Error) -> Self {
+        let reason = match error.reason() {
+            Some(h2::Reason::REFUSED_STREAM) => Reason::UpstreamUndelivered,
             // h2 fails a stream with the peer's GOAWAY only if the peer said that it has not looked at it.
-            Some(error) if error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR) => {
-                Reason::UpstreamUndelivered
-            }
-            _ if error.is_parse() => Reason::UpstreamMalformed,
+            Some(h2::Reason::NO_ERROR) if error.is_go_away() => Reason::UpstreamUndelivered,
             _ => Reason::UpstreamReset,
         };
+        let cause = chain(error);
         Self { reason, cause }
+    }
+
+    /// The request's body broke off, and with it the request.
+    pub(crate) fn of_upload(error: &BodyError) -> Self {
+        Self {
+            reason: Reason::UpstreamReset,
+            cause: error.to_string(),
+        }
     }
 }
 
@@ -440,14 +403,4 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-/// Spawns what hyper's HTTP/2 needs spawned on the current core.
-#[derive(Clone, Debug)]
-pub(crate) struct LocalExecutor(pub(crate) Env);
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, task: F) {
-        self.0.spawn_local(task);
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use hyper::body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 use plimsoll_policy::{Permit, Throttle, ThrottleDecision};
 use plimsoll_slo::{Class, Instant, Reason, classify_grpc};
 use tokio::time::Sleep;
@@ -203,8 +203,8 @@ impl Passing {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                // hyper's HTTP/2 throws away what it has not written yet when a body fails. Waiting for one turn lets it
-                // write the head and what there is, so that the caller sees an answer that broke off, and not none.
+                // Resetting an HTTP/2 stream throws away what was not written yet. Waiting for one turn lets the head and
+                // what there is go out, so that the caller sees an answer that broke off, and not none.
                 self.broken = Some((Reason::UpstreamTruncated, BodyError::Upstream(error)));
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -218,7 +218,7 @@ impl Passing {
                     Poll::Ready(Some(Ok(Frame::data(data))))
                 }
                 Err(frame) => {
-                    // Nothing follows the trailers, and hyper's HTTP/1 drops the body without asking again.
+                    // Nothing follows the trailers, and nobody asks again.
                     if let Some(trailers) = frame.trailers_ref() {
                         self.trailers(trailers);
                         self.end();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use hyper::body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 use plimsoll_policy::{PaceConfig, PaceVerdict, UploadPace};
 use plimsoll_slo::{Instant, Reason};
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use hyper::body::Body as _;
+use http_body::Body as _;
 use tokio::io::AsyncWrite;
 
 use super::outbox::Framing;

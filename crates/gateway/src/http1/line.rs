@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
-use hyper::body::{Body as _, Frame};
+use http_body::{Body as _, Frame};
 use plimsoll_slo::Reason;
 
 use super::Scratch;

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method};
-use hyper::body::Frame;
+use http_body::Frame;
 use plimsoll_slo::Reason;
 
 use super::Scratch;

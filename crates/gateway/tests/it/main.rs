@@ -20,5 +20,6 @@ mod reconcile;
 mod retries;
 mod secure;
 mod slow;
+mod streams;
 mod upgrade;
 mod world;

@@ -53,7 +53,7 @@ pub(crate) struct Origin {
 }
 
 /// The HTTP that an origin speaks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speaks {
     Http1,
     Http2,

@@ -1,0 +1,213 @@
+//! A caller's HTTP/2 connection.
+//!
+//! ```text
+//! handshake => streams come and go => (GOAWAY, told to drain) => closed
+//! ```
+//!
+//! Every stream is a task of its own. Keeping them in a set within the connection's task was weighed: it saves a turn
+//! of the scheduler per answer, but each would need a waker of its own all the same, all of them would share one
+//! turn's budget, and a panic in one would take its neighbours. The connection's task is woken behind whichever
+//! stream has something to send, so what became ready together goes out in one write, a head with its body.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::{HeaderValue, Method, Request};
+use http_body::Body as _;
+
+use super::Incoming;
+use super::pulse::{KeepAlive, Patience, Pulse, Watched};
+use super::sending::{Sending, Stopped};
+use crate::body::Inbound;
+use crate::body::answer::AnswerBody;
+use crate::connection::{Caught, answer};
+use crate::env::Stream;
+use crate::message::RequestHead;
+use crate::percore::Core;
+use crate::plan::LimitsPlan;
+use crate::wire::Order;
+
+const PATIENCE: Patience = Patience {
+    interval: Duration::from_mins(1),
+    timeout: Duration::from_secs(20),
+    while_idle: true,
+};
+
+/// What the streams of a connection have in common.
+struct Shared {
+    core: Rc<Core>,
+    caught: Rc<Caught>,
+    /// `Date` as it was said last, and as it is to be said.
+    date: RefCell<([u8; 29], HeaderValue)>,
+}
+
+/// A connection at work.
+struct Serving {
+    connection: Connection<Watched, Bytes>,
+    keep_alive: KeepAlive,
+    draining: bool,
+    shared: Rc<Shared>,
+}
+
+/// Serves a connection to its end. `ahead` is what was read of it already.
+pub(crate) async fn serve(
+    core: &Rc<Core>,
+    caught: Rc<Caught>,
+    stream: Stream,
+    ahead: Vec<u8>,
+    limits: &LimitsPlan,
+) {
+    let wire = Rc::clone(&caught.wire);
+    let pulse = Rc::new(Pulse::default());
+    let stream = Watched::inbound(stream, ahead, &pulse, &wire);
+    let mut handshake = pin!(builder(limits).handshake(stream));
+    let mut known = Order::Carry;
+    let mut connection = loop {
+        tokio::select! {
+            biased;
+            shaken = handshake.as_mut() => match shaken {
+                Ok(connection) => break connection,
+                Err(_) => return,
+            },
+            order = wire.stricter_than(known) => known = order,
+        }
+        if known == Order::Close {
+            return;
+        }
+    };
+    let mut serving = Serving {
+        keep_alive: KeepAlive::new(&core.env, pulse, connection.ping_pong(), PATIENCE),
+        connection,
+        draining: false,
+        shared: Rc::new(Shared {
+            core: Rc::clone(core),
+            caught,
+            date: RefCell::new(([0; 29], HeaderValue::from_static(""))),
+        }),
+    };
+    poll_fn(|cx| serving.poll(cx)).await;
+}
+
+fn builder(limits: &LimitsPlan) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        // Rapid reset (CVE-2023-44487) and its kin: so many streams that we or the peer reset are borne.
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(Some(1024))
+        .initial_window_size(1 << 20)
+        .initial_connection_window_size(2 << 20)
+        .max_frame_size(16 << 10)
+        .max_send_buffer_size(256 << 10);
+    builder
+}
+
+impl Serving {
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let wire = &self.shared.caught.wire;
+        wire.watch(cx);
+        match wire.order() {
+            Order::Carry => {}
+            Order::Drain if self.draining => {}
+            Order::Drain => {
+                self.draining = true;
+                self.connection.graceful_shutdown();
+            }
+            Order::Close => return Poll::Ready(()),
+        }
+        while let Poll::Ready(accepted) = self.connection.poll_accept(cx) {
+            let Some(Ok((request, respond))) = accepted else {
+                return Poll::Ready(());
+            };
+            self.shared.caught.wire.head_passed();
+            let answering = Rc::clone(&self.shared).stream(request, respond);
+            self.shared.core.env.spawn_local(answering);
+        }
+        self.keep_alive.poll(cx)
+    }
+}
+
+impl Shared {
+    /// Serves one stream to its end.
+    async fn stream(self: Rc<Self>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let (parts, body) = request.into_parts();
+        let bodiless = parts.method == Method::HEAD;
+        let body = Inbound::Http2(Incoming::new(body, &parts.headers));
+        let head = RequestHead::of_http2(parts);
+        let answered = {
+            let mut work = pin!(answer(&self.core, &self.caught, head, Some(body)));
+            poll_fn(|cx| match work.as_mut().poll(cx) {
+                Poll::Ready(answered) => Poll::Ready(Some(answered)),
+                Poll::Pending => respond.poll_reset(cx).map(|_| None),
+            })
+            .await
+        };
+        let reply = match answered {
+            Some(Ok(reply)) => reply,
+            Some(Err(_cut_off)) => return respond.send_reset(Reason::INTERNAL_ERROR),
+            // The caller is gone, and what was done for it is dropped.
+            None => return,
+        };
+        let no_body = bodiless || reply.has_no_body();
+        let (head, body) = reply.into_http2(no_body, self.date());
+        let ended = no_body || body.is_end_stream();
+        let Ok(stream) = respond.send_response(head, ended) else {
+            return respond.send_reset(Reason::INTERNAL_ERROR);
+        };
+        let mut answering = Answering {
+            sending: Sending::new(stream, body, ended),
+        };
+        poll_fn(|cx| answering.poll(cx)).await;
+        if no_body {
+            // Nobody is sent what an upstream may say all the same, but it is heard out.
+            let body = answering.sending.body();
+            while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {}
+        }
+    }
+
+    fn date(&self) -> HeaderValue {
+        let date = self.core.date();
+        let mut said = self.date.borrow_mut();
+        if said.0 != date {
+            let value = HeaderValue::from_bytes(&date);
+            *said = (date, value.unwrap_or_else(|_| HeaderValue::from_static("")));
+        }
+        said.1.clone()
+    }
+}
+
+/// An answer's body under way.
+struct Answering {
+    sending: Sending<AnswerBody>,
+}
+
+impl Answering {
+    /// Ready when the answer is sent, or will never be.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.sending.poll(cx) {
+            Poll::Ready(Ok(()) | Err(Stopped::Stream)) => return Poll::Ready(()),
+            Poll::Ready(Err(Stopped::Body(_))) => {
+                self.sending.reset(Reason::INTERNAL_ERROR);
+                return Poll::Ready(());
+            }
+            Poll::Pending => {}
+        }
+        if self.sending.poll_reset(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.sending.is_blocked() {
+            // What the caller still sends may be what keeps it from reading.
+            self.sending.body().drive(cx);
+        }
+        Poll::Pending
+    }
+}
