@@ -21,6 +21,8 @@ pub(super) struct Sending<B> {
     held: Bytes,
     /// Nothing follows what is held.
     last: bool,
+    /// Whether anything went out since this was asked last.
+    moved: bool,
     ended: bool,
 }
 
@@ -42,6 +44,11 @@ impl<B> Sending<B> {
     /// Whether the body waits for room.
     pub(super) fn is_blocked(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// Whether anything went out since this was asked last.
+    pub(super) fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
 
     pub(super) fn body(&mut self) -> &mut B {
@@ -66,6 +73,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Sending<B> {
             body,
             held: Bytes::new(),
             last: false,
+            moved: false,
             ended,
         }
     }
@@ -113,13 +121,14 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Sending<B> {
             };
         }
         let piece = self.held.split_to(room.min(self.held.len()));
+        self.moved = true;
         self.ended = self.last && self.held.is_empty();
         self.stream.send_data(piece, self.ended)?;
         Poll::Ready(Ok(()))
     }
 
     fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), Stopped> {
-        self.ended = true;
+        (self.ended, self.moved) = (true, true);
         match trailers {
             Some(trailers) => self.stream.send_trailers(trailers)?,
             None => self.stream.send_data(Bytes::new(), true)?,

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,8 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{HeaderValue, Method, Request};
 use http_body::Body as _;
+use plimsoll_slo::Instant;
+use tokio::time::Sleep;
 
 use super::Incoming;
 use super::pulse::{KeepAlive, Patience, Pulse, Watched};
@@ -28,7 +30,7 @@ use super::sending::{Sending, Stopped};
 use crate::body::Inbound;
 use crate::body::answer::AnswerBody;
 use crate::connection::{Caught, answer};
-use crate::env::Stream;
+use crate::env::{Env, Stream};
 use crate::message::RequestHead;
 use crate::percore::Core;
 use crate::plan::LimitsPlan;
@@ -44,6 +46,8 @@ const PATIENCE: Patience = Patience {
 struct Shared {
     core: Rc<Core>,
     caught: Rc<Caught>,
+    /// How long a caller may not let a stream go on.
+    stall_max: Duration,
     /// `Date` as it was said last, and as it is to be said.
     date: RefCell<([u8; 29], HeaderValue)>,
 }
@@ -89,6 +93,7 @@ pub(crate) async fn serve(
         shared: Rc::new(Shared {
             core: Rc::clone(core),
             caught,
+            stall_max: limits.stream_idle,
             date: RefCell::new(([0; 29], HeaderValue::from_static(""))),
         }),
     };
@@ -165,8 +170,9 @@ impl Shared {
         };
         let mut answering = Answering {
             sending: Sending::new(stream, body, ended),
+            stall: Stall::default(),
         };
-        poll_fn(|cx| answering.poll(cx)).await;
+        poll_fn(|cx| answering.poll(&self.core.env, self.stall_max, cx)).await;
         if no_body {
             // Nobody is sent what an upstream may say all the same, but it is heard out.
             let body = answering.sending.body();
@@ -188,11 +194,12 @@ impl Shared {
 /// An answer's body under way.
 struct Answering {
     sending: Sending<AnswerBody>,
+    stall: Stall,
 }
 
 impl Answering {
     /// Ready when the answer is sent, or will never be.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, env: &Env, stall_max: Duration, cx: &mut Context<'_>) -> Poll<()> {
         match self.sending.poll(cx) {
             Poll::Ready(Ok(()) | Err(Stopped::Stream)) => return Poll::Ready(()),
             Poll::Ready(Err(Stopped::Body(_))) => {
@@ -204,10 +211,44 @@ impl Answering {
         if self.sending.poll_reset(cx).is_ready() {
             return Poll::Ready(());
         }
-        if self.sending.is_blocked() {
-            // What the caller still sends may be what keeps it from reading.
-            self.sending.body().drive(cx);
+        if self.sending.has_moved() || !self.sending.is_blocked() {
+            self.stall.end();
         }
-        Poll::Pending
+        if !self.sending.is_blocked() {
+            return Poll::Pending;
+        }
+        // What the caller still sends may be what keeps it from reading.
+        self.sending.body().drive(cx);
+        ready!(self.stall.poll(env, stall_max, cx));
+        // It holds a permit and a connection of the upstream, and nobody else could tell that its time is over.
+        self.sending.reset(Reason::CANCEL);
+        Poll::Ready(())
+    }
+}
+
+/// How long a stream has been blocked. The timer is kept from one stall to the next, since most are short.
+#[derive(Default)]
+struct Stall {
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    fn end(&mut self) {
+        self.since = None;
+    }
+
+    /// Ready when the stall has gone on for `stall_max`.
+    fn poll(&mut self, env: &Env, stall_max: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        let over = *self.since.get_or_insert_with(|| env.now()) + stall_max;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(env.sleep_until(over)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if env.now() >= over {
+                return Poll::Ready(());
+            }
+            // It was set for a stall that has ended.
+            timer.set(env.sleep_until(over));
+        }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::client::{Http2, gather};
-use crate::origin::{Origin, Speaks, full, status_only, stream};
+use crate::origin::{AnyBody, Origin, Speaks, full, status_only, stream};
 use crate::world::{World, until, within};
 use gateway::plan::Protocol;
 use http::Response;
@@ -17,11 +17,29 @@ use http::Response;
 /// Nothing has moved for so long, so nothing will.
 const STILL: Duration = Duration::from_millis(300);
 
+/// An origin that hands out the senders of its answers' bodies, in the order of the requests.
+async fn streaming(speaks: Speaks) -> (Origin, mpsc::Receiver<mpsc::Sender<Frame<bytes::Bytes>>>) {
+    let (senders, sent) = mpsc::channel(1);
+    let origin = Origin::serving(speaks, move |_| {
+        let senders = senders.clone();
+        async move {
+            let (sender, body) = stream();
+            senders.send(sender).await.unwrap();
+            Ok(Response::new(body))
+        }
+    });
+    (origin.await, sent)
+}
+
 fn speaking(speaks: Speaks) -> Protocol {
     match speaks {
         Speaks::Http1 => Protocol::Http1,
         Speaks::Http2 => Protocol::Http2,
     }
+}
+
+fn get() -> Request<AnyBody> {
+    Request::get("http://test/").body(full("")).unwrap()
 }
 
 fn piece() -> Frame<bytes::Bytes> {
@@ -40,6 +58,56 @@ async fn pour(sender: &mpsc::Sender<Frame<bytes::Bytes>>) -> usize {
 
 fn in_flight(world: &World) -> usize {
     world.gateway.running().upstreams[0].state.bulkhead().0 as usize
+}
+
+/// What h2 said of the stream in the end.
+fn reset_of(error: &hyper::Error) -> Option<h2::Reason> {
+    std::error::Error::source(error)?
+        .downcast_ref::<h2::Error>()?
+        .reason()
+}
+
+#[tokio::test]
+async fn a_stream_that_its_caller_does_not_let_go_on_is_ended_and_its_neighbours_go_on() {
+    for speaks in [Speaks::Http1, Speaks::Http2] {
+        let (origin, mut sent) = streaming(speaks).await;
+        let mut world = World::of(&[&origin])
+            .plan(|plan| plan.listeners[0].limits.stream_idle = Duration::from_millis(800))
+            .upstream(|upstream| upstream.protocol = speaking(speaks))
+            .start()
+            .await;
+        let mut client = Http2::to(world.address()).await;
+        let mut unread = client.send(get()).await.unwrap();
+        let unread_sender = within("the request", sent.recv()).await.unwrap();
+        let mut read = client.send(get()).await.unwrap();
+        let sender = within("the other request", sent.recv()).await.unwrap();
+        assert_eq!(in_flight(&world), 2);
+        let poured = pour(&unread_sender).await;
+        let neighbour = async {
+            while in_flight(&world) == 2 {
+                sender.send(Frame::data("event".into())).await.unwrap();
+                assert_eq!(read.frame().await.unwrap().unwrap().into_data().unwrap(), "event");
+            }
+        };
+        within("the permit", neighbour).await;
+        assert_eq!(world.told().await, "excluded client-closed 200 x1");
+        within("the upstream to be let go", unread_sender.closed()).await;
+        drop(sender);
+        let read = gather(read).await;
+        assert_eq!((read.status, read.whole), (200, true));
+        assert_eq!(world.told().await, "good 200 x1");
+        // What the caller may still read comes first, and then it is told that this is not all.
+        let mut came = 0;
+        let error = loop {
+            match within("a frame", unread.frame()).await.expect("more than this") {
+                Ok(frame) => came += frame.into_data().unwrap().len(),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(reset_of(&error), Some(h2::Reason::CANCEL), "{error:?}");
+        assert!(came < poured, "{came} of {poured}");
+        assert_eq!(world.counted(), "good 1, excluded client-closed 1, attempts 2");
+    }
 }
 
 /// An origin that tells of each body whether it came whole.
