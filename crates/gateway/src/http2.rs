@@ -10,6 +10,7 @@ pub(crate) mod carrying;
 mod pulse;
 mod sending;
 pub(crate) mod serving;
+mod socket;
 
 use std::task::{Context, Poll, ready};
 

@@ -18,8 +18,9 @@ use tokio::sync::Mutex;
 use tokio::time::Sleep;
 
 use super::Incoming;
-use super::pulse::{KeepAlive, Patience, Pulse, Watched};
+use super::pulse::{KeepAlive, Patience, Pulse};
 use super::sending::{Sending, Stopped};
+use super::socket::Socket;
 use crate::body::upload::AttemptBody;
 use crate::body::{BodyError, Broke};
 use crate::env::{Env, Stream};
@@ -64,8 +65,9 @@ impl Carrier {
     /// The connection broke.
     pub(crate) async fn open(env: &Env, stream: Stream, open: Open) -> Result<Self, h2::Error> {
         let pulse = Rc::new(Pulse::default());
-        let stream = Watched::outbound(stream, &pulse);
-        let (requests, mut connection) = builder().handshake(stream).await?;
+        let socket = Socket::outbound(stream, &pulse);
+        let (requests, mut connection) = builder().handshake(socket.clone()).await?;
+        socket.gather();
         let keep_alive = KeepAlive::new(env, Rc::clone(&pulse), connection.ping_pong(), PATIENCE);
         let shared = Rc::new(Shared {
             requests: Mutex::new(requests),
@@ -73,6 +75,7 @@ impl Carrier {
         });
         let driving = Driving {
             connection,
+            socket,
             keep_alive,
             pulse: Rc::clone(&shared.pulse),
             shared: Rc::downgrade(&shared),
@@ -144,7 +147,8 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// A connection at work.
 struct Driving {
-    connection: Connection<Watched, Bytes>,
+    connection: Connection<Socket, Bytes>,
+    socket: Socket,
     keep_alive: KeepAlive,
     pulse: Rc<Pulse>,
     shared: Weak<Shared>,
@@ -158,6 +162,7 @@ impl Future for Driving {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self {
             connection,
+            socket,
             keep_alive,
             pulse,
             shared,
@@ -166,6 +171,10 @@ impl Future for Driving {
         } = &mut *self;
         // However it ends, every exchange on it is told.
         if Pin::new(connection).poll(cx).is_ready() || keep_alive.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // What has come was read before, so nothing is lost with a connection that takes nothing more.
+        if let Poll::Ready(Err(_)) = socket.poll_send(cx) {
             return Poll::Ready(());
         }
         if shared.strong_count() > 0 || pulse.has_streams() {

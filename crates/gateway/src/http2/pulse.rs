@@ -7,18 +7,15 @@
 //! A clock is not read for every frame: reading leaves a mark, and a few times per interval somebody looks for it.
 
 use std::cell::Cell;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use h2::{Ping, PingPong};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::env::{Env, Stream};
-use crate::wire::Wire;
+use crate::env::Env;
 
 /// What the parts of a connection know of its peer.
 #[derive(Debug, Default)]
@@ -30,6 +27,11 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
+    /// Bytes have come.
+    pub(super) fn heard(&self) {
+        self.heard.set(true);
+    }
+
     pub(super) fn stream_begun(&self) {
         self.streams.set(self.streams.get() + 1);
     }
@@ -113,100 +115,14 @@ impl KeepAlive {
     }
 }
 
-/// A connection's bytes: what was read ahead comes first, and stalls and signs of life are seen.
-pub(super) struct Watched {
-    stream: Stream,
-    ahead: Vec<u8>,
-    pulse: Rc<Pulse>,
-    wire: Option<Rc<Wire>>,
-}
-
-impl Watched {
-    /// A caller's connection.
-    pub(super) fn inbound(stream: Stream, ahead: Vec<u8>, pulse: &Rc<Pulse>, wire: &Rc<Wire>) -> Self {
-        Self {
-            stream,
-            ahead,
-            pulse: Rc::clone(pulse),
-            wire: Some(Rc::clone(wire)),
-        }
-    }
-
-    /// A connection to an upstream.
-    pub(super) fn outbound(stream: Stream, pulse: &Rc<Pulse>) -> Self {
-        Self {
-            stream,
-            ahead: Vec::new(),
-            pulse: Rc::clone(pulse),
-            wire: None,
-        }
-    }
-
-    fn wrote<T>(&self, written: Poll<T>) -> Poll<T> {
-        if let Some(wire) = &self.wire {
-            wire.wrote(written.is_pending());
-        }
-        written
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
-            let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-            if read.is_ready() {
-                self.pulse.heard.set(true);
-            }
-            return read;
-        }
-        let taken = self.ahead.len().min(buf.remaining());
-        buf.put_slice(&self.ahead[..taken]);
-        self.ahead.drain(..taken);
-        if self.ahead.is_empty() {
-            self.ahead = Vec::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use tokio::io::DuplexStream;
 
     use super::*;
+    use crate::env::Stream;
+    use crate::http2::socket::Socket;
 
     const PATIENCE: Patience = Patience {
         interval: Duration::from_millis(40),
@@ -218,7 +134,7 @@ mod tests {
     async fn is_taken_for_dead<F: Future>(patience: Patience, peer: impl FnOnce(DuplexStream) -> F) -> bool {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let pulse = Rc::new(Pulse::default());
-        let stream = Watched::outbound(Stream::Other(Box::new(ours)), &pulse);
+        let stream = Socket::outbound(Stream::Other(Box::new(ours)), &pulse);
         let shaken = h2::client::Builder::new().handshake::<_, Bytes>(stream).await;
         let (_requests, mut connection) = shaken.unwrap();
         let mut keep_alive = KeepAlive::new(&Env::real(), pulse, connection.ping_pong(), patience);

@@ -25,8 +25,9 @@ use plimsoll_slo::Instant;
 use tokio::time::Sleep;
 
 use super::Incoming;
-use super::pulse::{KeepAlive, Patience, Pulse, Watched};
+use super::pulse::{KeepAlive, Patience, Pulse};
 use super::sending::{Sending, Stopped};
+use super::socket::Socket;
 use crate::body::Inbound;
 use crate::body::answer::AnswerBody;
 use crate::connection::{Caught, answer};
@@ -54,7 +55,8 @@ struct Shared {
 
 /// A connection at work.
 struct Serving {
-    connection: Connection<Watched, Bytes>,
+    connection: Connection<Socket, Bytes>,
+    socket: Socket,
     keep_alive: KeepAlive,
     draining: bool,
     shared: Rc<Shared>,
@@ -70,8 +72,8 @@ pub(crate) async fn serve(
 ) {
     let wire = Rc::clone(&caught.wire);
     let pulse = Rc::new(Pulse::default());
-    let stream = Watched::inbound(stream, ahead, &pulse, &wire);
-    let mut handshake = pin!(builder(limits).handshake(stream));
+    let socket = Socket::inbound(stream, ahead, &pulse, &wire);
+    let mut handshake = pin!(builder(limits).handshake(socket.clone()));
     let mut known = Order::Carry;
     let mut connection = loop {
         tokio::select! {
@@ -86,7 +88,9 @@ pub(crate) async fn serve(
             return;
         }
     };
+    socket.gather();
     let mut serving = Serving {
+        socket,
         keep_alive: KeepAlive::new(&core.env, pulse, connection.ping_pong(), PATIENCE),
         connection,
         draining: false,
@@ -137,7 +141,14 @@ impl Serving {
             let answering = Rc::clone(&self.shared).stream(request, respond);
             self.shared.core.env.spawn_local(answering);
         }
-        self.keep_alive.poll(cx)
+        if self.keep_alive.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // A connection that takes nothing more has nobody at its end.
+        match self.socket.poll_send(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
     }
 }
 
