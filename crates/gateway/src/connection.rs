@@ -203,6 +203,7 @@ async fn serve_tunnel(core: &Rc<Core>, caught: &Caught, talk: Rc<Talk>, tunnel: 
     let Some(talk) = Rc::into_inner(talk) else {
         return;
     };
+    caught.wire.became_tunnel();
     let closed = async { while caught.wire.stricter_than(Order::Drain).await < Order::Close {} };
     tokio::select! {
         biased;

@@ -224,7 +224,7 @@ impl Tracked {
         } else {
             self.head_since = None;
         }
-        if self.wire.owes_answer() || heads != self.heads || self.wire.is_in_head() {
+        if self.wire.is_at_work() || heads != self.heads || self.wire.is_in_head() {
             self.heads = heads;
             self.quiet_since = now;
         } else if now - self.quiet_since >= self.idle_time + self.idle_time.min(DRAIN_GRACE) {

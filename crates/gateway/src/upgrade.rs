@@ -103,15 +103,16 @@ impl Tunnel {
             stream: caller,
             moved: &moved,
         };
-        if caller.write_all(&self.ahead).await.is_err() {
-            return;
-        }
-        self.ahead = BytesMut::new();
         let mut upstream = Counting {
             stream: self.stream,
             moved: &moved,
         };
-        let copied = tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut upstream, BUFFER, BUFFER);
+        let copied = async {
+            caller.write_all(&self.ahead).await?;
+            caller.flush().await?;
+            self.ahead = BytesMut::new();
+            tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut upstream, BUFFER, BUFFER).await
+        };
         let mut copied = std::pin::pin!(copied);
         loop {
             let before = moved.get();

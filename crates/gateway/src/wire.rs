@@ -29,6 +29,8 @@ pub(crate) struct Wire {
     early: Cell<bool>,
     /// How often writing was blocked, and went on again: odd while it is blocked.
     stalls: Cell<u32>,
+    /// It has switched protocols.
+    tunnel: Cell<bool>,
     order: Cell<Order>,
     owner: RefCell<Option<Waker>>,
 }
@@ -60,9 +62,14 @@ impl Wire {
         self.heads.get()
     }
 
-    /// Whether a request is still to be answered.
-    pub(crate) fn owes_answer(&self) -> bool {
-        self.heads.get() != self.answered.get()
+    /// The connection has become a tunnel, which looks after its own silence.
+    pub(crate) fn became_tunnel(&self) {
+        self.tunnel.set(true);
+    }
+
+    /// Whether a request is still to be answered, or there are none any more.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.tunnel.get() || self.heads.get() != self.answered.get()
     }
 
     /// The head under way is not waited for any longer.

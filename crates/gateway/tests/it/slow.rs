@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gateway::plan::LimitsPlan;
 use hyper::body::Frame;
+use tokio::io::AsyncWriteExt;
 
 use crate::client::Http2;
 use crate::origin::{Origin, Speaks, full, stream};
@@ -32,10 +33,7 @@ async fn trickle(wire: crate::client::Wire) -> crate::client::Answer {
     let (_, stream) = wire.into_parts();
     let (read, mut write) = tokio::io::split(stream);
     let feeding = tokio::spawn(async move {
-        while tokio::io::AsyncWriteExt::write_all(&mut write, b"x")
-            .await
-            .is_ok()
-        {
+        while write.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
@@ -146,6 +144,38 @@ async fn a_connection_at_work_is_not_idle() {
     assert_eq!(world.told().await, "good 200 x1");
     assert_eq!(world.told().await, "good 200 x1");
     assert!(!http2.is_closed() || http2.get("/").await.status == 200);
+}
+
+/// A tunnel owes no answer, and is at work all the same: only its silence counts.
+#[tokio::test]
+async fn a_tunnel_at_work_is_not_idle() {
+    let origin = Origin::raw(|mut stream, _| async move {
+        crate::origin::read_head(&mut stream).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+        write.write_all(answer).await.unwrap();
+        drop(tokio::io::copy(&mut read, &mut write).await);
+    })
+    .await;
+    let world = world(&origin).await;
+    let mut tunnel = world.wire().await;
+    tunnel
+        .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        .await;
+    assert_eq!(tunnel.head().await.0, 101);
+    // Each is closed for its silence: the sweep has looked at the tunnel as often.
+    for _ in 0..2 {
+        let mut idle = world.wire().await;
+        assert_eq!(
+            idle.ask("OPTIONS", "*", "", b"").await.verdict(),
+            "404 unknown-route"
+        );
+        idle.closed().await;
+        tunnel.send("ping").await;
+        within("the echo", tunnel.until(b"ping"))
+            .await
+            .expect("the tunnel stands");
+    }
 }
 
 /// Who reads slowly holds up what is sent to it, and no more than the buffers on the way.
