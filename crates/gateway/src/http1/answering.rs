@@ -94,12 +94,15 @@ impl Talk {
             None if terms.http_1_0 => Framing::Close,
             None => Framing::Chunked,
         };
-        let close = !terms.persists
+        // Whoever is not told to go on, as nobody is from here on, may send its body or not.
+        let untold = std::mem::take(&mut side.continue_owed);
+        let ends = !terms.persists
             || reply.close
             || framing == Framing::Close
             || self.wire.order() != Order::Carry
-            // Whoever is not told to go on may send its body or not.
-            || std::mem::take(&mut side.continue_owed);
+            || untold;
+        // What a connection is switched to has its own end.
+        let close = ends && !reply.switches();
         reply.write(side.out.bytes(), framing, terms.bodiless, &core.date());
         if !reply.switches() {
             if close {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gateway::plan::{EndpointPlan, ListenAddress};
 use gateway::{ApplyError, Phase};
 use http::{Request, Response};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
@@ -298,5 +299,39 @@ async fn a_tunnel_is_waited_for_and_then_cut() {
         .await
         .expect("the tunnel goes on");
     assert_eq!(wire.closed().await, "", "until the time for draining is over");
+    world.stopped().await;
+}
+
+/// Whoever was promised another protocol gets it: a drain waits for it as for any request.
+#[tokio::test]
+async fn a_protocol_that_is_switched_to_during_a_drain_is_spoken() {
+    let gate = Arc::new(Semaphore::new(0));
+    let waiting = Arc::clone(&gate);
+    let origin = Origin::raw(move |mut stream, _| {
+        let waiting = Arc::clone(&waiting);
+        async move {
+            crate::origin::read_head(&mut stream).await.unwrap();
+            waiting.acquire().await.unwrap().forget();
+            let (mut read, mut write) = stream.split();
+            let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+            write.write_all(answer).await.unwrap();
+            drop(tokio::io::copy(&mut read, &mut write).await);
+        }
+    })
+    .await;
+    let mut world = World::of(&[&origin]).start().await;
+    let (mut wire, mut idle) = (world.wire().await, world.wire().await);
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        .await;
+    in_flight(&world, 1).await;
+    world.gateway.drain();
+    assert_eq!(idle.closed().await, "");
+    gate.add_permits(1);
+    assert_eq!(wire.head().await.0, 101);
+    wire.send("ping").await;
+    within("the echo", wire.until(b"ping"))
+        .await
+        .expect("the tunnel stands");
+    drop(wire);
     world.stopped().await;
 }
