@@ -211,10 +211,10 @@ impl Talk {
         }
     }
 
-    /// Ends the connection in an orderly way. A caller who is still sending is heard out for a while: closing on it
-    /// would make its kernel throw away the answer that it has not read.
+    /// Ends the connection in an orderly way. A caller who is still sending, or has sent more than we read, is heard
+    /// out for a while: closing on it would make the kernels throw away the answer that it has not read.
     pub(crate) async fn end(&self, env: &Env) {
-        if self.is_body_whole() {
+        if self.is_body_whole() && !self.has_more() {
             // Nothing more is expected; a peer that does not take the close is not waited for.
             let shut = poll_fn(|cx| Pin::new(&mut self.side.borrow_mut().stream).poll_shutdown(cx));
             tokio::select! {

@@ -211,6 +211,11 @@ impl Talk {
         side.body.is_ended() && side.trailers.is_none()
     }
 
+    /// Whether bytes came behind the request.
+    pub(super) fn has_more(&self) -> bool {
+        !self.side.borrow().ahead.is_empty()
+    }
+
     /// The next piece of the request's body.
     pub(crate) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broke>>> {
         let side = &mut *self.side.borrow_mut();

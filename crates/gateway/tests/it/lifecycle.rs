@@ -271,9 +271,7 @@ async fn a_tunnel_is_waited_for_and_then_cut() {
         crate::origin::read_head(&mut stream).await.unwrap();
         let (mut read, mut write) = stream.split();
         let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
-        tokio::io::AsyncWriteExt::write_all(&mut write, answer)
-            .await
-            .unwrap();
+        write.write_all(answer).await.unwrap();
         drop(tokio::io::copy(&mut read, &mut write).await);
     })
     .await;

@@ -6,6 +6,7 @@
 
 mod certificates;
 mod client;
+mod edges;
 mod failures;
 mod faults;
 mod framing;
