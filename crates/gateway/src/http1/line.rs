@@ -314,11 +314,15 @@ impl Exchange {
                 held,
                 trailers,
                 ahead,
+                sending,
                 ..
             } = self;
+            // When the connection took no more, its error may have been told to the one who wrote, and what is left to
+            // read ends as though it were whole.
+            let in_order = *sending != Sending::Broken;
             let read = line.scratch.poll_read(&mut line.stream, cx, |bytes| {
                 if bytes.is_empty() {
-                    return if body.may_end_here() {
+                    return if in_order && body.may_end_here() {
                         Ok(())
                     } else {
                         Err(Broke::Short)

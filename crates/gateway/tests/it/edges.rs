@@ -1,9 +1,12 @@
 //! Where messages meet on a connection: early, late, cut off, and more than was asked for.
 
-use tokio::io::AsyncWriteExt;
+use std::sync::Arc;
 
-use crate::origin::{Origin, full};
-use crate::world::World;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+
+use crate::origin::{Origin, full, read_head, reset};
+use crate::world::{World, until, within};
 
 /// A caller may send on after a request that closes: what it sends is not read, and must not cost it the answer.
 #[tokio::test]
@@ -21,6 +24,64 @@ async fn an_answer_that_closes_is_not_lost_to_what_came_behind_its_request() {
         answer.body.len()
     );
     assert_eq!(wire.closed().await, "");
+}
+
+/// An answer that ends with its connection is whole only if that ended in order, whoever saw the reset first.
+#[tokio::test]
+async fn an_answer_cut_off_under_an_upload_is_not_whole() {
+    let cut = Arc::new(Notify::new());
+    let told = Arc::clone(&cut);
+    let origin = Origin::raw(move |mut stream, _| {
+        let told = Arc::clone(&told);
+        async move {
+            read_head(&mut stream).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\npart").await.unwrap();
+            told.notified().await;
+            reset(&stream);
+        }
+    })
+    .await;
+    let mut world = World::of(&[&origin])
+        .route(|route| route.body_bytes = Some(1 << 40))
+        .start()
+        .await;
+    let mut wire = world.wire().await;
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+        .await;
+    assert_eq!(wire.head().await.0, 200);
+    let (_, stream) = wire.into_parts();
+    let (mut read, mut write) = tokio::io::split(stream);
+    // More than all buffers on the way hold: the gateway waits to write when the reset comes.
+    let flood = tokio::spawn(async move { while write.write_all(&[b'x'; 1 << 16]).await.is_ok() {} });
+    let mut before = 0;
+    until("the upload to stall", || {
+        let queued = queued_to(origin.address.port());
+        queued > 0 && std::mem::replace(&mut before, queued) == queued
+    })
+    .await;
+    cut.notify_one();
+    let mut answer = Vec::new();
+    let _end = within("the end", read.read_to_end(&mut answer)).await;
+    flood.abort();
+    assert!(
+        !answer.ends_with(b"0\r\n\r\n"),
+        "{:?}",
+        String::from_utf8_lossy(&answer)
+    );
+    assert_eq!(world.told().await, "bad upstream-truncated 200 x1");
+}
+
+/// Bytes that wait to be sent to a port of this machine.
+fn queued_to(port: u16) -> u64 {
+    let remote = format!(":{port:04X}");
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let sockets = sockets
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let queues = sockets.filter(|socket| socket[2].ends_with(&remote));
+    queues
+        .filter_map(|socket| u64::from_str_radix(socket[4].split(':').next()?, 16).ok())
+        .sum()
 }
 
 /// Requests that nobody waits for the answers of.
