@@ -218,7 +218,9 @@ impl Exchange {
             Body::Close => Decoder::Close,
         };
         self.announced = self.body.left().is_some();
-        self.persists = head.persists && status != StatusCode::SWITCHING_PROTOCOLS;
+        // What announces a body in an answer that has none may send it all the same, in the place of the next answer.
+        let odd = status == StatusCode::NO_CONTENT && matches!(head.body, Body::Chunked | Body::Length(1..));
+        self.persists = head.persists && !odd && status != StatusCode::SWITCHING_PROTOCOLS;
         if !self.ahead.is_empty() && !self.body.is_ended() {
             self.take_ahead();
         }

@@ -84,6 +84,29 @@ fn queued_to(port: u16) -> u64 {
         .sum()
 }
 
+/// What claims to follow a 204 may come when the next request is under way; it must not be taken for its answer.
+#[tokio::test]
+async fn a_204_that_announces_a_body_ends_its_connection() {
+    for claim in ["Transfer-Encoding: chunked", "Content-Length: 5"] {
+        let origin = Origin::raw(move |mut stream, _| async move {
+            let empty = format!("HTTP/1.1 204 No Content\r\n{claim}\r\n\r\n");
+            while read_head(&mut stream).await.is_some() {
+                if stream.write_all(empty.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await;
+        let world = World::of(&[&origin]).start().await;
+        let mut wire = world.wire().await;
+        for _ in 0..2 {
+            let answer = wire.ask("GET", "/", "", b"").await;
+            assert_eq!((answer.status, answer.header("transfer-encoding")), (204, ""));
+        }
+        assert_eq!(origin.connections(), 2, "{claim}");
+    }
+}
+
 /// Requests that nobody waits for the answers of.
 #[tokio::test]
 async fn ten_thousand_requests_in_one_breath_are_answered_in_their_order() {
