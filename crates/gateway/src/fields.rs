@@ -267,8 +267,8 @@ impl Fields {
     /// The items of a name's lists.
     pub(crate) fn items(&self, name: Known) -> impl Iterator<Item = &str> {
         self.all(name)
-            .filter_map(|value| str::from_utf8(value).ok())
-            .flat_map(|value| value.split(','))
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .filter_map(|item| str::from_utf8(item).ok())
             .map(str::trim)
     }
 

@@ -49,6 +49,19 @@ async fn what_belongs_to_a_connection_stays_on_it() {
     assert_eq!(seen.head.headers.get_all("accept").iter().count(), 2);
 }
 
+/// One item of a list that is no text does not hide the others.
+#[tokio::test]
+async fn what_is_listed_beside_bytes_that_are_no_text_stays_as_well() {
+    let origin = Origin::saying("").await;
+    let world = World::of(&[&origin]).start().await;
+    let mut wire = world.wire().await;
+    wire.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: \xe9, drop-me\r\nDrop-Me: 1\r\nKept: 1\r\n\r\n")
+        .await;
+    assert_eq!(wire.answer().await.status, 200);
+    let seen = origin.only();
+    assert_eq!((seen.header("drop-me"), seen.header("kept")), ("", "1"));
+}
+
 #[tokio::test]
 async fn who_lists_trailers_among_others_still_wants_them() {
     let origin = Origin::saying("").await;
