@@ -71,7 +71,7 @@ impl Target {
         let rest = &target[start..];
         let end = start + memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
         let authority = target.slice(start..end);
-        if !scheme_is_plain {
+        if colon == 0 || !scheme_is_plain {
             return Err(WRONG);
         }
         if !is_authority(&authority) {
