@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
-use crate::origin::{Origin, full, read_head, reset};
+use crate::origin::{Origin, Speaks, full, read_head, reset};
 use crate::world::{World, until, within};
 
 /// A caller may send on after a request that closes: what it sends is not read, and must not cost it the answer.
@@ -52,7 +52,7 @@ async fn an_answer_cut_off_under_an_upload_is_not_whole() {
     let (_, stream) = wire.into_parts();
     let (mut read, mut write) = tokio::io::split(stream);
     // More than all buffers on the way hold: the gateway waits to write when the reset comes.
-    let flood = tokio::spawn(async move { while write.write_all(&[b'x'; 1 << 16]).await.is_ok() {} });
+    let flood = tokio::spawn(async move { while write.write_all(&[b'x'; 1 << 14]).await.is_ok() {} });
     let mut before = 0;
     until("the upload to stall", || {
         let queued = queued_to(origin.address.port());
@@ -130,4 +130,87 @@ async fn ten_thousand_requests_in_one_breath_are_answered_in_their_order() {
     }
     drop(sending.await.unwrap());
     assert_eq!(origin.connections(), 1);
+}
+
+/// An answer that begins before its request has ended: both go on, whoever of the two is faster.
+#[tokio::test]
+async fn what_is_said_back_while_it_is_being_said_passes_whole() {
+    let origin = Origin::serving(Speaks::Http1, |request| async move {
+        let body = http_body_util::BodyExt::map_err(request.into_body(), std::io::Error::other);
+        Ok(http::Response::new(http_body_util::BodyExt::boxed_unsync(body)))
+    })
+    .await;
+    let world = World::of(&[&origin])
+        .route(|route| route.body_bytes = Some(1 << 40))
+        .start()
+        .await;
+    for framing in ["Content-Length: 33554432", "Transfer-Encoding: chunked"] {
+        let (_, stream) = world.wire().await.into_parts();
+        let (read, mut write) = tokio::io::split(stream);
+        let sending = tokio::spawn(async move {
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+            write.write_all(head.as_bytes()).await.unwrap();
+            let piece = vec![b'x'; 1 << 15];
+            for _ in 0..1 << 10 {
+                if framing.ends_with("chunked") {
+                    write.write_all(b"8000\r\n").await.unwrap();
+                    write.write_all(&piece).await.unwrap();
+                    write.write_all(b"\r\n").await.unwrap();
+                } else {
+                    write.write_all(&piece).await.unwrap();
+                }
+            }
+            if framing.ends_with("chunked") {
+                write.write_all(b"0\r\n\r\n").await.unwrap();
+            }
+            write
+        });
+        let joined = tokio::io::join(read, tokio::io::sink());
+        let answer = crate::client::Wire::over(Box::new(joined)).answer().await;
+        assert!(answer.whole, "{framing}");
+        assert_eq!(answer.body.len(), 1 << 25, "{framing}");
+        drop(sending.await.unwrap());
+    }
+}
+
+/// An expectation is met once, before the answer and never inside it, and whoever was refused need not send.
+#[tokio::test]
+async fn an_expectation_is_met_at_the_right_time_or_never() {
+    let origin = Origin::answering(|seen| http::Response::new(full(seen.body.clone()))).await;
+    let world = World::of(&[&origin])
+        .route(|route| route.body_bytes = Some(10))
+        .start()
+        .await;
+    let mut wire = world.wire().await;
+    let ask = |length: usize, more: &str| {
+        format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: {length}\r\n{more}\r\n"
+        )
+    };
+    for _ in 0..2 {
+        wire.send(ask(5, "")).await;
+        assert_eq!(wire.head().await.0, 100);
+        wire.send("he").await;
+        wire.send("llo").await;
+        assert_eq!(wire.answer().await.text(), "hello");
+        // Behind one that does not wait, the next one is asked as usual.
+        wire.send(format!("{}hello{}", ask(5, ""), ask(3, ""))).await;
+        assert_eq!(wire.answer().await.text(), "hello");
+        assert_eq!(wire.head().await.0, 100);
+        wire.send("end").await;
+        assert_eq!(wire.answer().await.text(), "end");
+    }
+    wire.send(ask(11, "")).await;
+    let refused = wire.answer().await;
+    assert_eq!(
+        (refused.verdict().as_str(), refused.header("connection")),
+        ("413 body-too-large", "close")
+    );
+    assert_eq!(wire.closed().await, "");
+    let mut wire = world.wire().await;
+    wire.send(ask(5, "Connection: close\r\n")).await;
+    assert_eq!(wire.head().await.0, 100);
+    wire.send("hello").await;
+    assert_eq!(wire.answer().await.text(), "hello");
+    assert_eq!(wire.closed().await, "");
 }
