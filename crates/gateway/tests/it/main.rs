@@ -14,6 +14,7 @@ mod grpc;
 mod headers;
 mod health;
 mod lifecycle;
+mod oracle;
 mod origin;
 mod overload;
 mod protocols;
