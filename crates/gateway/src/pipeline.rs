@@ -19,6 +19,7 @@ use crate::body::answer::AnswerBody;
 use crate::body::upload::{Upload, UploadLimits};
 use crate::connection::Caught;
 use crate::fields::{Fields, Known, Own};
+use crate::framing::head::is_authority;
 use crate::identity::{self, Caller, Trace};
 use crate::message::{Reply, RequestHead};
 use crate::passed::Answer;
@@ -203,7 +204,12 @@ fn acceptable(head: &RequestHead, conn: &Caught) -> Result<(), Box<Refused>> {
         return Err(Box::new(Refused::new(Reason::ExpectationFailed)));
     }
     let host = head.fields.get(Known::Host);
+    let named = head.target.authority.as_deref().or(host);
     match (&head.target.authority, host) {
+        // HTTP/1's scanner has looked; HTTP/2 takes whatever a URI may hold, a user or a comma for example.
+        _ if conn.http2 && named.is_some_and(|host| !is_authority(host)) => Err(Box::new(
+            Refused::new(Reason::InvalidHost).cause("the :authority is not a host and optional port"),
+        )),
         (None, None) if conn.http2 => Err(Box::new(
             Refused::new(Reason::InvalidHost).cause("there is no :authority"),
         )),

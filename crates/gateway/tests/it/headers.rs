@@ -3,7 +3,7 @@
 use gateway::plan::Network;
 use http::Response;
 
-use crate::client::Http2;
+use crate::client::{Http2, gather};
 use crate::origin::{Origin, full};
 use crate::world::World;
 
@@ -168,6 +168,24 @@ async fn an_id_and_a_trace_are_passed_on() {
         ("404 unknown-route", 32)
     );
     assert_eq!(refused.problem("request_id"), refused.header("x-request-id"));
+}
+
+/// HTTP/2 lets an authority hold what no `Host` may.
+#[tokio::test]
+async fn a_host_is_as_plain_by_http2_as_by_http1() {
+    let origin = Origin::saying("").await;
+    let world = World::of(&[&origin]).start().await;
+    let mut client = Http2::to(world.address()).await;
+    for (uri, expected) in [
+        ("http://u@a/", "400 invalid-host"),
+        ("http://a,b/", "400 invalid-host"),
+        ("http://a:80/", "200"),
+    ] {
+        let request = http::Request::get(uri).body(full("")).unwrap();
+        let answer = gather(client.send(request).await.unwrap()).await;
+        assert_eq!(answer.verdict(), expected, "{uri}");
+    }
+    assert_eq!(origin.only().header("host"), "a:80");
 }
 
 #[tokio::test]
