@@ -259,3 +259,22 @@ impl Drop for Counted {
         self.0.counts.open.fetch_sub(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_the_end_of_its_request_only() {
+        let held = Rc::new(());
+        let guard = Rc::clone(&held);
+        let broken = CatchPanic(Box::pin(async move {
+            let _guard = guard;
+            tokio::task::yield_now().await;
+            assert!(std::hint::black_box(false), "on purpose");
+        }));
+        assert_eq!(broken.await, None);
+        assert_eq!(Rc::strong_count(&held), 1, "what the request held was dropped");
+        assert_eq!(CatchPanic(Box::pin(async { 7 })).await, Some(7));
+    }
+}
