@@ -33,6 +33,8 @@ enum State {
     DataLf,
     Trailer,
     End,
+    /// A rule was broken. What comes after that means nothing.
+    Broken,
 }
 
 /// Follows one chunked body.
@@ -74,6 +76,14 @@ impl Chunks {
     /// # Errors
     /// [`Refusal`] with the first rule that is broken.
     pub(crate) fn take(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, Refusal> {
+        let taken = self.follow(bytes, data);
+        if taken.is_err() {
+            self.state = State::Broken;
+        }
+        taken
+    }
+
+    fn follow(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, Refusal> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::End {
             at += match self.state {
@@ -112,6 +122,7 @@ impl Chunks {
 
     fn step(&mut self, byte: u8) -> Result<(), Refusal> {
         self.state = match (self.state, byte) {
+            (State::Broken, _) => return Err(Refusal::ambiguous("the chunks before were broken")),
             (State::Size { digits }, _) if byte.is_ascii_hexdigit() => {
                 // 15 digits stay below 2^60.
                 if digits == 15 {
@@ -194,5 +205,21 @@ impl Chunks {
             self.trailers.append(name, value);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_follows_a_broken_rule_is_taken() {
+        for broken in ["z", "5\r\nhelloo", "0\r\nx\r\n"] {
+            let mut chunks = Chunks::of_request();
+            let mut data = Vec::new();
+            assert!(chunks.take(broken.as_bytes(), &mut data).is_err(), "{broken:?}");
+            assert!(chunks.take(b"0\r\n\r\n", &mut data).is_err(), "{broken:?}");
+            assert!(!chunks.is_ended(), "{broken:?}");
+        }
     }
 }
