@@ -318,12 +318,14 @@ async fn a_protocol_that_is_switched_to_during_a_drain_is_spoken() {
     })
     .await;
     let mut world = World::of(&[&origin]).start().await;
-    let (mut wire, mut idle) = (world.wire().await, world.wire().await);
+    let address = world.address();
+    let mut wire = world.wire().await;
     wire.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
         .await;
     in_flight(&world, 1).await;
     world.gateway.drain();
-    assert_eq!(idle.closed().await, "");
+    let refused = async { while TcpStream::connect(address).await.is_ok() {} };
+    within("new connections to be refused", refused).await;
     gate.add_permits(1);
     assert_eq!(wire.head().await.0, 101);
     wire.send("ping").await;
