@@ -112,7 +112,8 @@ impl Talk {
                         }
                         return Poll::Ready(self.begin(side, head, bytes).map(Some));
                     }
-                    Ok(None) => self.wire.head_begun(),
+                    Ok(None) if side.is_in_head() => self.wire.head_begun(),
+                    Ok(None) => {}
                     Err(refusal) => return Poll::Ready(Err(refusal)),
                 }
             }
@@ -121,7 +122,7 @@ impl Talk {
             }
             match self.wire.order() {
                 Order::Carry => {}
-                Order::Drain if !side.ahead.is_empty() => {}
+                Order::Drain if side.is_in_head() => {}
                 Order::Drain | Order::Close => return Poll::Ready(Ok(None)),
             }
             self.wire.watch(cx);
@@ -129,7 +130,8 @@ impl Talk {
                 Ok(Some((head, bytes))) => {
                     return Poll::Ready(self.begin(side, head, bytes).map(Some));
                 }
-                Ok(None) => self.wire.head_begun(),
+                Ok(None) if side.is_in_head() => self.wire.head_begun(),
+                Ok(None) => {}
                 // The caller left, if in the middle of a head: nobody is there to be told.
                 Err(_) => return Poll::Ready(Ok(None)),
             }
@@ -316,6 +318,11 @@ impl Talk {
 impl Side {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.out.poll_flush(&mut self.stream, cx, &mut false)
+    }
+
+    /// Whether a head has begun. An empty line before it, which old clients send behind a body, is none yet.
+    fn is_in_head(&self) -> bool {
+        !matches!(&self.ahead[..], b"" | b"\r" | b"\r\n")
     }
 
     fn take_ahead(&mut self) -> Result<Bytes, Broke> {

@@ -113,6 +113,19 @@ async fn an_idle_connection_is_closed_without_a_word() {
     until("the HTTP/2 connection to be closed", || http2.is_closed()).await;
 }
 
+/// Old clients send one behind a body; it begins nothing that could be late.
+#[tokio::test]
+async fn an_empty_line_is_no_head_that_stalls() {
+    let origin = Origin::saying("first").await;
+    let world = world(&origin).await;
+    let mut wire = world.wire().await;
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\r\n")
+        .await;
+    assert_eq!(wire.answer().await.text(), "first");
+    assert_eq!(wire.closed().await, "");
+    assert_eq!(world.counted(), "good 1, attempts 1");
+}
+
 #[tokio::test]
 async fn a_connection_at_work_is_not_idle() {
     let held = std::sync::Arc::new(tokio::sync::Notify::new());
