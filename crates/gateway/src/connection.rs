@@ -33,6 +33,9 @@ use crate::wire::{Order, Wire};
 /// What HTTP/2 by prior knowledge begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// How long a drain waits for the first bytes of a connection: they may be on their way.
+const FIRST_BYTES: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// A connection that was caught: what its requests have in common.
 pub(crate) struct Caught {
     pub(crate) wire: Rc<Wire>,
@@ -82,16 +85,25 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
             None => sniff(stream).await,
         }
     };
+    let wire = Rc::new(Wire::default());
+    let tracking = core.track(&wire, &listener.plan);
+    if core.is_draining() || core.view().running.listener(&listener.plan.name).is_none() {
+        wire.give_order(Order::Drain);
+    }
+    let drained = async {
+        wire.stricter_than(Order::Carry).await;
+        core.env.sleep(FIRST_BYTES).await;
+    };
     let began = tokio::select! {
         biased;
         began = began => began,
         // Nothing was asked, so nobody is answered.
         () = opened => None,
+        () = drained => None,
     };
     let Some((stream, ahead, http2)) = began else {
         return;
     };
-    let wire = Rc::new(Wire::default());
     let peer_text = peer.and_then(|peer| HeaderValue::from_str(&peer.to_string()).ok());
     let caught = Caught {
         wire: Rc::clone(&wire),
@@ -101,10 +113,6 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
         world: RefCell::new(world),
         tunnel: RefCell::default(),
     };
-    let tracking = core.track(&wire, &listener.plan);
-    if core.is_draining() || core.view().running.listener(&listener.plan.name).is_none() {
-        wire.give_order(Order::Drain);
-    }
     if http2 {
         serving::serve(&core, Rc::new(caught), stream, ahead, &limits).await;
     } else {
@@ -269,9 +277,9 @@ mod tests {
         let held = Rc::new(());
         let guard = Rc::clone(&held);
         let broken = CatchPanic(Box::pin(async move {
-            let _guard = guard;
             tokio::task::yield_now().await;
             assert!(std::hint::black_box(false), "on purpose");
+            drop(guard);
         }));
         assert_eq!(broken.await, None);
         assert_eq!(Rc::strong_count(&held), 1, "what the request held was dropped");
