@@ -1,5 +1,6 @@
 //! The gateway as its owner sees it: build it from a plan, start its cores, apply other plans, drain it.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,7 +61,13 @@ enum Mail {
     Listen(Arc<str>, Bound),
     /// Stop accepting for the listener of this name, and drain its connections.
     Leave(Arc<str>),
+    /// These listeners go by other names from now on: old and new.
+    Rename(Arc<[Renamed]>),
 }
+
+/// The old and the new name of a listener that keeps its address, and so its sockets: whoever is in their queues would
+/// be hung up on otherwise.
+type Renamed = (Arc<str>, Arc<str>);
 
 /// Letters that may wait for a core: a reload sends one per listener that changed.
 const MAILBOX: usize = 256;
@@ -116,7 +123,7 @@ impl Gateway {
             shared: Arc::clone(&shared),
         };
         let running = gateway.running();
-        let bound = gateway.bind_new(&running).await?;
+        let bound = gateway.bind_new(&running, &[]).await?;
         running.upstreams.iter().for_each(|upstream| upstream.take_over());
         names::resolve(&env, &running.upstreams).await;
         gateway.hand_out(bound).await;
@@ -188,18 +195,54 @@ impl Gateway {
             self.shared.cores,
             Some(&old),
         )?;
-        let bound = self.bind_new(&new).await?;
+        let renamed = self.renamed(&new);
+        let bound = self.bind_new(&new, &renamed).await?;
         names::resolve(&self.env, &new.upstreams).await;
         new.upstreams.iter().for_each(|upstream| upstream.take_over());
         let new = Arc::new(new);
         self.shared.running.store(Arc::clone(&new));
+        self.rename(&renamed).await;
         self.hand_out(bound).await;
         self.leave_old(&new).await;
         Ok(new)
     }
 
+    /// The listeners that are bound under another name. Names that were taken before are not given on: open connections
+    /// go by them.
+    fn renamed(&self, running: &Running) -> Arc<[Renamed]> {
+        let bound = self.lock_bound().clone();
+        let listeners = || running.listeners.iter().map(|listener| &listener.plan);
+        let mut free: Vec<_> = bound
+            .iter()
+            .filter(|(name, ..)| !listeners().any(|plan| plan.name == *name))
+            .collect();
+        let mut renamed = Vec::new();
+        for plan in listeners().filter(|plan| !bound.iter().any(|(name, ..)| *name == plan.name)) {
+            if let Some(index) = free.iter().position(|(_, at, _)| *at == plan.address) {
+                renamed.push((Arc::clone(&free.swap_remove(index).0), Arc::clone(&plan.name)));
+            }
+        }
+        renamed.into()
+    }
+
+    async fn rename(&self, renamed: &Arc<[Renamed]>) {
+        if renamed.is_empty() {
+            return;
+        }
+        for (name, ..) in self.lock_bound().iter_mut() {
+            follow(renamed, name);
+        }
+        for mailbox in self.mailboxes() {
+            drop(mailbox.send(Mail::Rename(Arc::clone(renamed))).await);
+        }
+    }
+
     /// Binds every listener of `running` that is not bound yet.
-    async fn bind_new(&self, running: &Running) -> Result<Vec<(Arc<Listener>, Vec<Bound>)>, ApplyError> {
+    async fn bind_new(
+        &self,
+        running: &Running,
+        renamed: &[Renamed],
+    ) -> Result<Vec<(Arc<Listener>, Vec<Bound>)>, ApplyError> {
         let mut fresh = Vec::new();
         for listener in &running.listeners {
             let plan = &listener.plan;
@@ -207,7 +250,7 @@ impl Gateway {
             let known = bound
                 .iter()
                 .any(|(name, at, _)| *name == plan.name && *at == plan.address);
-            if !known {
+            if !known && !renamed.iter().any(|(_, new)| *new == plan.name) {
                 let ours = bound.iter().any(|(_, at, _)| *at == plan.address);
                 let sockets = self.env.bind(&plan.address, self.shared.cores, ours).await;
                 let sockets = sockets.map_err(|source| ApplyError::Bind {
@@ -328,7 +371,7 @@ impl CoreSeat {
     pub async fn run(mut self) {
         let core = Core::new(self.env.clone(), self.index, Arc::clone(&self.shared));
         let mut phase = self.shared.phase.subscribe();
-        let mut accepting: Vec<(Arc<str>, watch::Sender<()>)> = Vec::new();
+        let mut accepting: Vec<(Name, watch::Sender<()>)> = Vec::new();
         let mut tick = core.env.now() + SWEEP;
         while *phase.borrow_and_update() == Phase::Serving {
             tokio::select! {
@@ -337,8 +380,14 @@ impl CoreSeat {
                 mail = self.mail.recv() => match mail {
                     Some(Mail::Listen(name, bound)) => accepting.extend(accept(&core, name, bound)),
                     Some(Mail::Leave(name)) => {
-                        accepting.retain(|(known, _)| *known != name);
+                        accepting.retain(|(known, _)| *known.borrow() != name);
                         core.drain_listener(&name);
+                    }
+                    Some(Mail::Rename(renamed)) => {
+                        for (name, _) in &accepting {
+                            follow(&renamed, &mut name.borrow_mut());
+                        }
+                        core.rename_listeners(|name| follow(&renamed, name));
                     }
                     None => break,
                 },
@@ -356,8 +405,18 @@ impl CoreSeat {
 /// How often a core looks for what is idle or slow.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// The name of a listener, as its core knows it now.
+type Name = Rc<RefCell<Arc<str>>>;
+
+/// Takes over the new name, if this is an old one.
+fn follow(renamed: &[Renamed], name: &mut Arc<str>) {
+    if let Some((_, new)) = renamed.iter().find(|(old, _)| *old == *name) {
+        *name = Arc::clone(new);
+    }
+}
+
 /// Starts accepting on a socket, until the returned sender is dropped.
-fn accept(core: &Rc<Core>, name: Arc<str>, bound: Bound) -> Option<(Arc<str>, watch::Sender<()>)> {
+fn accept(core: &Rc<Core>, name: Arc<str>, bound: Bound) -> Option<(Name, watch::Sender<()>)> {
     let listening = bound.listen().ok()?;
     let (stop, stopped) = watch::channel(());
     let view = core.view();
@@ -365,9 +424,10 @@ fn accept(core: &Rc<Core>, name: Arc<str>, bound: Bound) -> Option<(Arc<str>, wa
         .running
         .listener(&name)
         .map(|listener| World { view, listener });
+    let name = Rc::new(RefCell::new(name));
     core.env.spawn_local(accept_loop(
         Rc::clone(core),
-        Arc::clone(&name),
+        Rc::clone(&name),
         world,
         listening,
         stopped,
@@ -377,7 +437,7 @@ fn accept(core: &Rc<Core>, name: Arc<str>, bound: Bound) -> Option<(Arc<str>, wa
 
 async fn accept_loop(
     core: Rc<Core>,
-    name: Arc<str>,
+    name: Name,
     mut world: Option<World>,
     mut listening: Listening,
     mut stopped: watch::Receiver<()>,
@@ -389,7 +449,7 @@ async fn accept_loop(
             accepted = listening.accept() => accepted,
         };
         match accepted {
-            Ok(accepted) => admit(&core, &name, &mut world, accepted),
+            Ok(accepted) => admit(&core, &name.borrow(), &mut world, accepted),
             // Out of file descriptors or memory, or the peer was gone at once. Accepting again at once would spin.
             Err(_) => core.env.sleep(ACCEPT_PAUSE).await,
         }
@@ -400,7 +460,7 @@ async fn accept_loop(
     loop {
         tokio::select! {
             biased;
-            Ok(accepted) = listening.accept() => admit(&core, &name, &mut world, accepted),
+            Ok(accepted) = listening.accept() => admit(&core, &name.borrow(), &mut world, accepted),
             () = std::future::ready(()) => return,
         }
     }

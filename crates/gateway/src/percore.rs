@@ -175,6 +175,14 @@ impl Core {
             .for_each(|tracked| tracked.wire.give_order(Order::Drain));
     }
 
+    /// Tells connections what their listener is called now.
+    pub(crate) fn rename_listeners(&self, rename: impl Fn(&mut Arc<str>)) {
+        let mut connections = self.connections.borrow_mut();
+        connections
+            .values_mut()
+            .for_each(|tracked| rename(&mut tracked.listener));
+    }
+
     /// Refuses heads that are too slow, closes what is idle, and drops idle upstream connections that are too old.
     /// Called every second, so every limit holds to a second.
     pub(crate) fn sweep(&self) {

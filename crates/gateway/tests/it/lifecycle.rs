@@ -203,6 +203,33 @@ async fn a_listener_may_change_its_name_and_keep_its_address() {
     assert_eq!(world.get("/").await.text(), "ok");
 }
 
+/// A name is a label: whatever becomes of it, its address goes on answering, and open connections with it.
+#[tokio::test]
+async fn renaming_a_listener_over_and_over_resets_nobody() {
+    let origin = Origin::saying("ok").await;
+    let world = World::of(&[&origin]).cores(2).start().await;
+    let address = world.address();
+    let mut open = world.wire().await;
+    let asking = tokio::spawn(async move {
+        for _ in 0..300 {
+            let mut wire = Wire::to(address).await;
+            let answer = wire.ask("GET", "/", "Connection: close\r\n", b"").await;
+            assert_eq!(answer.text(), "ok");
+        }
+    });
+    for number in 0.. {
+        world
+            .reload(move |plan| plan.listeners[0].name = format!("name-{number}").into())
+            .await;
+        assert_eq!(open.ask("GET", "/", "", b"").await.text(), "ok");
+        if asking.is_finished() && number > 10 {
+            break;
+        }
+    }
+    asking.await.unwrap();
+    assert_eq!(world.gateway.addresses().len(), 1);
+}
+
 #[tokio::test]
 async fn a_plan_that_cannot_run_changes_nothing() {
     let origin = Origin::saying("ok").await;
