@@ -5,27 +5,14 @@ use std::time::Duration;
 
 use gateway::plan::{EndpointPlan, ListenAddress};
 use gateway::{ApplyError, Phase};
-use http::{Request, Response};
+use http::Request;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::client::{Http2, Wire, gather};
-use crate::origin::{Origin, Speaks, full};
+use crate::origin::{Origin, echoing, full, held};
 use crate::world::{World, until, within};
-
-async fn held() -> (Origin, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let waiting = Arc::clone(&gate);
-    let origin = Origin::serving(Speaks::Http1, move |_| {
-        let waiting = Arc::clone(&waiting);
-        async move {
-            waiting.acquire().await.unwrap().forget();
-            Ok(Response::new(full("ok")))
-        }
-    });
-    (origin.await, gate)
-}
 
 async fn in_flight(world: &World, count: u32) {
     until("the requests", || {
@@ -294,14 +281,7 @@ async fn a_drained_connection_may_finish_its_pipeline() {
 /// A tunnel is no request under way, but whoever is in it should have as long as any other.
 #[tokio::test]
 async fn a_tunnel_is_waited_for_and_then_cut() {
-    let origin = Origin::raw(|mut stream, _| async move {
-        crate::origin::read_head(&mut stream).await.unwrap();
-        let (mut read, mut write) = stream.split();
-        let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
-        write.write_all(answer).await.unwrap();
-        drop(tokio::io::copy(&mut read, &mut write).await);
-    })
-    .await;
+    let origin = echoing().await;
     let mut world = World::of(&[&origin])
         .plan(|plan| plan.drain_max = Duration::from_millis(500))
         .start()

@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A body of any kind.
@@ -320,4 +320,30 @@ impl Body for Streamed {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.0.poll_recv(cx).map(|frame| frame.map(Ok))
     }
+}
+
+/// An origin that answers when it is let, and how to let it.
+pub(crate) async fn held() -> (Origin, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let waiting = Arc::clone(&gate);
+    let origin = Origin::serving(Speaks::Http1, move |_| {
+        let waiting = Arc::clone(&waiting);
+        async move {
+            waiting.acquire().await.unwrap().forget();
+            Ok(Response::new(full("ok")))
+        }
+    });
+    (origin.await, gate)
+}
+
+/// An origin that switches protocols, and then says back what it gets.
+pub(crate) async fn echoing() -> Origin {
+    Origin::raw(|mut stream, _| async move {
+        read_head(&mut stream).await.unwrap();
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        drop(tokio::io::copy(&mut read, &mut write).await);
+    })
+    .await
 }

@@ -7,25 +7,10 @@ use std::time::Duration;
 use gateway::plan::{KeyPart, RatePlan};
 use http::{Request, Response};
 use plimsoll_policy::{BreakerConfig, BreakerState, Quota};
-use tokio::sync::Semaphore;
 
 use crate::client::{Http2, gather};
-use crate::origin::{Origin, Speaks, full, status_only};
+use crate::origin::{Origin, Speaks, full, held, status_only};
 use crate::world::{World, until, within};
-
-/// An origin that answers when it is let, and how to let it.
-async fn held() -> (Origin, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let waiting = Arc::clone(&gate);
-    let origin = Origin::serving(Speaks::Http1, move |_| {
-        let waiting = Arc::clone(&waiting);
-        async move {
-            waiting.acquire().await.unwrap().forget();
-            Ok(Response::new(full("ok")))
-        }
-    });
-    (origin.await, gate)
-}
 
 fn rate(quota: Quota, key: Vec<KeyPart>) -> RatePlan {
     RatePlan {

@@ -7,7 +7,7 @@ use hyper::body::Frame;
 use tokio::io::AsyncWriteExt;
 
 use crate::client::Http2;
-use crate::origin::{Origin, Speaks, full, stream};
+use crate::origin::{Origin, Speaks, echoing, full, stream};
 use crate::world::{World, until, within};
 
 /// Bounds that a test can wait for.
@@ -162,14 +162,7 @@ async fn a_connection_at_work_is_not_idle() {
 /// A tunnel owes no answer, and is at work all the same: only its silence counts.
 #[tokio::test]
 async fn a_tunnel_at_work_is_not_idle() {
-    let origin = Origin::raw(|mut stream, _| async move {
-        crate::origin::read_head(&mut stream).await.unwrap();
-        let (mut read, mut write) = stream.split();
-        let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
-        write.write_all(answer).await.unwrap();
-        drop(tokio::io::copy(&mut read, &mut write).await);
-    })
-    .await;
+    let origin = echoing().await;
     let world = world(&origin).await;
     let mut tunnel = world.wire().await;
     tunnel
