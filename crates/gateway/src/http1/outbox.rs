@@ -137,6 +137,11 @@ impl Outbox {
         cx: &mut Context<'_>,
         wrote: &mut bool,
     ) -> Poll<io::Result<()>> {
+        // A peer that always takes some and never all must not make the part that it took grow for ever.
+        if self.written >= ROOM {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
         while !self.is_empty() {
             let mut stream = Pin::new(&mut *stream);
             let waiting = &self.bytes[self.written..];
@@ -174,4 +179,32 @@ fn may_trail(name: &str) -> bool {
             Known::GrpcStatus | Known::GrpcMessage | Known::GrpcDetails | Known::GrpcPushback | Known::Date
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_never_takes_all_costs_bounded_memory() {
+        let (ours, mut theirs) = tokio::io::duplex(8 << 10);
+        let mut stream = Stream::Other(Box::new(ours));
+        let (mut outbox, mut framing) = (Outbox::default(), Framing::Chunked);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut piece = vec![0; 4 << 10];
+        for _ in 0..1000 {
+            while outbox.has_room() {
+                outbox
+                    .data(&mut framing, Bytes::from(vec![b'x'; 4 << 10]))
+                    .unwrap();
+            }
+            assert!(outbox.poll_flush(&mut stream, &mut cx, &mut false).is_pending());
+            theirs.read_exact(&mut piece).await.unwrap();
+            assert!(outbox.bytes.len() <= 4 * ROOM, "{} bytes", outbox.bytes.len());
+        }
+    }
 }

@@ -73,6 +73,11 @@ impl Socket {
 
 impl Inner {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A peer that always takes some and never all must not make the part that it took grow for ever.
+        if self.written >= GATHERED {
+            self.out.drain(..self.written);
+            self.written = 0;
+        }
         while self.written < self.out.len() {
             let sent = Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]);
             self.tell(sent.is_pending());
