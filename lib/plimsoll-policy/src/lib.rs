@@ -4,6 +4,7 @@
 //! argument), throws no dice of its own ([`Dice`] is an argument), takes no lock, awaits nothing, logs nothing and
 //! cannot fail. Whoever asks, acts: the gateway's pipeline and the tower layers are two thin shells over these.
 
+mod adaptive;
 mod backoff;
 mod balance;
 mod breaker;
@@ -21,9 +22,12 @@ mod rate;
 mod retry;
 #[cfg(test)]
 mod script;
+mod shed;
+mod slots;
 #[cfg(test)]
 mod transcript;
 
+pub use adaptive::{Adaptive, AdaptiveConfig, Pressure, Sample, Usual};
 pub use backoff::Backoff;
 pub use balance::{BalanceConfig, PeakEwma, SlowStart, choose_two, penalty, pick};
 pub use breaker::{Breaker, BreakerConfig, BreakerDecision, BreakerState, Pass, Report};
@@ -42,3 +46,5 @@ pub use pace::{PaceConfig, PaceVerdict, UploadPace};
 pub use pushback::{Pushback, parse_grpc_pushback, parse_retry_after};
 pub use rate::{KeyedLimiter, Quota, RateDecision, gcra, hash_key, ratelimit_policy_value, ratelimit_value};
 pub use retry::{Attempted, Failure, FailureKind, Repeatable, RetryConfig, RetryDecision, Stop};
+pub use shed::{Place, Priority, Pushed, ShedQueue, ShedWhy, Waiter, Waits, shed_retry_after};
+pub use slots::Slots;

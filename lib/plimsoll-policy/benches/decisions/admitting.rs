@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_policy::{
-    Attempted, Backoff, Breaker, BreakerConfig, BreakerDecision, BudgetConfig, Bulkhead, BulkheadDecision,
-    DeadlineConfig, DeadlineDecision, Failure, FailureKind, FaultAction, FaultConfig, FaultRule,
-    KeyedLimiter, PeakEwma, Pushback, Quota, RateDecision, Repeatable, Report, RetryBudget, RetryConfig,
-    RetryDecision, SeededDice, Withdrawal, gcra, hash_key, pick,
+    Adaptive, AdaptiveConfig, Attempted, Backoff, Breaker, BreakerConfig, BreakerDecision, BudgetConfig,
+    Bulkhead, BulkheadDecision, DeadlineConfig, DeadlineDecision, Failure, FailureKind, FaultAction,
+    FaultConfig, FaultRule, KeyedLimiter, PeakEwma, Pushback, Quota, RateDecision, Repeatable, Report,
+    RetryBudget, RetryConfig, RetryDecision, Sample, SeededDice, Slots, Usual, Withdrawal, gcra, hash_key,
+    pick,
 };
 use plimsoll_slo::Instant;
 
@@ -53,10 +54,12 @@ pub(crate) fn decisions() -> Vec<Decision> {
         one_quota(),
         quota_by_key(),
         fault(),
+        slots(),
         bulkhead(),
         breaker(),
         choice(),
         estimate(),
+        self_time(),
         deposit(),
         backoff(),
         withdrawal(),
@@ -118,6 +121,29 @@ fn fault() -> Decision {
     let mut dice = SeededDice::new(1);
     Decision::new("fault: decide, three rules", move |_| {
         assert!(config.decide(black_box(None), &mut dice).is_none());
+    })
+}
+
+fn slots() -> Decision {
+    let slots = Slots::new(20);
+    Decision::new("adaptive limit: enter and leave", move |_| {
+        assert!(slots.enter());
+        assert!(!slots.leave());
+    })
+}
+
+fn self_time() -> Decision {
+    let usual = Usual::default();
+    let mut adaptive = Adaptive::new(AdaptiveConfig::default(), Instant::ORIGIN);
+    let mut millis = 0;
+    Decision::new("adaptive limit: take in a self time", move |now| {
+        millis = millis % 20 + 1;
+        let took = black_box(Duration::from_millis(millis));
+        let ratio = usual.ratio(took);
+        if adaptive.is_learning() {
+            usual.learn(now, took);
+        }
+        black_box(adaptive.record(now, Sample { took, ratio, busy: 7 }));
     })
 }
 

@@ -3,3 +3,4 @@
 #[path = "../../benches/decisions/admitting.rs"]
 mod admitting;
 mod allocation;
+mod overload;

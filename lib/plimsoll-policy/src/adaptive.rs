@@ -1,0 +1,509 @@
+//! Adaptive concurrency: how many requests an upstream can work on at once, found out from the traffic itself.
+//!
+//! A service that has more to do than it can does not say so: requests wait inside it, and every one of them takes
+//! longer. By Little's law what is at work is `rate × time`; of `n` at work that each take `t`, where `t₀` is what they
+//! take without waiting, `n × (1 − t₀/t)` are waiting (the estimate of TCP Vegas). The limit is moved so that few are.
+//! What cannot be admitted then waits, or is shed, in front of the upstream, where it costs nothing and where the
+//! important can pass the others.
+//!
+//! **What is measured** is *self time*: without what the request spent in dependencies and without what its caller's
+//! bytes let it wait. And it is measured against what requests of its own route usually take, so that a change of
+//! the mix is not taken for a change of the service. See [`Usual`].
+//!
+//! **Nothing is bound without evidence.** The limit begins at its maximum, follows twice the recent peak of what was at
+//! work, and doubles again when it is in the way and nothing says that requests wait inside. Long polls, slow exports
+//! and a restart under full load are not overload.
+//!
+//! **`t₀` is never probed for.** Envoy's gradient controller cuts the limit to 3 every minute to measure it, and serves
+//! errors meanwhile. Here it is learned whenever the limit is not in the way. While it is, small moves of the limit tell
+//! whether `t₀` still holds, by the *tilt* `Δln t / Δln n`: in a service that queues, taking away a tenth of the requests
+//! takes a tenth of the time off (tilt 1); in one that does not, the time stays as it is (tilt 0). A limit that goes
+//! down in vain was wrong about `t₀`; one that stands is tried a little lower every few seconds.
+//!
+//! **States:** *free*, the limit is out of the way; *bound*, requests waited inside and the limit holds them off.
+//! **Failure:** none. With few samples it decides seldom, and with none it does not bind.
+
+use core::time::Duration;
+
+use plimsoll_slo::Instant;
+
+use fit::Fit;
+pub use usual::Usual;
+use window::{Closed, Window};
+
+mod fit;
+mod usual;
+mod window;
+
+/// Bounds of the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdaptiveConfig {
+    /// The lowest limit, 1 at least; 2 by default, so that a service that does one thing at a time finds the next
+    /// one waiting.
+    pub min: u32,
+    /// The highest, and where it begins: the upstream's bulkhead.
+    pub max: u32,
+}
+
+impl Default for AdaptiveConfig {
+    fn default() -> Self {
+        Self { min: 2, max: 1024 }
+    }
+}
+
+/// Whether the limit holds requests off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pressure {
+    /// It does not: nothing says that requests wait inside the upstream.
+    Free,
+    /// It does: they waited there, and now do so in front of it.
+    Bound,
+}
+
+impl Pressure {
+    /// The word for it in metrics and on the status page.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Bound => "bound",
+        }
+    }
+}
+
+/// One attempt that was answered well.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Its self time.
+    pub took: Duration,
+    /// The logarithm of how many times the usual of its route that is: see [`Usual::ratio`].
+    pub ratio: f64,
+    /// How many were at work when it was sent, itself among them.
+    pub busy: u32,
+}
+
+/// The limit of one upstream.
+#[derive(Debug)]
+pub struct Adaptive {
+    config: AdaptiveConfig,
+    limit: f64,
+    pressure: Pressure,
+    window: Window,
+    /// What the last windows measured.
+    now: Point,
+    /// The usual ratio while nothing waits inside: `ln t₀` of the header, as a median like the ratio of a point.
+    baseline: Option<f64>,
+    /// Windows in which that was learned, up to [`CALM`].
+    calm: u32,
+    /// Windows in a row in which requests waited inside.
+    strikes: u32,
+    /// How times went with what was at work, within each of the last windows in which the limit was not in the way.
+    natural: Fit,
+    peaks: Peaks,
+    /// Where the limit began to go down.
+    mark: Option<(f64, Point)>,
+    trial: Trial,
+    /// The last decision moved the limit, so that what was measured before does not count for now.
+    moved: bool,
+}
+
+/// What was at work, and how long it took: the logarithm of how many times the usual.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    busy: f64,
+    ratio: f64,
+}
+
+impl Point {
+    /// How much of the change of what is at work shows in the time that it takes; `None` if hardly anything changed.
+    fn tilt(self, other: Self) -> Option<f64> {
+        let change = (other.busy / self.busy).ln();
+        (change.abs() > 0.05).then(|| (other.ratio - self.ratio) / change)
+    }
+}
+
+/// Trying a lower and a higher limit for a moment, to see whether requests wait inside after all.
+#[derive(Clone, Copy, Debug)]
+enum Trial {
+    /// Not now; so many windows since.
+    Rest(u32),
+    Lower(Mean),
+    /// And what the lower one measured.
+    Higher(Point, Mean),
+}
+
+/// Windows taken together, without the first: some of it was sent at another limit.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean {
+    windows: u32,
+    busy: f64,
+    ratio: f64,
+}
+
+impl Mean {
+    /// Takes another window in. The mean of all, once they are so many.
+    fn add(&mut self, point: Point, windows: u32) -> Option<Point> {
+        if self.windows > 0 {
+            self.busy += point.busy;
+            self.ratio += point.ratio;
+        }
+        self.windows += 1;
+        let taken = f64::from(windows);
+        (self.windows > windows).then(|| Point {
+            busy: self.busy / taken,
+            ratio: self.ratio / taken,
+        })
+    }
+}
+
+/// How trials go.
+#[derive(Debug)]
+struct Pace {
+    /// Windows between two trials, and how many each of its two limits takes.
+    rest: u32,
+    windows: u32,
+    /// How far it goes down and up.
+    lower: f64,
+    higher: f64,
+    /// The tilt between the two where all of the upstream is at work and next to nobody waits: of the way from the lower
+    /// limit to the higher, the part in which requests wait.
+    aim: f64,
+    /// How much of what was found goes into `t₀`.
+    gain: f64,
+}
+
+/// When `t₀` is known and may have moved: what a trial costs must not show.
+const SURE: Pace = Pace {
+    rest: 30,
+    windows: 4,
+    lower: 0.85,
+    higher: 1.15,
+    aim: 0.95,
+    gain: 0.1,
+};
+
+/// When the upstream was never seen with the limit out of the way: after a start in the middle of overload.
+const UNSURE: Pace = Pace {
+    rest: 4,
+    windows: 3,
+    lower: 0.75,
+    higher: 1.25,
+    aim: 0.5,
+    gain: 0.5,
+};
+
+/// Windows in which `t₀` was learned until it is trusted.
+const CALM: u32 = 20;
+/// Windows in which requests wait inside before the limit binds: one may be a pause of the garbage collector.
+const STRIKES: u32 = 2;
+/// The lowest limit that is set while the peak of what is at work is lower still.
+const FLOOR: f64 = 20.0;
+/// How much the windows before the last count for what varies by itself, and the standard error up to which that is
+/// believed.
+const FADING: f64 = 0.8;
+const ERROR: f64 = 0.25;
+/// Below this tilt nothing waits inside.
+const FLAT: f64 = 0.3;
+
+impl Adaptive {
+    /// A limit that is out of the way.
+    pub fn new(config: AdaptiveConfig, now: Instant) -> Self {
+        Self {
+            config,
+            limit: f64::from(config.max),
+            pressure: Pressure::Free,
+            window: Window::new(now),
+            now: Point {
+                busy: 1.0,
+                ratio: 0.0,
+            },
+            baseline: None,
+            calm: 0,
+            strikes: 0,
+            natural: Fit::default(),
+            peaks: Peaks::new(config.max, now),
+            mark: None,
+            trial: Trial::Rest(0),
+            moved: true,
+        }
+    }
+
+    /// Goes by other bounds from now on, and keeps what it has learned.
+    pub fn set_config(&mut self, config: AdaptiveConfig) {
+        self.config = config;
+        self.limit = self.clamped(self.limit);
+    }
+
+    /// How many may be at work.
+    pub fn limit(&self) -> u32 {
+        let pace = self.pace();
+        let tried = match self.trial {
+            Trial::Rest(_) => self.limit,
+            Trial::Lower(_) => self.limit * pace.lower,
+            Trial::Higher(..) => self.limit * pace.higher,
+        };
+        self.clamped(tried).round() as u32
+    }
+
+    /// Whether it holds requests off.
+    pub const fn pressure(&self) -> Pressure {
+        self.pressure
+    }
+
+    /// Whether what is answered now tells what requests usually take.
+    pub fn is_learning(&self) -> bool {
+        self.pressure == Pressure::Free && self.strikes == 0 && !self.window.full
+    }
+
+    /// How many of those at work wait inside the upstream, by the last windows; 0 while `t₀` is not known.
+    pub fn waiting_inside(&self) -> f64 {
+        let baseline = self.baseline.unwrap_or(self.now.ratio);
+        self.now.busy * (1.0 - (baseline - self.now.ratio).exp()).max(0.0)
+    }
+
+    /// An attempt was answered well. Returns the new limit if there is one.
+    pub fn record(&mut self, now: Instant, sample: Sample) -> Option<u32> {
+        let Sample { took, ratio, busy } = sample;
+        self.window.record(took, ratio, busy);
+        self.peaks.see(now, busy);
+        self.close(now)
+    }
+
+    /// Somebody had to wait for a slot, or was shed.
+    pub fn note_full(&mut self) {
+        self.window.full = true;
+    }
+
+    /// Time passes. Called a few times a second, for upstreams that do not answer. Returns the new limit if there is
+    /// one.
+    pub fn tick(&mut self, now: Instant) -> Option<u32> {
+        self.close(now)
+    }
+
+    fn close(&mut self, now: Instant) -> Option<u32> {
+        let before = self.limit();
+        if let Some(closed) = self.window.close(now) {
+            self.decide(now, &closed);
+            self.moved = self.limit() != before;
+        } else if self.window.is_silent(now) {
+            // It is in the way, and there is nothing to say that it should be.
+            if self.pressure == Pressure::Free && self.window.full {
+                self.limit = self.clamped(self.limit * 2.0);
+            }
+            self.window = Window::new(now);
+        }
+        let after = self.limit();
+        (after != before).then_some(after)
+    }
+
+    fn decide(&mut self, now: Instant, closed: &Closed) {
+        self.take_in(closed);
+        let point = Point {
+            busy: closed.busy,
+            ratio: closed.ratio,
+        };
+        let (waiting, band) = (self.waiting_inside(), Band::of(closed.busy));
+        let queued = waiting > band.most;
+        self.strikes = if queued { self.strikes + 1 } else { 0 };
+        let bound = self.pressure == Pressure::Bound;
+        if bound && closed.full && self.is_trying(point, waiting, band) {
+            return;
+        }
+        if queued && !closed.full && self.natural.slope(ERROR).is_some_and(|tilt| tilt < FLAT) {
+            // Times do not go with what is at work.
+            self.settle_for(closed.ratio);
+        } else if queued && (bound || self.strikes >= STRIKES) {
+            self.descend(point, band);
+        } else if !closed.full && !queued {
+            self.learn();
+            self.relax(now);
+        } else if closed.full && waiting < band.least {
+            self.rise(now);
+        } else if !queued {
+            self.mark = None;
+        }
+    }
+
+    fn take_in(&mut self, closed: &Closed) {
+        let ratio = if self.moved {
+            closed.ratio
+        } else {
+            f64::midpoint(self.now.ratio, closed.ratio)
+        };
+        self.now = Point {
+            busy: closed.busy,
+            ratio,
+        };
+        self.baseline.get_or_insert(closed.ratio);
+        // While the limit is in the way what is at work hardly varies, and how it does is of its own making.
+        let natural = if closed.full {
+            Fit::default()
+        } else {
+            closed.fit.centred()
+        };
+        self.natural = natural.with(self.natural, FADING);
+    }
+
+    /// That is what requests take now.
+    fn settle_for(&mut self, ratio: f64) {
+        self.baseline = Some(ratio);
+        self.strikes = 0;
+        self.mark = None;
+    }
+
+    /// Nothing is in the way: what is measured is what requests take.
+    fn learn(&mut self) {
+        let ratio = self.now.ratio;
+        self.baseline = self.baseline.map(|baseline| baseline + 0.05 * (ratio - baseline));
+        self.calm = (self.calm + 1).min(CALM);
+    }
+
+    /// Lets the limit follow twice what was at work at most in the last minute.
+    fn relax(&mut self, now: Instant) {
+        let room = self.room(now);
+        self.limit = (self.limit * 1.1 + 1.0).min(room);
+        if self.limit >= room {
+            self.pressure = Pressure::Free;
+        }
+        self.mark = None;
+        self.trial = Trial::Rest(0);
+    }
+
+    fn room(&mut self, now: Instant) -> f64 {
+        let peak = f64::from(self.peaks.most(now));
+        self.clamped((2.0 * peak).max(FLOOR))
+    }
+
+    /// The limit is in the way, and nobody waits inside.
+    fn rise(&mut self, now: Instant) {
+        let step = if self.pressure == Pressure::Free {
+            self.limit
+        } else {
+            (self.limit * 0.1).max(1.0)
+        };
+        self.limit = (self.limit + step).min(self.room(now).max(self.limit));
+        self.mark = None;
+    }
+
+    /// Requests wait inside: at most as many as the band allows may be at work beyond those that do not wait.
+    fn descend(&mut self, point: Point, band: Band) {
+        let (limit, mark) = *self.mark.get_or_insert((self.limit, point));
+        if point.busy < mark.busy * 0.5 {
+            if mark.tilt(point).is_some_and(|tilt| tilt < FLAT) {
+                // It went down in vain: it takes as long with fewer.
+                self.limit = self.clamped(limit);
+                return self.settle_for(point.ratio);
+            }
+            self.mark = Some((self.limit, point));
+        }
+        self.pressure = Pressure::Bound;
+        let target = self.now.busy - self.waiting_inside() + band.middle();
+        self.limit = self.clamped(target.min(self.limit));
+    }
+
+    /// Now and then the limit is put to the test, whatever it does otherwise. Whether it is being just now.
+    fn is_trying(&mut self, point: Point, waiting: f64, band: Band) -> bool {
+        let Pace { rest, windows, .. } = *self.pace();
+        match &mut self.trial {
+            Trial::Rest(since) if *since < rest => *since += 1,
+            Trial::Rest(_) => self.trial = Trial::Lower(Mean::default()),
+            _ if waiting > 3.0 * band.most => self.trial = Trial::Rest(0),
+            Trial::Lower(mean) => {
+                if let Some(low) = mean.add(point, windows) {
+                    self.trial = Trial::Higher(low, Mean::default());
+                }
+            }
+            Trial::Higher(low, mean) => {
+                if let Some(high) = mean.add(point, windows) {
+                    let tilt = low.tilt(high);
+                    self.trial = Trial::Rest(0);
+                    self.correct(tilt);
+                }
+            }
+        }
+        !matches!(self.trial, Trial::Rest(_))
+    }
+
+    fn correct(&mut self, tilt: Option<f64>) {
+        let Some(tilt) = tilt else { return };
+        let pace = self.pace();
+        let correction = pace.gain * (pace.aim - tilt.clamp(-0.5, 1.5));
+        self.baseline = self.baseline.map(|baseline| baseline + correction);
+        if tilt < 0.8 {
+            self.calm = (self.calm + CALM / 4).min(CALM);
+        }
+        self.mark = None;
+    }
+
+    const fn pace(&self) -> &'static Pace {
+        if self.calm >= CALM { &SURE } else { &UNSURE }
+    }
+
+    fn clamped(&self, limit: f64) -> f64 {
+        let max = self.config.max.max(1);
+        limit.clamp(f64::from(self.config.min.clamp(1, max)), f64::from(max))
+    }
+}
+
+/// How many may wait inside: enough that the upstream never has to wait for the next one, and no more.
+#[derive(Clone, Copy, Debug)]
+struct Band {
+    least: f64,
+    most: f64,
+}
+
+impl Band {
+    fn of(busy: f64) -> Self {
+        let scale = busy.max(10.0).log10();
+        Self {
+            least: 1.5 * scale,
+            most: 4.0 * scale,
+        }
+    }
+
+    fn middle(self) -> f64 {
+        f64::midpoint(self.least, self.most)
+    }
+}
+
+/// The peak of what was at work in the last minute.
+#[derive(Debug)]
+struct Peaks {
+    most: [u32; SPANS],
+    at: usize,
+    began: Instant,
+}
+
+const SPANS: usize = 6;
+const SPAN: Duration = Duration::from_secs(10);
+
+impl Peaks {
+    fn new(first: u32, now: Instant) -> Self {
+        Self {
+            most: [first; SPANS],
+            at: 0,
+            began: now,
+        }
+    }
+
+    fn see(&mut self, now: Instant, busy: u32) {
+        self.turn(now);
+        self.most[self.at] = self.most[self.at].max(busy);
+    }
+
+    fn turn(&mut self, now: Instant) {
+        for _ in 0..SPANS {
+            if now.since(self.began) < SPAN {
+                return;
+            }
+            self.at = (self.at + 1) % SPANS;
+            self.most[self.at] = 0;
+            self.began = self.began + SPAN;
+        }
+        self.began = now;
+    }
+
+    fn most(&mut self, now: Instant) -> u32 {
+        self.turn(now);
+        self.most.iter().copied().max().unwrap_or(0)
+    }
+}
