@@ -13,7 +13,7 @@
 //! The ways of that handshake: a waiter is counted by [`Slots::begin_waiting`] *before* it looks once more for a free
 //! slot, and a leaver frees its slot *before* it looks for waiters; of two that cross, at least one sees the other.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Slots of one upstream, shared by all cores. 8 bytes.
 ///
@@ -157,10 +157,57 @@ impl Slots {
     }
 }
 
+/// A slot of one request that several may park, from any thread: its caller's slow body, the dependencies that the
+/// service calls for it. It counts as busy while nobody has parked it and it has not ended.
+///
+/// ```
+/// use plimsoll_policy::{Hold, Slots};
+///
+/// let slots = Slots::new(1);
+/// let hold = Hold::default();
+/// assert!(slots.enter());
+/// let _ = hold.park(&slots); // one dependency
+/// let _ = hold.park(&slots); // and another
+/// assert_eq!(slots.busy(), 0);
+/// let _ = hold.unpark(&slots);
+/// assert_eq!(slots.busy(), 0, "the other is still out");
+/// let _ = hold.end(&slots); // answered without waiting for it
+/// let _ = hold.unpark(&slots);
+/// assert_eq!(slots.busy(), 0);
+/// ```
+#[derive(Debug, Default)]
+pub struct Hold {
+    /// How many park it, and [`Self::ENDED`].
+    state: AtomicU32,
+}
+
+impl Hold {
+    const ENDED: u32 = 1 << 31;
+
+    /// One more parks the slot. `true` when somebody waits who could have it.
+    #[must_use = "somebody may wait for the slot"]
+    pub fn park(&self, slots: &Slots) -> bool {
+        self.state.fetch_add(1, Ordering::AcqRel) == 0 && slots.park()
+    }
+
+    /// One less does. `true` when somebody waits who could have it, because it is over after all.
+    #[must_use = "somebody may wait for the slot"]
+    pub fn unpark(&self, slots: &Slots) -> bool {
+        // Taken back first, and returned if it was not the last: whoever ends it meanwhile finds it busy, so that the
+        // count of the busy never falls below nought.
+        slots.unpark();
+        self.state.fetch_sub(1, Ordering::AcqRel) != 1 && slots.leave()
+    }
+
+    /// The request needs no slot any more. To be called once. `true` when somebody waits who could have it.
+    #[must_use = "somebody may wait for the slot"]
+    pub fn end(&self, slots: &Slots) -> bool {
+        self.state.fetch_or(Self::ENDED, Ordering::AcqRel) == 0 && slots.leave()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
-
     use super::*;
 
     #[test]
@@ -266,5 +313,31 @@ mod tests {
             (slots.waiting(), slots.busy(), slots.limit()),
             (Slots::WAITING_MAX - 1, 1, 2)
         );
+    }
+
+    #[test]
+    fn whoever_parks_and_ends_it_from_wherever_a_slot_is_counted_once() {
+        for _ in 0..2_000 {
+            let (slots, hold) = (Slots::new(5), Hold::default());
+            assert!(slots.enter());
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        for _ in 0..3 {
+                            let _ = hold.park(&slots);
+                            assert!(
+                                slots.busy() <= 3,
+                                "one for each that is just coming back, and its own"
+                            );
+                            let _ = hold.unpark(&slots);
+                        }
+                    });
+                }
+                scope.spawn(|| {
+                    let _ = hold.end(&slots);
+                });
+            });
+            assert_eq!((slots.busy(), slots.limit()), (0, 5));
+        }
     }
 }

@@ -89,7 +89,7 @@ impl Table {
     fn pop(&mut self, now: Instant) -> String {
         let mut said = Vec::new();
         let next = self.queue.pop(now, self.waits, |name, why| {
-            said.push(format!("shed {name}: {why:?}"))
+            said.push(format!("shed {name}: {why:?}"));
         });
         said.push(next.unwrap_or_else(|| "nobody".to_owned()));
         said.join("\n")
@@ -207,7 +207,7 @@ proptest! {
             prop_assert!(queue.len() <= places);
         }
         prop_assert_eq!(queue.len() + out.len(), pushed as usize);
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         queue.pop(later, Waits::default(), |who, _| *out.entry(who).or_default() += 1);
         prop_assert!(queue.is_empty());
         prop_assert_eq!(out.len(), pushed as usize);
