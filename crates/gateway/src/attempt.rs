@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use plimsoll_policy::{
-    BreakerDecision, BulkheadDecision, FailureKind, Pass, Permit, Pushback, Report, RetryBudget,
+    BreakerDecision, BulkheadDecision, FailureKind, Pass, Permit, Pushback, Report, RetryBudget, Usual,
     parse_grpc_pushback, parse_retry_after, penalty,
 };
 use plimsoll_slo::{Instant, Reason};
@@ -86,11 +86,15 @@ pub(crate) struct Sending<'a> {
     /// When the attempt began: the clock is read once for all that happens before the first wait.
     pub(crate) now: Instant,
     pub(crate) upload: Option<&'a Rc<std::cell::RefCell<Upload>>>,
+    /// How long the attempts before this one have waited for the caller's bytes.
+    pub(crate) waited_before: Duration,
     pub(crate) grpc: bool,
     pub(crate) repeatable: bool,
     pub(crate) tried: &'a [u64],
     pub(crate) until: Until,
     pub(crate) budget: &'a RetryBudget,
+    /// What its route usually takes, for the adaptive limit.
+    pub(crate) usual: &'a Usual,
 }
 
 impl Core {
@@ -103,6 +107,7 @@ impl Core {
     ) -> Result<Answered, Missed> {
         let state = &upstream.shared.state;
         let BulkheadDecision::Admit(permit) = state.bulkhead.enter() else {
+            state.admission.note_full();
             return Err(Missed::refused(
                 Reason::BulkheadFull,
                 "as many requests are in flight as may be",
@@ -114,12 +119,17 @@ impl Core {
             return Err(Missed::nowhere(state));
         };
         let flight = Flight::begin(upstream, &endpoint, sending.now);
+        let found = state.admission.found();
         let sent = self.exchange(upstream, sending, &endpoint, build).await;
         match sent {
-            Ok((head, lease)) => {
+            Ok((head, lease, since)) => {
                 let at = self.env.now();
                 endpoint.heard(at);
                 let verdict = Judged::of(&head, &self.env);
+                if verdict.well {
+                    let took = sending.self_time(since, at);
+                    state.admission.record(at, took, found, sending.usual);
+                }
                 flight.end(at, verdict.rtt_penalty, verdict.failed);
                 watch.report(at, verdict.report);
                 Ok(Answered {
@@ -150,19 +160,14 @@ impl Core {
         sending: &Sending<'_>,
         endpoint: &Rc<CoreEndpoint>,
         build: impl Fn(&CoreEndpoint, &Lease) -> Option<Outbound>,
-    ) -> Result<(AnswerHead, Lease), Ended> {
+    ) -> Result<(AnswerHead, Lease, Instant), Ended> {
         let mut work = std::pin::pin!(self.lease_and_send(upstream, sending, endpoint, build));
         let mut timer = std::pin::pin!(self.env.sleep_until(sending.first_check()));
-        let before = sending.upload.map_or(Duration::ZERO, |upload| {
-            let mut upload = upload.borrow_mut();
-            upload.stop_waiting(sending.now);
-            upload.waited(sending.now)
-        });
         loop {
             tokio::select! {
                 biased;
                 sent = &mut work => return sent,
-                () = &mut timer => match sending.check(self.env.now(), before) {
+                () = &mut timer => match sending.check(self.env.now()) {
                     Ok(next) => timer.set(self.env.sleep_until(next)),
                     Err(ended) => {
                         if matches!(ended, Ended::Upstream(_)) {
@@ -181,7 +186,7 @@ impl Core {
         sending: &Sending<'_>,
         endpoint: &Rc<CoreEndpoint>,
         build: impl Fn(&CoreEndpoint, &Lease) -> Option<Outbound>,
-    ) -> Result<(AnswerHead, Lease), Ended> {
+    ) -> Result<(AnswerHead, Lease, Instant), Ended> {
         // An idle connection may turn out to be closed before a byte was taken: then the next is. Each turn uses one
         // up, so the loop ends with a new connection at the latest.
         loop {
@@ -189,6 +194,8 @@ impl Core {
             let mut lease =
                 leased.map_err(|ConnectFailed { reason, cause }| Ended::upstream(reason, cause))?;
             let reused = lease.reused;
+            // Making a connection is not what the service works on.
+            let since = if reused { sending.now } else { self.env.now() };
             let Some(request) = build(endpoint, &lease) else {
                 return Err(Ended::Caller(Missed::refused(
                     Reason::MalformedRequest,
@@ -196,7 +203,7 @@ impl Core {
                 )));
             };
             match lease.send(request).await {
-                Ok(head) => return Ok((head, lease)),
+                Ok(head) => return Ok((head, lease, since)),
                 Err(Unanswered::Unsent) if reused && sending.is_replayable() => {}
                 Err(Unanswered::Unsent) => {
                     return Err(Ended::upstream(
@@ -245,6 +252,15 @@ impl Sending<'_> {
         self.upload.is_none_or(|upload| upload.borrow().is_replayable())
     }
 
+    /// What the service itself took, of an answer that was sent for at `since` and there at `at`: without the waits for
+    /// the caller's bytes.
+    fn self_time(&self, since: Instant, at: Instant) -> Duration {
+        let waited = self.upload.map_or(Duration::ZERO, |upload| {
+            upload.borrow().waited(at).saturating_sub(self.waited_before)
+        });
+        (at - since).saturating_sub(waited)
+    }
+
     /// A send that failed because the caller's body did is not the upstream's fault.
     fn blame(&self, reason: Reason, cause: String) -> Ended {
         match self.upload.and_then(|upload| upload.borrow().failed()) {
@@ -267,8 +283,8 @@ impl Sending<'_> {
     }
 
     /// Whether the attempt goes on, and when to ask again. While we wait for the caller's bytes, time runs for the
-    /// upload's pace and not for the upstream; it had waited for `before` when the attempt began.
-    fn check(&self, now: Instant, before: Duration) -> Result<Instant, Ended> {
+    /// upload's pace and not for the upstream.
+    fn check(&self, now: Instant) -> Result<Instant, Ended> {
         let mut end = self.until.try_end;
         let mut uploading = false;
         if let Some(upload) = self.upload {
@@ -279,7 +295,7 @@ impl Sending<'_> {
             }
             uploading = upload.ended().is_none();
             if self.until.waits_for_caller {
-                end = end + upload.waited(now).saturating_sub(before);
+                end = end + upload.waited(now).saturating_sub(self.waited_before);
             }
         }
         if now < end {
@@ -304,6 +320,8 @@ const PACE_CHECK: Duration = Duration::from_secs(1);
 /// What an answer says about the endpoint.
 pub(crate) struct Judged {
     failed: bool,
+    /// What was asked for was done: such an answer says how long that takes.
+    well: bool,
     report: Report,
     rtt_penalty: Option<Duration>,
     /// How it would look to the retry policy; `None` when it is no failure.
@@ -325,6 +343,7 @@ impl Judged {
         let pushback = retry_after.map_or(Pushback::None, Pushback::After);
         Self {
             failed,
+            well: status.as_u16() < 400,
             report: if failed {
                 Report::Failure
             } else if status == StatusCode::TOO_MANY_REQUESTS {
@@ -342,6 +361,7 @@ impl Judged {
         let failed = matches!(code, 2 | 4 | 13 | 14 | 15);
         Self {
             failed,
+            well: code == 0,
             report: match code {
                 8 => Report::Neutral,
                 _ if failed => Report::Failure,

@@ -11,6 +11,7 @@ use plimsoll_policy::{
 };
 use plimsoll_slo::{Instant, Reason};
 
+use crate::admission::Slot;
 use crate::attempt::{Answered, Judged, Missed, Sending, Until};
 use crate::body::answer::Terms;
 use crate::body::upload::Upload;
@@ -65,10 +66,12 @@ pub(crate) async fn make(
             }
             RetryDecision::Again(wait) => {
                 tried.extend(endpoint(&attempt).map(|endpoint| endpoint.shared.id));
-                // The failed answer and its permit go before the wait: a wait holds nothing but its token.
+                // The failed answer, its permit and the slot go before the wait: a wait holds nothing but its token.
                 drop(attempt);
+                let parked = flow.slot.map(Slot::park);
                 let held = HeldToken(Some(&flow.upstream.shared.budget));
                 core.env.sleep(wait).await;
+                drop(parked);
                 held.spend();
                 sent_at = core.env.now();
             }
@@ -106,6 +109,11 @@ impl<'a> Work<'a> {
         let sending = Sending {
             now,
             upload: self.upload.as_ref(),
+            waited_before: self.upload.as_ref().map_or(Duration::ZERO, |upload| {
+                let mut upload = upload.borrow_mut();
+                upload.stop_waiting(now);
+                upload.waited(now)
+            }),
             grpc: flow.grpc,
             repeatable: self.repeatable != Repeatable::Undelivered,
             tried,
@@ -116,6 +124,7 @@ impl<'a> Work<'a> {
                 learned: limit.is_some() && config.per_try.is_none(),
             },
             budget: &flow.upstream.shared.budget,
+            usual: &flow.route.times.usual,
         };
         let build = |endpoint: &CoreEndpoint, lease: &_| {
             self.outgoing
@@ -265,11 +274,13 @@ pub(crate) async fn once(
     let sending = Sending {
         now,
         upload: None,
+        waited_before: Duration::ZERO,
         grpc: false,
         repeatable: false,
         tried: &[],
         until,
         budget: &flow.upstream.shared.budget,
+        usual: &flow.route.times.usual,
     };
     let build = |endpoint: &CoreEndpoint, lease: &_| outgoing.request(flow, endpoint, lease, None, 1, now);
     let attempt = flow.core.attempt(flow.upstream, &sending, build).await;

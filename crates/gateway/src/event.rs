@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::Method;
+use plimsoll_policy::Priority;
 use plimsoll_slo::{Outcome, Reason};
 use tokio::sync::mpsc;
 
@@ -29,6 +30,8 @@ pub struct Event {
     pub route: Arc<str>,
     /// The tier's name.
     pub tier: Arc<str>,
+    /// How much it mattered.
+    pub priority: Priority,
     /// The upstream's name; `-` when there was none.
     pub upstream: Arc<str>,
     /// The upstream's version; `-` when there was none.

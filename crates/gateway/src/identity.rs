@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use plimsoll_policy::Dice;
+use plimsoll_policy::{Dice, Priority};
 
 use crate::fields::{Fields, Known, Names, Own};
 use crate::plan::{CallersPlan, ListenerPlan, Network};
@@ -216,6 +216,24 @@ pub(crate) fn tier(fields: &Fields, callers: &CallersPlan) -> usize {
     named
         .and_then(|value| callers.tiers.iter().position(|tier| tier.as_bytes() == value))
         .unwrap_or(callers.tiers.len())
+}
+
+/// The tenant, if the request names one.
+pub(crate) fn tenant<'a>(fields: &'a Fields, callers: &CallersPlan) -> Option<&'a [u8]> {
+    fields.named(callers.tenant_header.as_ref()?)
+}
+
+/// How much a request matters: what its route says, unless the caller says that it matters less. Only a trusted peer
+/// may say that it matters more.
+pub(crate) fn priority(fields: &Fields, callers: &CallersPlan, usual: Priority, trusted: bool) -> Priority {
+    let named = callers
+        .priority_header
+        .as_ref()
+        .and_then(|name| fields.named(name));
+    match named.and_then(Priority::named) {
+        Some(said) if trusted || said < usual => said,
+        _ => usual,
+    }
 }
 
 /// The label of a tier by its index.

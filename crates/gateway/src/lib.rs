@@ -5,6 +5,7 @@
 //! and [`running`]; what they may touch of the world outside comes from [`env::Env`].
 
 mod abreast;
+pub mod admission;
 mod attempt;
 mod attempts;
 mod body;

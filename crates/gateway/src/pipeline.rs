@@ -3,8 +3,8 @@
 //! It is one straight function over pure policies. A refusal anywhere is an `Err(Refused)`, which becomes an answer
 //! in one place; an outcome is counted by the [`Ticket`], which no path can lose.
 //!
-//! Places kept for what comes next: adaptive concurrency and shedding stand at *admission*, idempotency keys and
-//! preconditions before *version*, splitting and shadowing at *version*, hedging inside *attempts*.
+//! Places kept for what comes next: idempotency keys and preconditions before *version*, splitting and shadowing at
+//! *version*.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use http::{HeaderValue, Method};
 use plimsoll_policy::{DeadlineDecision, PaceConfig, RateDecision, hash_key, parse_grpc_timeout};
 use plimsoll_slo::{Class, Delivered, Instant, Reason};
 
+use crate::admission::{Asking, Slot};
 use crate::attempts;
 use crate::body::Inbound;
 use crate::body::answer::AnswerBody;
@@ -30,6 +31,7 @@ use crate::respond::{self, Refused};
 use crate::route::Found;
 use crate::running::{Listener, Route};
 use crate::ticket::{Drawn, Ticket};
+use crate::upstream::Upstream;
 
 /// Everything known about a request once it is routed: what the attempts work from.
 pub(crate) struct Flow<'a> {
@@ -40,6 +42,8 @@ pub(crate) struct Flow<'a> {
     pub(crate) grpc: bool,
     pub(crate) deadline: Deadline,
     pub(crate) faults: plimsoll_policy::Faults,
+    /// The upstream's slot, if it has an adaptive limit; held until the head of the answer is there.
+    pub(crate) slot: Option<&'a Slot<'a>>,
     /// The peer, as it goes into `X-Forwarded-For`.
     pub(crate) peer_text: Option<&'a HeaderValue>,
 }
@@ -123,7 +127,8 @@ async fn flow(
     // Within its rate?
     limit(view, route, &head.fields, ticket, rates)?;
 
-    // Admission: adaptive concurrency and shedding by priority will stand here.
+    // Can the upstream do it now, or soon?
+    let slot = admit(view, route, &upstream.shared, &head.fields, deadline, ticket).await?;
 
     // Is a fault to be played?
     let faults = faults(core, route, &head.fields, ticket.caller.trusted)?;
@@ -161,6 +166,7 @@ async fn flow(
         grpc,
         deadline,
         faults,
+        slot: slot.as_ref(),
         peer_text,
     };
     let upgrade = if conn.http2 { None } else { head.upgrade() };
@@ -168,7 +174,7 @@ async fn flow(
         // Boxed: it is rare, and would make every request's future larger.
         return Box::pin(crate::upgrade::carry(&flow, conn, head, protocol, ticket)).await;
     }
-    let upload = body.and_then(|body| Upload::new(body, limits, &core.env));
+    let upload = body.and_then(|body| Upload::new(body, limits, slot.as_ref(), &core.env));
     if upload
         .as_ref()
         .is_some_and(|upload| upload.borrow().declares_too_much())
@@ -179,6 +185,34 @@ async fn flow(
         return Err(Box::new(refused));
     }
     attempts::make(&flow, head, upload, ticket).await
+}
+
+/// Takes a slot of the upstream, waits for one, or refuses. `None` if the upstream has no adaptive limit.
+async fn admit<'a>(
+    view: &View,
+    route: &Route,
+    upstream: &'a Upstream,
+    fields: &Fields,
+    deadline: Deadline,
+    ticket: &mut Ticket,
+) -> Result<Option<Slot<'a>>, Box<Refused>> {
+    let callers = &view.running.plan.callers;
+    ticket.priority = identity::priority(fields, callers, route.plan.priority, ticket.caller.trusted);
+    if upstream.plan.adaptive.is_none() {
+        return Ok(None);
+    }
+    let asking = Asking {
+        priority: ticket.priority,
+        deadline: deadline.at,
+        usual: route.times.usual.get().unwrap_or_default(),
+    };
+    let client = ticket.caller.client;
+    let cohort = |salt| match identity::tenant(fields, callers) {
+        Some(tenant) => hash_key(salt, &[tenant]),
+        None => hash_key(salt, &[&client_key(client)]),
+    };
+    let slot = upstream.state.admission.enter(asking, cohort).await;
+    Ok(Some(slot.map_err(|shed| Box::new(Refused::from(shed)))?))
 }
 
 fn is_grpc(fields: &Fields) -> bool {
@@ -312,11 +346,7 @@ fn key(limit: &RateLimit, view: &View, route: &Route, fields: &Fields, ticket: &
     }
     for (slot, part) in parts.iter_mut().zip(&limit.plan.key) {
         *slot = match part {
-            KeyPart::Tenant => callers
-                .tenant_header
-                .as_ref()
-                .and_then(|name| fields.named(name))
-                .unwrap_or(b""),
+            KeyPart::Tenant => identity::tenant(fields, callers).unwrap_or(b""),
             KeyPart::Tier => tier.as_bytes(),
             KeyPart::Route => route.plan.name.as_bytes(),
             KeyPart::Header(name) => fields.named(name).unwrap_or(b""),

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 use plimsoll_policy::{
-    BalanceConfig, BreakerConfig, BudgetConfig, DeadlineConfig, FaultConfig, HealthConfig, OutlierConfig,
-    Quota, RetryConfig,
+    AdaptiveConfig, BalanceConfig, BreakerConfig, BudgetConfig, DeadlineConfig, FaultConfig, HealthConfig,
+    OutlierConfig, Priority, Quota, RetryConfig, Waits,
 };
 
 /// Everything the data plane needs to know.
@@ -177,6 +177,8 @@ pub struct RoutePlan {
     pub fault: Option<FaultConfig>,
     /// Body limit of this route, over the listener's.
     pub body_bytes: Option<u64>,
+    /// How much its requests matter, unless the caller says otherwise.
+    pub priority: Priority,
 }
 
 /// One rate limit of a route.
@@ -218,6 +220,9 @@ pub struct CallersPlan {
     pub tiers: Vec<Arc<str>>,
     /// Header that names the tenant.
     pub tenant_header: Option<HeaderName>,
+    /// Header that says how much a request matters. Anyone may lower what the route says; only a trusted peer may
+    /// raise it.
+    pub priority_header: Option<HeaderName>,
 }
 
 impl Default for CallersPlan {
@@ -226,6 +231,7 @@ impl Default for CallersPlan {
             tier_header: None,
             tiers: Vec::new(),
             tenant_header: Some(HeaderName::from_static("x-tenant")),
+            priority_header: Some(HeaderName::from_static("x-priority")),
         }
     }
 }
@@ -270,6 +276,8 @@ pub struct UpstreamPlan {
     pub connect_max: Duration,
     /// Requests in flight at once, over all cores.
     pub in_flight_max: u32,
+    /// A limit on what is at work that follows what the upstream can do; `None` is off.
+    pub adaptive: Option<AdaptivePlan>,
     /// The budget that retries (and later hedges) share.
     pub budget: BudgetConfig,
     /// Circuit breaker; `None` is off.
@@ -300,6 +308,7 @@ impl UpstreamPlan {
             rewrite_host: false,
             connect_max: Duration::from_secs(1),
             in_flight_max: 1024,
+            adaptive: Some(AdaptivePlan::default()),
             budget: BudgetConfig::default(),
             breaker: Some(BreakerConfig::default()),
             outlier: Some(OutlierConfig::default()),
@@ -308,6 +317,27 @@ impl UpstreamPlan {
             resolve_every: Duration::from_secs(5),
             idle_max: 512,
             idle_time: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How the adaptive limit of an upstream behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdaptivePlan {
+    /// The lowest limit.
+    pub min: u32,
+    /// The highest; without it, [`UpstreamPlan::in_flight_max`].
+    pub max: Option<u32>,
+    /// How long a request waits for a slot at most; in overload less.
+    pub wait: Duration,
+}
+
+impl Default for AdaptivePlan {
+    fn default() -> Self {
+        Self {
+            min: AdaptiveConfig::default().min,
+            max: None,
+            wait: Waits::default().calm,
         }
     }
 }
@@ -351,6 +381,7 @@ impl Plan {
             rates: Vec::new(),
             fault: None,
             body_bytes: None,
+            priority: Priority::Normal,
         };
         let listener = ListenerPlan {
             name: "ingress".into(),

@@ -73,6 +73,14 @@ impl Gateway {
             .for_each(|upstream| upstream.sweep_outliers(self.env()));
     }
 
+    /// Lets time pass for the adaptive limits: to be called a few times a second.
+    pub fn tick_admission(&self) {
+        self.running()
+            .upstreams
+            .iter()
+            .for_each(|upstream| upstream.state.admission.tick());
+    }
+
     /// Reads certificates and authorities again whose files changed. Returns the listeners and upstreams with new
     /// ones, and those whose files cannot be used, which keep what they have.
     pub fn reload_certificates(&self) -> Vec<Renewal> {

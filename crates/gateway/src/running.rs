@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use plimsoll_policy::Dice;
+use plimsoll_policy::{Dice, Usual};
 
 use crate::env::Env;
 use crate::identity;
@@ -68,6 +68,8 @@ pub(crate) struct Route {
 /// What a route's good requests usually take, kept up to date by the control side. Zero is unknown.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTimes {
+    /// Self times, kept up to date by whoever is answered.
+    pub(crate) usual: Usual,
     p50: AtomicU64,
     p999: AtomicU64,
 }
@@ -136,6 +138,7 @@ impl Running {
             let before = old.and_then(|old| old.upstreams.iter().find(|u| u.plan.name == upstream.name));
             upstreams.push(Arc::new(Upstream::build(
                 upstream.clone(),
+                env,
                 cores,
                 before.map(AsRef::as_ref),
             )?));

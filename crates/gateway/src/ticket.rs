@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
+use plimsoll_policy::Priority;
 use plimsoll_slo::{Class, Instant, Outcome, Reason};
 
 use crate::event::{AttemptNote, Event, Traced};
@@ -30,6 +31,7 @@ pub(crate) struct Ticket {
     /// Index into the listener's routes.
     route: Option<usize>,
     pub(crate) tier: usize,
+    pub(crate) priority: Priority,
     pub(crate) began: Instant,
     pub(crate) caller: Caller,
     pub(crate) trace: Trace,
@@ -70,6 +72,7 @@ impl Ticket {
             world: drawn.world,
             route: None,
             tier: drawn.tier,
+            priority: Priority::default(),
             began: drawn.began,
             caller: drawn.caller,
             trace: drawn.trace,
@@ -230,6 +233,7 @@ impl Ticket {
             listener: Arc::clone(&listener.plan.name),
             route: route.map_or_else(none, |route| Arc::clone(&route.plan.name)),
             tier: identity::tier_name(&running.plan.callers, self.tier).into(),
+            priority: self.priority,
             upstream: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.name)),
             version: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.version)),
             method: self.method.clone(),

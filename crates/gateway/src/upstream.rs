@@ -12,6 +12,7 @@ use http::HeaderValue;
 use plimsoll_policy::{Breaker, BreakerState, Bulkhead, HostSample, OutlierAction, Outliers, RetryBudget};
 use plimsoll_slo::{Histogram, Instant};
 
+use crate::admission::{Admission, AdmissionReading};
 use crate::env::Env;
 use crate::plan::{EndpointPlan, UpstreamPlan};
 use crate::reconcile::names;
@@ -34,6 +35,7 @@ pub struct Upstream {
 pub struct UpstreamState {
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) bulkhead: Arc<Bulkhead>,
+    pub(crate) admission: Arc<Admission>,
     outliers: Mutex<Outliers>,
     /// Nanoseconds on the monotonic clock.
     swept_at: AtomicU64,
@@ -175,7 +177,12 @@ impl Upstream {
     ///
     /// # Errors
     /// A certificate or key of its TLS plan cannot be used.
-    pub(crate) fn build(plan: UpstreamPlan, cores: usize, old: Option<&Self>) -> Result<Self, tls::TlsError> {
+    pub(crate) fn build(
+        plan: UpstreamPlan,
+        env: &Env,
+        cores: usize,
+        old: Option<&Self>,
+    ) -> Result<Self, tls::TlsError> {
         let tls = plan
             .tls
             .as_ref()
@@ -186,7 +193,7 @@ impl Upstream {
             |old| Arc::clone(&old.budget),
         );
         let state = old.map_or_else(
-            || Arc::new(UpstreamState::new(&plan, cores)),
+            || Arc::new(UpstreamState::new(&plan, env, cores)),
             |old| Arc::clone(&old.state),
         );
         Ok(Self {
@@ -302,10 +309,11 @@ fn host_of(endpoint: &EndpointPlan) -> (String, HeaderValue) {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl UpstreamState {
-    fn new(plan: &UpstreamPlan, cores: usize) -> Self {
+    fn new(plan: &UpstreamPlan, env: &Env, cores: usize) -> Self {
         Self {
             breaker: Mutex::new(Breaker::new(plan.breaker.unwrap_or_default())),
             bulkhead: Arc::new(Bulkhead::new(plan.in_flight_max)),
+            admission: Arc::new(Admission::new(env, plan)),
             outliers: Mutex::new(Outliers::new(plan.outlier.unwrap_or_default())),
             swept_at: AtomicU64::new(0),
             endpoints: Versioned::new(Vec::new()),
@@ -316,6 +324,7 @@ impl UpstreamState {
 
     fn configure(&self, plan: &UpstreamPlan) {
         self.bulkhead.set_max(plan.in_flight_max);
+        self.admission.configure(plan);
         if let Some(config) = &plan.breaker {
             lock(&self.breaker).set_config(*config);
         }
@@ -364,6 +373,11 @@ impl UpstreamState {
     /// Why the last look-up failed; empty when it did not.
     pub fn resolve_error(&self) -> String {
         lock(&self.resolve_error).clone()
+    }
+
+    /// The adaptive limit, and what waits or was shed for it.
+    pub fn admission(&self) -> AdmissionReading {
+        self.admission.reading()
     }
 
     /// The state of the breaker.

@@ -214,6 +214,7 @@ impl Parts {
     fn start_tasks(self: &Arc<Self>) {
         let env = self.gateway.env().clone();
         self.every(Duration::from_millis(250), |parts| parts.gateway.sweep_outliers());
+        self.every(Duration::from_millis(250), |parts| parts.gateway.tick_admission());
         self.every(Duration::from_secs(1), Self::remember);
         self.every(Duration::from_secs(5), |parts| parts.gateway.learn_times());
         self.every(Duration::from_secs(5), Self::renew_certificates);

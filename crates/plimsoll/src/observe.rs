@@ -72,6 +72,7 @@ fn of_upstream(gateway: &Gateway, upstream: &Upstream) -> UpstreamReading {
         in_flight,
         in_flight_max,
         bulkhead_refused,
+        admission: upstream.plan.adaptive.map(|_| state.admission()),
         retry_tokens: upstream.retry_tokens(),
         resolve_error: state.resolve_error(),
         endpoints: state

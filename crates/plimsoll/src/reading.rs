@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway::admission::AdmissionReading;
 use gateway::ledger::SeriesKey;
 use plimsoll_policy::BreakerState;
 use plimsoll_slo::{Instant, TallySnapshot};
@@ -64,6 +65,8 @@ pub(crate) struct UpstreamReading {
     pub(crate) in_flight_max: u32,
     /// Requests that the bulkhead refused.
     pub(crate) bulkhead_refused: u64,
+    /// `None` when it has no adaptive limit.
+    pub(crate) admission: Option<AdmissionReading>,
     /// Retries that could be paid for now.
     pub(crate) retry_tokens: f64,
     /// Why the last look-up of its names failed; empty when it did not.
@@ -150,6 +153,7 @@ pub(crate) mod sample {
     use gateway::Trace;
     use gateway::event::{AttemptNote, Event, Traced};
     use http::Method;
+    use plimsoll_policy::{Pressure, Priority};
     use plimsoll_slo::{Class, Outcome, Reason, Tally};
 
     use super::*;
@@ -170,6 +174,7 @@ pub(crate) mod sample {
             listener: "ingress".into(),
             route: "pay".into(),
             tier: "gold".into(),
+            priority: Priority::Normal,
             upstream: "orders".into(),
             version: "stable".into(),
             method: Method::POST,
@@ -262,6 +267,15 @@ pub(crate) mod sample {
                 in_flight: 5,
                 in_flight_max: 1024,
                 bulkhead_refused: 9,
+                admission: Some(AdmissionReading {
+                    limit: Some(18),
+                    busy: 18,
+                    waiting: 4,
+                    pressure: Pressure::Bound,
+                    inside: 2.5,
+                    usual: Some(Duration::from_millis(20)),
+                    shed: [[7, 0, 0], [2, 1, 0], [0, 0, 0]],
+                }),
                 retry_tokens: 3.5,
                 resolve_error: String::new(),
                 endpoints: vec![endpoint("10.0.0.1:3000", false), endpoint("10.0.0.2:3000", true)],

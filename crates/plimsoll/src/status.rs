@@ -97,6 +97,12 @@ record! {
         breaker_trips: u64,
         in_flight: u64,
         in_flight_max: u64,
+        /// The adaptive limit; absent while it is out of the way, or off.
+        limit: Option<u64>,
+        /// Requests that wait for a slot.
+        waiting: u64,
+        /// `free`, `bound` or `off`.
+        pressure: String,
         retry_tokens: f64,
         resolve_error: String,
         endpoints: Vec<Endpoint>,
@@ -165,7 +171,8 @@ record! {
 }
 
 /// Reasons that say that Plimsoll protected somebody, and the words for it.
-const PROTECTIONS: [(Reason, &str); 12] = [
+const PROTECTIONS: [(Reason, &str); 13] = [
+    (Reason::Shed, "shed: the upstream could do no more"),
     (Reason::BreakerTripped, "refused by a tripped breaker"),
     (Reason::NoEndpoint, "refused for want of an endpoint"),
     (Reason::BulkheadFull, "refused by a full bulkhead"),
@@ -321,6 +328,15 @@ fn upstream(reading: &UpstreamReading) -> Upstream {
         breaker_trips: reading.breaker_trips,
         in_flight: reading.in_flight.into(),
         in_flight_max: reading.in_flight_max.into(),
+        limit: reading
+            .admission
+            .and_then(|admission| admission.limit)
+            .map(u64::from),
+        waiting: reading.admission.map_or(0, |admission| admission.waiting.into()),
+        pressure: reading
+            .admission
+            .map_or("off", |admission| admission.pressure.word())
+            .to_owned(),
         retry_tokens: reading.retry_tokens,
         resolve_error: reading.resolve_error.clone(),
         endpoints: endpoints.collect(),

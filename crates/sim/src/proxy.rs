@@ -161,6 +161,13 @@ fn reconcile(gateway: &Gateway) {
             sweeps.sweep_outliers();
         }
     });
+    let ticks = gateway.clone();
+    tokio::task::spawn_local(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            ticks.tick_admission();
+        }
+    });
     tokio::task::spawn_local(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(3)).await;

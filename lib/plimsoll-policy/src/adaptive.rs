@@ -227,8 +227,11 @@ impl Adaptive {
         }
     }
 
-    /// Goes by other bounds from now on, and keeps what it has learned.
+    /// Goes by other bounds from now on, and keeps what it has learned. A limit that was out of the way stays so.
     pub fn set_config(&mut self, config: AdaptiveConfig) {
+        if self.limit >= f64::from(self.config.max) {
+            self.limit = f64::from(config.max);
+        }
         self.config = config;
         self.limit = self.clamped(self.limit);
     }

@@ -121,6 +121,20 @@ pub enum ShedWhy {
     Doomed,
 }
 
+impl ShedWhy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Full, Self::Waited, Self::Doomed];
+
+    /// The word for it in metrics and logs.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Waited => "waited",
+            Self::Doomed => "doomed",
+        }
+    }
+}
+
 /// A place in the queue, to leave it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {

@@ -160,6 +160,8 @@ reasons! {
     NoEndpoint => "no-endpoint", Upstream, No, Safe, 503, UNAVAILABLE, "No endpoint of the upstream is available";
     /// The breaker is tripped: the upstream failed too often in the last seconds, and is given time to recover.
     BreakerTripped => "breaker-tripped", Upstream, No, Safe, 503, UNAVAILABLE, "The upstream is failing and is given time to recover";
+    /// The upstream cannot do all that it is asked for, and this request had to make way. Give it more capacity, or say which requests are `sheddable`. `Retry-After` differs from caller to caller, so that they do not come back together.
+    Shed => "shed", Upstream, No, Safe, 503, UNAVAILABLE, "The upstream is asked for more than it can do";
 
     // Plimsoll refused, by its own state or its operator's will.
     /// As many requests as the bulkhead allows are in flight to this upstream already.

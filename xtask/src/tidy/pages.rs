@@ -10,6 +10,7 @@ const PAGES: &str = "docs/src/policies/";
 
 /// Modules of `plimsoll-policy` and their pages.
 const POLICIES: &[(&str, &str)] = &[
+    ("adaptive", "adaptive-concurrency"),
     ("balance", "load-balancing"),
     ("breaker", "circuit-breaker"),
     ("budget", "retry-budget"),
@@ -21,6 +22,7 @@ const POLICIES: &[(&str, &str)] = &[
     ("pace", "request-limits"),
     ("rate", "rate-limits"),
     ("retry", "retries"),
+    ("shed", "priorities-and-shedding"),
 ];
 
 /// Modules of `plimsoll-policy` that decide nothing by themselves.
@@ -30,6 +32,7 @@ const NOT_POLICIES: &[(&str, &str)] = &[
     ("dice", "randomness as an argument"),
     ("grpc_timeout", "how a deadline is written on the wire"),
     ("pushback", "how an upstream asks for a pause on the wire"),
+    ("slots", "what the adaptive limit counts, told on its page"),
     ("script", "words of the test scripts"),
     ("transcript", "reads the test scripts"),
 ];

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use plimsoll_policy::{PaceConfig, PaceVerdict, UploadPace};
 use plimsoll_slo::{Instant, Reason};
 
 use super::{BodyError, Broke, Inbound};
+use crate::admission::{SharedSlot, Slot};
 use crate::env::Env;
 use crate::framing::Refusal;
 use crate::http1::outbox::Framing;
@@ -40,6 +42,8 @@ pub(crate) struct Upload {
     /// Since when we have waited for the caller, and for how long before that.
     asked_since: Option<Instant>,
     waited: Duration,
+    /// The slot of the request, parked while we wait for the caller.
+    slot: Option<Arc<SharedSlot>>,
     owner: u32,
     trailers: Option<HeaderMap>,
     ended: Option<Instant>,
@@ -74,7 +78,12 @@ const EMPTY_FRAMES: usize = 16;
 
 impl Upload {
     /// Takes the caller's body; `None` if there is none.
-    pub(crate) fn new(inbound: Inbound, limits: UploadLimits, env: &Env) -> Option<Rc<RefCell<Self>>> {
+    pub(crate) fn new(
+        inbound: Inbound,
+        limits: UploadLimits,
+        slot: Option<&Slot<'_>>,
+        env: &Env,
+    ) -> Option<Rc<RefCell<Self>>> {
         if inbound.is_end_stream() {
             return None;
         }
@@ -91,6 +100,7 @@ impl Upload {
             unread_since: Some(env.now()),
             asked_since: None,
             waited: Duration::ZERO,
+            slot: slot.map(Slot::share),
             owner: 0,
             trailers: None,
             ended: None,
@@ -133,8 +143,24 @@ impl Upload {
 
     /// Nobody waits for the caller any more: it has sent something, or the attempt is over.
     pub(crate) fn stop_waiting(&mut self, now: Instant) {
-        self.waited = self.waited(now);
-        self.asked_since = None;
+        let Some(since) = self.asked_since.take() else {
+            return;
+        };
+        self.waited += now.since(since);
+        if let Some(slot) = &self.slot {
+            slot.unpark();
+        }
+    }
+
+    /// Somebody waits for the caller.
+    fn wait(&mut self) {
+        if self.asked_since.is_some() {
+            return;
+        }
+        self.asked_since = Some(self.env.now());
+        if let Some(slot) = &self.slot {
+            slot.park();
+        }
     }
 
     /// Why it cannot go on, if so.
@@ -177,7 +203,7 @@ impl Upload {
                 if let Some(since) = self.unread_since.take() {
                     self.pace.excuse(self.env.now() - since);
                 }
-                self.asked_since.get_or_insert(self.env.now());
+                self.wait();
                 return Poll::Pending;
             }
             Poll::Ready(polled) => polled,

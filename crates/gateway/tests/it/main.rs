@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // a test stands outside the gateway's Env: it is the world
 #![allow(clippy::unwrap_used)] // clippy lets test functions unwrap, but not the helpers between them
 
+mod admission;
 mod certificates;
 mod client;
 mod edges;

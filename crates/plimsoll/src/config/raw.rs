@@ -52,6 +52,8 @@ stanza! {
         tiers: Vec<At<Name>> = "[]";
         /// Header that names the tenant of a request.
         tenant_header: HeaderName = "x-tenant";
+        /// Header by which a caller says how much a request matters: `critical`, `normal` or `sheddable`. Only peers in the listener's `trust` may say that it matters more than its route does.
+        priority_header: HeaderName = "x-priority";
     }
 }
 

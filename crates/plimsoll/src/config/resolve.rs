@@ -178,6 +178,7 @@ fn resolve_callers(callers: Callers, scope: &mut Scope<'_>) -> CallersPlan {
         tier_header,
         tiers,
         tenant_header,
+        priority_header,
     } = callers;
     scope.unique("tier", tiers.iter());
     if let Some(ninth) = tiers.get(TIERS_MAX) {
@@ -203,6 +204,7 @@ fn resolve_callers(callers: Callers, scope: &mut Scope<'_>) -> CallersPlan {
             .map(|tier| Arc::from(tier.as_str()))
             .collect(),
         tenant_header: Some(tenant_header.value),
+        priority_header: Some(priority_header.value),
     }
 }
 

@@ -175,6 +175,7 @@ pub(super) fn request(line: &mut Line, event: &Event) {
     for (name, label) in labels.into_iter().filter(|(_, label)| ***label != *"-") {
         line.field(name, &(&**label).into());
     }
+    line.field("priority", &event.priority.word().into());
     line.field("method", &event.method.as_str().into());
     line.field("path", &(&*event.path).into());
     // Nobody was there to be answered with a status.

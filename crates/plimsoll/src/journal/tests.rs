@@ -45,7 +45,7 @@ async fn a_request_is_one_json_object_with_everything_known() {
         "request_id": "req-1",
         "trace_id": "00000000000000000000000000000abc", "span_id": "0000000000000034",
         "listener": "ingress", "route": "pay", "tier": "gold", "upstream": "orders", "version": "stable",
-        "method": "POST", "path": "/pay/42", "status": 502,
+        "priority": "normal", "method": "POST", "path": "/pay/42", "status": 502,
         "class": "bad", "reason": "upstream-reset", "cause": "connection reset by peer",
         "latency_ms": 400.0, "first_byte_ms": 400.0, "attempts": 3, "retry_stopped": "attempts",
         "client": "192.0.2.7",

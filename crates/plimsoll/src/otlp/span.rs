@@ -116,6 +116,7 @@ fn server_attributes(event: &Event) -> Vec<Value> {
     ] {
         attributes.push(text(name, label));
     }
+    attributes.push(text("plimsoll.priority", event.priority.word()));
     attributes.push(text("plimsoll.request_id", &event.request_id));
     attributes.push(text("plimsoll.class", outcome.class.word()));
     attributes.push(whole("plimsoll.attempts", outcome.attempts.into()));

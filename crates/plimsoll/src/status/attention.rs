@@ -99,6 +99,12 @@ fn protections(upstream: &Upstream, status: &Status, said: &mut Vec<String>) {
             upstream.resolve_error
         ));
     }
+    if upstream.pressure == "bound" {
+        let limit = upstream.limit.unwrap_or(upstream.in_flight_max);
+        said.push(format!(
+            "{name} is asked for more than it can do: {limit} requests at a time, and the rest waits or is shed."
+        ));
+    }
     if nearly(upstream.in_flight, upstream.in_flight_max) {
         let (now, max) = (upstream.in_flight, upstream.in_flight_max);
         said.push(format!(

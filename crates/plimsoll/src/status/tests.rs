@@ -53,6 +53,8 @@ fn calm() -> Reading {
     let mut reading = sample::reading();
     reading.upstreams[0].breaker = Some(plimsoll_policy::BreakerState::Passing);
     reading.upstreams[0].endpoints.pop();
+    let admission = reading.upstreams[0].admission.as_mut().unwrap();
+    (admission.limit, admission.pressure) = (None, plimsoll_policy::Pressure::Free);
     reading.config.problems.clear();
     reading.config.at_next_start.clear();
     reading
@@ -62,9 +64,10 @@ fn calm() -> Reading {
 fn the_text_says_who_is_hurt_and_what_protects() {
     let text = text(&busy());
     for expected in [
-        "serving, 5 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
+        "serving, 6 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
         "! Route pay, tier gold: 10.00 % of requests are bad, mostly upstream-reset.",
         "! The breaker of orders is tripped: its requests are refused.",
+        "! orders is asked for more than it can do: 18 requests at a time, and the rest waits or is shed.",
         "! orders has 1 of 2 endpoints; the others are down or ejected.",
         "! The last reload was refused, and what ran before runs on: plimsoll.yaml:3:5: unknown key",
         "! What a reload has changed takes effect at the next start: admin.listen, cores.",

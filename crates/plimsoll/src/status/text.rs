@@ -185,6 +185,8 @@ pub(super) fn upstreams(status: &Status) -> Rows {
         "trips",
         "in flight",
         "at most",
+        "limit",
+        "waiting",
         "retry budget",
         "endpoints up",
     ])];
@@ -197,6 +199,10 @@ pub(super) fn upstreams(status: &Status) -> Rows {
             upstream.breaker_trips.to_string(),
             upstream.in_flight.to_string(),
             upstream.in_flight_max.to_string(),
+            upstream
+                .limit
+                .map_or_else(|| "-".to_owned(), |limit| limit.to_string()),
+            upstream.waiting.to_string(),
             format!("{:.1}", upstream.retry_tokens),
             format!("{} of {}", up(upstream), upstream.endpoints.len()),
         ]

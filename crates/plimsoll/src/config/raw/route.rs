@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::config::read::At;
-use crate::config::stanza::stanza;
+use crate::config::stanza::{stanza, words};
 use crate::config::value::quantity::{Rate, Ratio, Size};
 use crate::config::value::word::{FailureStatus, Host, KeyWord, Name, PathTemplate};
 use crate::config::value::{Named, Switch};
@@ -31,8 +31,22 @@ stanza! {
         rate_limits: Vec<RateLimit> = "[]";
         /// Faults to inject, for drills. All are tried, and add up.
         fault: Vec<At<Fault>> = "[]";
+        /// How much its requests matter when the upstream cannot do all of them. Callers may say that theirs matter less.
+        priority: Priority = "normal";
         /// The largest body, instead of the listener's `limits.body`.
         body: Option<Size> = "null";
+    }
+}
+
+words! {
+    /// How much a request matters.
+    Priority {
+        /// Served as long as anything is.
+        Critical = "critical",
+        /// What most requests are.
+        Normal = "normal",
+        /// Dropped first.
+        Sheddable = "sheddable",
     }
 }
 

@@ -29,6 +29,8 @@ stanza! {
         connect_max: Duration = "1s", from "1ms" to "1m";
         /// Requests in flight at once, over all cores; more are refused.
         in_flight_max: u32 = "1024", from "1" to "1000000";
+        /// Follow what the upstream can do: of the requests beyond that some wait shortly, the important first, and the rest is shed.
+        adaptive: Switch<Adaptive> = "on";
         /// The budget that all retries to this upstream share.
         retry_budget: RetryBudget = "{}";
         /// Stop sending for a while when most requests fail.
@@ -71,6 +73,18 @@ stanza! {
         key: Option<PathBuf> = "null";
         /// Name to ask for and verify instead of the endpoint's host.
         server_name: Option<String> = "null";
+    }
+}
+
+stanza! {
+    /// A limit on what is at work in an upstream that follows what the upstream can do. It is found out from the traffic, and does not bind unless requests wait inside the upstream.
+    Adaptive {
+        /// The lowest limit.
+        min: u32 = "2", from "1" to "1000000";
+        /// The highest. Without it, `in_flight_max`.
+        max: Option<u32> = "null", from "1" to "1000000";
+        /// How long a request waits for its turn at most. In overload it is less: three quarters of what requests usually take, but for the critical.
+        wait: Duration = "100ms", from "0s" to "10s";
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gateway::plan::{KeyPart, RatePlan, RoutePlan};
 use plimsoll_policy::{
-    Abort, Backoff, DeadlineConfig, FaultAction, FaultConfig, FaultRule, Quota, RetryConfig,
+    Abort, Backoff, DeadlineConfig, FaultAction, FaultConfig, FaultRule, Priority, Quota, RetryConfig,
 };
 
 use super::{Scope, known_names};
@@ -27,6 +27,7 @@ pub(super) fn resolve(route: At<raw::Route>, scope: &mut Scope<'_>) -> RoutePlan
         retry,
         rate_limits,
         fault,
+        priority,
         body,
     } = route.value;
     let deadline = resolve_deadline(deadline.value, scope);
@@ -48,6 +49,11 @@ pub(super) fn resolve(route: At<raw::Route>, scope: &mut Scope<'_>) -> RoutePlan
             .collect(),
         fault: resolve_faults(fault.value, scope),
         body_bytes: body.value.map(|size| size.0),
+        priority: match priority.value {
+            raw::Priority::Critical => Priority::Critical,
+            raw::Priority::Normal => Priority::Normal,
+            raw::Priority::Sheddable => Priority::Sheddable,
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway::plan::{EndpointPlan, Protocol, TlsClientPlan, UpstreamPlan};
+use gateway::plan::{AdaptivePlan, EndpointPlan, Protocol, TlsClientPlan, UpstreamPlan};
 use plimsoll_policy::{BalanceConfig, BreakerConfig, BudgetConfig, HealthConfig, OutlierConfig, SlowStart};
 
 use super::{Scope, tls};
@@ -21,6 +21,7 @@ pub(super) fn resolve(upstream: raw::Upstream, scope: &mut Scope<'_>) -> Upstrea
         rewrite_host,
         connect_max,
         in_flight_max,
+        adaptive,
         retry_budget,
         breaker,
         outlier,
@@ -42,6 +43,7 @@ pub(super) fn resolve(upstream: raw::Upstream, scope: &mut Scope<'_>) -> Upstrea
         },
         rewrite_host: rewrite_host.value,
         connect_max: connect_max.value,
+        adaptive: on(adaptive.value).map(|adaptive| resolve_adaptive(adaptive, &in_flight_max, scope)),
         in_flight_max: in_flight_max.value,
         budget: budget(retry_budget.value),
         breaker: on(breaker.value).map(|breaker| resolve_breaker(breaker, scope)),
@@ -101,6 +103,25 @@ fn resolve_tls(
         server_name,
     } = tls_raw;
     Some(tls::client((ca, certificate, key), server_name.value, scope))
+}
+
+fn resolve_adaptive(adaptive: raw::Adaptive, in_flight_max: &At<u32>, scope: &mut Scope<'_>) -> AdaptivePlan {
+    let raw::Adaptive { min, max, wait } = adaptive;
+    if let Some(most) = max.value {
+        let max = At {
+            value: most,
+            place: max.place,
+        };
+        scope.ordered(("min", &min), ("max", &max));
+        scope.ordered(("max", &max), ("in_flight_max", in_flight_max));
+    } else {
+        scope.ordered(("min", &min), ("in_flight_max", in_flight_max));
+    }
+    AdaptivePlan {
+        min: min.value,
+        max: max.value,
+        wait: wait.value,
+    }
 }
 
 fn budget(budget: raw::RetryBudget) -> BudgetConfig {
