@@ -463,6 +463,7 @@ pub(crate) struct Slot<'a> {
 }
 
 /// A slot that others may park, from any core.
+#[derive(Debug)]
 pub(crate) struct SharedSlot {
     admission: Arc<Admission>,
     hold: Hold,

@@ -20,6 +20,7 @@ use crate::body::upload::{Failed, Upload};
 use crate::env::Env;
 use crate::fields::Known;
 use crate::http1::line::Unanswered;
+use crate::journeys::Journey;
 use crate::message::{AnswerHead, Outbound};
 use crate::percore::{Core, CoreUpstream};
 use crate::pool::{ConnectFailed, CoreEndpoint, Lease, SendFailed};
@@ -95,6 +96,8 @@ pub(crate) struct Sending<'a> {
     pub(crate) budget: &'a RetryBudget,
     /// What its route usually takes, for the adaptive limit.
     pub(crate) usual: &'a Usual,
+    /// By which the calls that the service makes find the request.
+    pub(crate) journey: Option<&'a Journey>,
 }
 
 impl Core {
@@ -119,7 +122,7 @@ impl Core {
             return Err(Missed::nowhere(state));
         };
         let flight = Flight::begin(upstream, &endpoint, sending.now);
-        let found = state.admission.found();
+        let (found, away) = (state.admission.found(), sending.away(sending.now));
         let sent = self.exchange(upstream, sending, &endpoint, build).await;
         match sent {
             Ok((head, lease, since)) => {
@@ -127,7 +130,7 @@ impl Core {
                 endpoint.heard(at);
                 let verdict = Judged::of(&head, &self.env);
                 if verdict.well {
-                    let took = sending.self_time(since, at);
+                    let took = sending.self_time(since, at, away);
                     state.admission.record(at, took, found, sending.usual);
                 }
                 flight.end(at, verdict.rtt_penalty, verdict.failed);
@@ -253,12 +256,18 @@ impl Sending<'_> {
     }
 
     /// What the service itself took, of an answer that was sent for at `since` and there at `at`: without the waits for
-    /// the caller's bytes.
-    fn self_time(&self, since: Instant, at: Instant) -> Duration {
+    /// the caller's bytes and for the dependencies that it called.
+    fn self_time(&self, since: Instant, at: Instant, away_before: Duration) -> Duration {
+        let away = self.away(at).saturating_sub(away_before);
         let waited = self.upload.map_or(Duration::ZERO, |upload| {
             upload.borrow().waited(at).saturating_sub(self.waited_before)
         });
-        (at - since).saturating_sub(waited)
+        (at - since).saturating_sub(waited).saturating_sub(away)
+    }
+
+    /// How long the service has waited for dependencies so far, for the request.
+    fn away(&self, now: Instant) -> Duration {
+        self.journey.map_or(Duration::ZERO, |journey| journey.away(now))
     }
 
     /// A send that failed because the caller's body did is not the upstream's fault.

@@ -125,7 +125,11 @@ impl<'a> Work<'a> {
             },
             budget: &flow.upstream.shared.budget,
             usual: &flow.route.times.usual,
+            journey: flow.journey.as_deref(),
         };
+        if let Some(journey) = &flow.journey {
+            journey.sending(number, self.outgoing.came_as);
+        }
         let build = |endpoint: &CoreEndpoint, lease: &_| {
             self.outgoing
                 .request(flow, endpoint, lease, self.upload.as_ref(), number, now)
@@ -281,7 +285,11 @@ pub(crate) async fn once(
         until,
         budget: &flow.upstream.shared.budget,
         usual: &flow.route.times.usual,
+        journey: flow.journey.as_deref(),
     };
+    if let Some(journey) = &flow.journey {
+        journey.sending(1, outgoing.came_as);
+    }
     let build = |endpoint: &CoreEndpoint, lease: &_| outgoing.request(flow, endpoint, lease, None, 1, now);
     let attempt = flow.core.attempt(flow.upstream, &sending, build).await;
     note(ticket, &attempt, now);

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::connection;
 use crate::env::{Accepted, Bound, Env, Listening};
 use crate::event::{Event, Teller};
+use crate::journeys::{JoinReading, Journeys};
 use crate::ledger::Ledger;
 use crate::percore::{Core, World};
 use crate::plan::{ListenAddress, Plan};
@@ -25,6 +26,7 @@ use crate::wire::Order;
 pub(crate) struct Shared {
     pub(crate) running: Versioned<Running>,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) journeys: Arc<Journeys>,
     /// Taken when there is nothing more to tell, so that whoever hears knows it.
     teller: Mutex<Option<Teller>>,
     events_dropped: Arc<AtomicU64>,
@@ -109,6 +111,7 @@ impl Gateway {
             letters.push(receiver);
         }
         let shared = Arc::new(Shared {
+            journeys: Arc::default(),
             running: Versioned::new(running),
             ledger,
             teller: Mutex::new(Some(teller)),
@@ -145,6 +148,11 @@ impl Gateway {
     /// The counters.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.shared.ledger
+    }
+
+    /// How calls of services found the requests that they are made for.
+    pub fn joins(&self) -> JoinReading {
+        self.shared.journeys.reading()
     }
 
     /// The world it runs in.

@@ -69,7 +69,7 @@ impl Trace {
 }
 
 /// Version 00 and, as the specification asks, higher versions by their first four fields.
-fn parse(value: &[u8]) -> Option<(u128, u64, u8)> {
+pub(crate) fn parse(value: &[u8]) -> Option<(u128, u64, u8)> {
     let fits = value.len() == 55 || (value.len() > 55 && value[55] == b'-' && !value.starts_with(b"00"));
     if !fits || value.starts_with(b"ff") || value[2] != b'-' || value[35] != b'-' || value[52] != b'-' {
         return None;

@@ -19,6 +19,7 @@ mod gateway;
 mod http1;
 mod http2;
 mod identity;
+mod journeys;
 pub mod ledger;
 mod message;
 mod outgoing;
@@ -41,6 +42,7 @@ mod wire;
 
 pub use gateway::{CoreSeat, Gateway, Phase};
 pub use identity::Trace;
+pub use journeys::JoinReading;
 pub use plan::Plan;
 pub use route::{Found, RouteError, RouteTable};
 pub use running::{ApplyError, Running};

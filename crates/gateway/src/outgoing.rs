@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use plimsoll_policy::{Repeatable, write_grpc_timeout};
 use plimsoll_slo::Instant;
 
@@ -38,6 +38,9 @@ pub(crate) struct Outgoing {
     dropped: Dropped,
     own: Own,
     trace: Trace,
+    /// What a service's call has inherited and does not say itself: names of the user's choice, so that the next hop
+    /// understands them.
+    inherited: Vec<(HeaderName, HeaderValue)>,
     /// Which attempt the request was when it came: 1, or more if a layer in front of us retries.
     pub(crate) came_as: u32,
 }
@@ -58,6 +61,13 @@ impl Outgoing {
         let came_as = fields.number(Known::Attempt).filter(|_| ticket.caller.trusted);
         // A number that is no attempt's is taken for a retry's: it costs a retry, not a storm.
         let came_as = came_as.map_or(1, |number| u32::try_from(number).unwrap_or(u32::MAX / 2).max(1));
+        // A call that is made in a retry is one itself: only the layer closest to the failure repeats.
+        let called_in = ticket
+            .called_by
+            .as_ref()
+            .map_or(1, |(journey, _)| journey.attempt());
+        let came_as = came_as.max(called_in);
+        let inherited = inherited(&fields, flow, ticket);
         // In HTTP/2 the host is the :authority; in HTTP/1 a target with a host was checked to agree with it.
         let host = || fields.get(Known::Host).map(Bytes::copy_from_slice);
         let authority = target.authority.or_else(host);
@@ -89,6 +99,7 @@ impl Outgoing {
             dropped,
             own,
             trace: ticket.trace,
+            inherited,
             came_as,
         }
     }
@@ -173,6 +184,9 @@ impl Outgoing {
         let attempt = self.came_as.saturating_add(number - 1);
         sink.number(Known::Attempt, attempt.into());
         sink.pass(Known::TraceParent.name().as_bytes(), &self.trace.header(number));
+        for (name, value) in &self.inherited {
+            sink.pass(name.as_str().as_bytes(), value.as_bytes());
+        }
         let left = flow.route.plan.deadline.on_wire(now, flow.deadline.at);
         let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         sink.number(Known::Deadline, millis);
@@ -181,4 +195,23 @@ impl Outgoing {
             sink.pass(Known::GrpcTimeout.name().as_bytes(), timeout.as_bytes());
         }
     }
+}
+
+/// Priority, tier and tenant of the request that a service makes this call for, where the call does not name its own.
+fn inherited(fields: &Fields, flow: &Flow<'_>, ticket: &Ticket) -> Vec<(HeaderName, HeaderValue)> {
+    let Some((journey, _)) = &ticket.called_by else {
+        return Vec::new();
+    };
+    let callers = flow.callers;
+    let tier = callers.tiers.get(journey.tier).map(|tier| tier.as_bytes());
+    let known = [
+        (&callers.priority_header, Some(journey.priority.word().as_bytes())),
+        (&callers.tier_header, tier),
+        (&callers.tenant_header, journey.tenant.as_deref()),
+    ];
+    let own = known.into_iter().filter_map(|(name, value)| {
+        let name = name.as_ref().filter(|name| fields.named(name).is_none())?;
+        Some((name.clone(), HeaderValue::from_bytes(value?).ok()?))
+    });
+    own.collect()
 }

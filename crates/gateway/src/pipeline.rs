@@ -7,8 +7,10 @@
 //! *version*.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method};
 use plimsoll_policy::{DeadlineDecision, PaceConfig, RateDecision, hash_key, parse_grpc_timeout};
 use plimsoll_slo::{Class, Delivered, Instant, Reason};
@@ -22,10 +24,11 @@ use crate::connection::Caught;
 use crate::fields::{Fields, Known, Own};
 use crate::framing::head::is_authority;
 use crate::identity::{self, Caller, Trace};
+use crate::journeys::{Departure, Journey};
 use crate::message::{Reply, RequestHead};
 use crate::passed::Answer;
 use crate::percore::{Core, CoreUpstream, View, World};
-use crate::plan::KeyPart;
+use crate::plan::{CallersPlan, Direction, KeyPart};
 use crate::rates::RateLimit;
 use crate::respond::{self, Refused};
 use crate::route::Found;
@@ -39,11 +42,14 @@ pub(crate) struct Flow<'a> {
     pub(crate) listener: &'a Listener,
     pub(crate) route: &'a Route,
     pub(crate) upstream: &'a CoreUpstream,
+    pub(crate) callers: &'a CallersPlan,
     pub(crate) grpc: bool,
     pub(crate) deadline: Deadline,
     pub(crate) faults: plimsoll_policy::Faults,
     /// The upstream's slot, if it has an adaptive limit; held until the head of the answer is there.
     pub(crate) slot: Option<&'a Slot<'a>>,
+    /// By which the calls that the service makes for the request find it.
+    pub(crate) journey: Option<Arc<Journey>>,
     /// The peer, as it goes into `X-Forwarded-For`.
     pub(crate) peer_text: Option<&'a HeaderValue>,
 }
@@ -115,6 +121,11 @@ async fn flow(
     // it would be an error that waiting two milliseconds avoids.
     acceptable(&head, conn)?;
 
+    // For whom does the service call?
+    if listener.plan.direction == Direction::Egress {
+        inherit(core, view, &head.fields, ticket);
+    }
+
     // Which route?
     let index = find(listener, &head)?;
     let route = &listener.routes[index];
@@ -122,29 +133,19 @@ async fn flow(
     let upstream = &view.upstreams[route.upstream];
 
     // By when?
-    let deadline = deadline(route, &head.fields, &ticket.caller, ticket.began)?;
+    let deadline = deadline(route, &head.fields, ticket)?;
 
     // Within its rate?
     limit(view, route, &head.fields, ticket, rates)?;
 
     // Can the upstream do it now, or soon?
     let slot = admit(view, route, &upstream.shared, &head.fields, deadline, ticket).await?;
+    if view.running.joins && listener.plan.direction == Direction::Ingress {
+        depart(core, view, &head.fields, deadline, slot.as_ref(), ticket);
+    }
 
     // Is a fault to be played?
-    let faults = faults(core, route, &head.fields, ticket.caller.trusted)?;
-    if let Some(delay) = faults.delay {
-        play_delay(core, delay, deadline).await?;
-    }
-    if faults.disconnect {
-        let mut refused = Refused::new(Reason::FaultInjected).cause("a fault rule cut the connection off");
-        refused.cut_off = true;
-        return Err(Box::new(refused));
-    }
-    if let Some(abort) = faults.abort {
-        let mut refused = Refused::new(Reason::FaultInjected).cause("a fault rule aborted the request");
-        refused.pretend = Some((abort.status, abort.grpc));
-        return Err(Box::new(refused));
-    }
+    let faults = play(core, route, &head.fields, deadline, ticket.caller.trusted).await?;
 
     // Idempotency keys and preconditions will stand here; then the choice of a version.
 
@@ -163,10 +164,15 @@ async fn flow(
         listener,
         route,
         upstream,
+        callers: &view.running.plan.callers,
         grpc,
         deadline,
         faults,
         slot: slot.as_ref(),
+        journey: ticket
+            .under_way
+            .as_ref()
+            .map(|under_way| Arc::clone(&under_way.journey)),
         peer_text,
     };
     let upgrade = if conn.http2 { None } else { head.upgrade() };
@@ -197,7 +203,11 @@ async fn admit<'a>(
     ticket: &mut Ticket,
 ) -> Result<Option<Slot<'a>>, Box<Refused>> {
     let callers = &view.running.plan.callers;
-    ticket.priority = identity::priority(fields, callers, route.plan.priority, ticket.caller.trusted);
+    let usual = ticket
+        .called_by
+        .as_ref()
+        .map_or(route.plan.priority, |(journey, _)| journey.priority);
+    ticket.priority = identity::priority(fields, callers, usual, ticket.caller.trusted);
     if upstream.plan.adaptive.is_none() {
         return Ok(None);
     }
@@ -207,7 +217,7 @@ async fn admit<'a>(
         usual: route.times.usual.get().unwrap_or_default(),
     };
     let client = ticket.caller.client;
-    let cohort = |salt| match identity::tenant(fields, callers) {
+    let cohort = |salt| match tenant(fields, callers, ticket) {
         Some(tenant) => hash_key(salt, &[tenant]),
         None => hash_key(salt, &[&client_key(client)]),
     };
@@ -273,7 +283,48 @@ fn find(listener: &Listener, head: &RequestHead) -> Result<usize, Box<Refused>> 
     }
 }
 
-fn deadline(route: &Route, fields: &Fields, caller: &Caller, now: Instant) -> Result<Deadline, Box<Refused>> {
+/// Takes over what the request brought with it that the service makes this call for.
+fn inherit(core: &Core, view: &View, fields: &Fields, ticket: &mut Ticket) {
+    let Some(journey) = core.shared.journeys.find(fields) else {
+        return;
+    };
+    if ticket.tier == view.running.plan.callers.tiers.len() {
+        ticket.tier = journey.tier.min(ticket.tier);
+    }
+    let calling = Arc::clone(&journey).leave(ticket.began, &core.env);
+    ticket.called_by = Some((journey, calling));
+}
+
+/// Has the request be found again by the calls that the service makes for it.
+fn depart(
+    core: &Core,
+    view: &View,
+    fields: &Fields,
+    deadline: Deadline,
+    slot: Option<&Slot<'_>>,
+    ticket: &mut Ticket,
+) {
+    let tenant = identity::tenant(fields, &view.running.plan.callers);
+    let departure = Departure {
+        deadline: deadline.at,
+        priority: ticket.priority,
+        tier: ticket.tier,
+        tenant: tenant.map(Bytes::copy_from_slice),
+        trace: ticket.trace,
+        request_id: ticket.request_id.clone(),
+        slot: slot.map(Slot::share),
+    };
+    ticket.under_way = core.shared.journeys.depart(departure);
+}
+
+/// The tenant of a request: the one it names, or that of the request which it is a call of.
+fn tenant<'a>(fields: &'a Fields, callers: &CallersPlan, ticket: &'a Ticket) -> Option<&'a [u8]> {
+    let inherited = || ticket.called_by.as_ref()?.0.tenant.as_deref();
+    identity::tenant(fields, callers).or_else(inherited)
+}
+
+fn deadline(route: &Route, fields: &Fields, ticket: &Ticket) -> Result<Deadline, Box<Refused>> {
+    let (caller, now) = (&ticket.caller, ticket.began);
     let config = &route.plan.deadline;
     let grpc = fields.get(Known::GrpcTimeout).and_then(parse_grpc_timeout);
     let asked = grpc.or_else(|| fields.number(Known::Deadline).map(Duration::from_millis));
@@ -285,6 +336,12 @@ fn deadline(route: &Route, fields: &Fields, caller: &Caller, now: Instant) -> Re
             asked.min(config.total)
         }
     });
+    // Whoever waits for the service does not wait longer for what it calls.
+    let left = ticket
+        .called_by
+        .as_ref()
+        .map(|(journey, _)| journey.deadline - now);
+    let asked = left.map_or(asked, |left| Some(asked.unwrap_or(config.total).min(left)));
     match config.admit(now, asked, route.times.p50()) {
         DeadlineDecision::Admit(at) => Ok(Deadline {
             at,
@@ -346,7 +403,7 @@ fn key(limit: &RateLimit, view: &View, route: &Route, fields: &Fields, ticket: &
     }
     for (slot, part) in parts.iter_mut().zip(&limit.plan.key) {
         *slot = match part {
-            KeyPart::Tenant => identity::tenant(fields, callers).unwrap_or(b""),
+            KeyPart::Tenant => tenant(fields, callers, ticket).unwrap_or(b""),
             KeyPart::Tier => tier.as_bytes(),
             KeyPart::Route => route.plan.name.as_bytes(),
             KeyPart::Header(name) => fields.named(name).unwrap_or(b""),
@@ -403,6 +460,31 @@ fn cut_off(refused: &Refused, mut ticket: Ticket) -> CutOff {
     CutOff
 }
 
+/// Plays the faults that befall a request before it is sent. What is left of them is for its answer.
+async fn play(
+    core: &Core,
+    route: &Route,
+    fields: &Fields,
+    deadline: Deadline,
+    trusted: bool,
+) -> Result<plimsoll_policy::Faults, Box<Refused>> {
+    let faults = faults(core, route, fields, trusted)?;
+    if let Some(delay) = faults.delay {
+        play_delay(core, delay, deadline).await?;
+    }
+    if faults.disconnect {
+        let mut refused = Refused::new(Reason::FaultInjected).cause("a fault rule cut the connection off");
+        refused.cut_off = true;
+        return Err(Box::new(refused));
+    }
+    if let Some(abort) = faults.abort {
+        let mut refused = Refused::new(Reason::FaultInjected).cause("a fault rule aborted the request");
+        refused.pretend = Some((abort.status, abort.grpc));
+        return Err(Box::new(refused));
+    }
+    Ok(faults)
+}
+
 /// Waits as a slow upstream would make us wait, and no longer than for one.
 async fn play_delay(core: &Core, delay: Duration, deadline: Deadline) -> Result<(), Box<Refused>> {
     let until = core.env.now() + delay;
@@ -446,7 +528,7 @@ fn refuse(refused: Refused, grpc: bool, mut ticket: Ticket) -> Reply {
     say(said, request_id, |bytes| AnswerBody::own(bytes, ticket))
 }
 
-fn say(said: respond::Said, request_id: HeaderValue, body: impl FnOnce(bytes::Bytes) -> AnswerBody) -> Reply {
+fn say(said: respond::Said, request_id: HeaderValue, body: impl FnOnce(Bytes) -> AnswerBody) -> Reply {
     let mut own = said.own;
     own.push((Known::RequestId, request_id));
     Reply {

@@ -12,7 +12,7 @@ use plimsoll_policy::{Dice, Usual};
 use crate::env::Env;
 use crate::identity;
 use crate::ledger::{Ledger, SeriesId, SeriesKey};
-use crate::plan::{ListenerPlan, Plan, PlanError, RatePlan, RoutePlan};
+use crate::plan::{Direction, ListenerPlan, Plan, PlanError, RatePlan, RoutePlan};
 use crate::rates::RateLimit;
 use crate::route::RouteTable;
 use crate::tls::{self, TlsError};
@@ -30,6 +30,8 @@ pub struct Running {
     renamed: Vec<(Arc<str>, usize)>,
     /// In the order of the plan.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// There are egress listeners, so that requests are to be found again by the calls that are made for them.
+    pub(crate) joins: bool,
 }
 
 /// A listener with its routes.
@@ -157,12 +159,14 @@ impl Running {
         }
         let generation = old.map_or(1, |old| old.generation + 1);
         let renamed = old.map_or_else(Vec::new, |old| renamed(old, &listeners));
+        let joins = plan.listeners.iter().any(|l| l.direction == Direction::Egress);
         Ok(Self {
             plan,
             generation,
             listeners,
             renamed,
             upstreams,
+            joins,
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::event::{AttemptNote, Event, Traced};
 use crate::fields::Fields;
 use crate::framing::Refusal;
 use crate::identity::{self, Caller, Trace};
+use crate::journeys::{Calling, Journey, UnderWay};
 use crate::ledger::SeriesId;
 use crate::message::Target;
 use crate::percore::{Core, World};
@@ -47,6 +48,10 @@ pub(crate) struct Ticket {
     class: Option<Class>,
     cause: Option<Cow<'static, str>>,
     first_byte: Option<Duration>,
+    /// The journey that begins with it.
+    pub(crate) under_way: Option<UnderWay>,
+    /// The journey that it is a call of, and that it is out.
+    pub(crate) called_by: Option<(Arc<Journey>, Calling)>,
     counted: bool,
 }
 
@@ -87,6 +92,8 @@ impl Ticket {
             class: None,
             cause: None,
             first_byte: None,
+            under_way: None,
+            called_by: None,
             counted: false,
         }
     }
@@ -186,6 +193,7 @@ impl Ticket {
             self.counted = true;
             let class = self.class.unwrap_or(Class::Bad(Reason::Internal));
             self.count(now, class);
+            (self.under_way, self.called_by) = (None, None);
         }
     }
 

@@ -29,6 +29,7 @@ pub(crate) fn read(parts: &Parts) -> Reading {
             .iter()
             .map(|upstream| of_upstream(gateway, upstream))
             .collect(),
+        joins: gateway.joins(),
         config: parts.reloader.reading(),
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway::JoinReading;
 use gateway::admission::AdmissionReading;
 use gateway::ledger::SeriesKey;
 use plimsoll_policy::BreakerState;
@@ -30,6 +31,8 @@ pub(crate) struct Reading {
     pub(crate) events_dropped: u64,
     pub(crate) listeners: Vec<ListenerReading>,
     pub(crate) upstreams: Vec<UpstreamReading>,
+    /// How calls of services found the requests that they are made for.
+    pub(crate) joins: JoinReading,
     pub(crate) config: ConfigReading,
 }
 
@@ -280,6 +283,13 @@ pub(crate) mod sample {
                 resolve_error: String::new(),
                 endpoints: vec![endpoint("10.0.0.1:3000", false), endpoint("10.0.0.2:3000", true)],
             }],
+            joins: JoinReading {
+                joined: 5,
+                ambiguous: 1,
+                unknown: 2,
+                unremembered: 0,
+                remembered: 3,
+            },
             config: ConfigReading {
                 generation: 4,
                 applied_at: Duration::from_secs(1_795_460_000),

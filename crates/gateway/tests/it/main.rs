@@ -14,6 +14,7 @@ mod framing;
 mod grpc;
 mod headers;
 mod health;
+mod joined;
 mod lifecycle;
 mod oracle;
 mod origin;

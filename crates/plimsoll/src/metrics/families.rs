@@ -364,6 +364,20 @@ pub(super) fn plimsoll(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
             sheet.sample(&[("listener", &*listener.name)], value(listener));
         }
     }
+    sheet.family(counter(
+        "plimsoll_joins",
+        "",
+        "How calls of services through egress listeners found the requests that they are made for.",
+    ));
+    let joins = &reading.joins;
+    for (result, count) in [
+        ("joined", joins.joined),
+        ("ambiguous", joins.ambiguous),
+        ("unknown", joins.unknown),
+        ("unremembered", joins.unremembered),
+    ] {
+        sheet.sample(&[("result", result)], count);
+    }
     telemetry(sheet, scrape);
     let config = &reading.config;
     sheet.family(counter(
