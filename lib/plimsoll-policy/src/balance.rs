@@ -117,6 +117,37 @@ impl PeakEwma {
         });
     }
 
+    /// Takes in a request that was given up after `age`: its round trip would have been at least that.
+    ///
+    /// Above what is left of the estimate it replaces it, as a sample would. Below, it says nothing, and changes
+    /// nothing: whatever the answer had taken, it may have been as slow as ever.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use plimsoll_policy::PeakEwma;
+    /// use plimsoll_slo::Instant;
+    ///
+    /// let (now, tau) = (Instant::ORIGIN, Duration::from_secs(10));
+    /// let mut ewma = PeakEwma::new(Duration::from_millis(30));
+    /// ewma.record(now, Duration::from_millis(20), tau);
+    /// ewma.record_at_least(now, Duration::from_millis(5), tau);
+    /// assert_eq!(ewma.load(now, 0), 0.020);
+    /// ewma.record_at_least(now, Duration::from_millis(50), tau);
+    /// assert_eq!(ewma.load(now, 0), 0.050);
+    /// ```
+    pub fn record_at_least(&mut self, now: Instant, age: Duration, tau: Duration) {
+        let left = self
+            .measured
+            .map_or(0.0, |old| old.estimate * kept(now.since(old.at), old.tau));
+        if age.as_secs_f64() > left {
+            self.measured = Some(Measured {
+                estimate: age.as_secs_f64(),
+                at: now,
+                tau: tau.as_secs_f64(),
+            });
+        }
+    }
+
     /// What one more request would cost here with `pending` in flight, in seconds of waiting: finite and not
     /// negative, good for comparing and for nothing else.
     pub fn load(&self, now: Instant, pending: u32) -> f64 {

@@ -111,6 +111,20 @@ fn an_idle_slow_host_is_tried_again_by_one_request() {
 }
 
 #[test]
+fn what_was_given_up_keeps_a_host_from_being_forgiven() {
+    let at = |secs| Instant::ORIGIN + Duration::from_secs(secs);
+    let mut slow = PeakEwma::new(Duration::from_millis(30));
+    slow.record(at(0), Duration::from_secs(5), TAU);
+    // Five seconds are 0.6 ms after 90; a request that was given up after 20 ms says that they are still more.
+    assert!(slow.load(at(90), 0) < 0.001);
+    slow.record_at_least(at(90), Duration::from_millis(20), TAU);
+    assert!((slow.load(at(90), 0) - 0.020).abs() < 1e-9);
+    // Nothing is learned from one that was given up sooner than what is known, not even that it is slow still.
+    slow.record_at_least(at(91), Duration::from_millis(1), TAU);
+    assert!((slow.load(at(91), 0) - 0.020 * (-0.1_f64).exp()).abs() < 1e-9);
+}
+
+#[test]
 fn an_unknown_host_is_tried_at_once_by_one_request() {
     let unknown = PeakEwma::new(Duration::from_millis(30));
     assert!(unknown.load(Instant::ORIGIN, 0) < 1e-9);
