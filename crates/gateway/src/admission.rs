@@ -293,6 +293,11 @@ impl Admission {
         self.slots.busy().max(1)
     }
 
+    /// Requests at work as a share of the limit; next to nothing while it is out of the way.
+    pub(crate) fn load(&self) -> f64 {
+        f64::from(self.slots.busy()) / f64::from(self.slots.limit().max(1))
+    }
+
     /// An attempt was answered well.
     pub(crate) fn record(self: &Arc<Self>, now: Instant, took: Duration, found: u32, usual: &Usual) {
         let sample = Sample {
@@ -488,11 +493,27 @@ impl<'a> Slot<'a> {
         Arc::clone(shared)
     }
 
+    /// One more of the upstream's slots, whether one is free or not, until the guard is dropped: for a second attempt
+    /// beside the first.
+    pub(crate) fn another(&self) -> Another {
+        self.admission.slots.unpark();
+        Another(Arc::clone(self.admission))
+    }
+
     /// Parks it until the guard is dropped.
     pub(crate) fn park(&self) -> Parked {
         let shared = self.share();
         shared.park();
         Parked(shared)
+    }
+}
+
+/// A slot that a second attempt holds.
+pub(crate) struct Another(Arc<Admission>);
+
+impl Drop for Another {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 

@@ -100,38 +100,39 @@ pub(crate) struct Sending<'a> {
     pub(crate) journey: Option<&'a Journey>,
 }
 
-impl Core {
-    /// Makes one attempt. `build` makes the request for the endpoint and connection that were chosen.
-    pub(crate) async fn attempt(
-        self: &Rc<Self>,
+/// An attempt that holds all that it needs, and is not sent yet.
+pub(crate) struct Begun {
+    pub(crate) endpoint: Rc<CoreEndpoint>,
+    permit: Permit,
+    watch: Watch,
+    flight: Flight,
+}
+
+impl Begun {
+    /// Sends it. `build` makes the request for the endpoint and connection that were chosen.
+    pub(crate) async fn send(
+        self,
+        core: &Rc<Core>,
         upstream: &CoreUpstream,
         sending: &Sending<'_>,
         build: impl Fn(&CoreEndpoint, &Lease) -> Option<Outbound>,
     ) -> Result<Answered, Missed> {
-        let state = &upstream.shared.state;
-        let BulkheadDecision::Admit(permit) = state.bulkhead.enter() else {
-            state.admission.note_full();
-            return Err(Missed::refused(
-                Reason::BulkheadFull,
-                "as many requests are in flight as may be",
-            ));
-        };
-        let watch = Watch::admit(self, upstream, sending.now)?;
-        let chosen = upstream.choose(sending.now, &mut self.dice.borrow_mut(), sending.tried);
-        let Some(endpoint) = chosen else {
-            return Err(Missed::nowhere(state));
-        };
-        let flight = Flight::begin(upstream, &endpoint, sending.now);
-        let (found, away) = (state.admission.found(), sending.away(sending.now));
-        let sent = self.exchange(upstream, sending, &endpoint, build).await;
-        match sent {
+        let Self {
+            endpoint,
+            permit,
+            watch,
+            flight,
+        } = self;
+        let admission = &upstream.shared.state.admission;
+        let (found, away) = (admission.found(), sending.away(sending.now));
+        match core.exchange(upstream, sending, &endpoint, build).await {
             Ok((head, lease, since)) => {
-                let at = self.env.now();
+                let at = core.env.now();
                 endpoint.heard(at);
-                let verdict = Judged::of(&head, &self.env);
+                let verdict = Judged::of(&head, &core.env);
                 if verdict.well {
                     let took = sending.self_time(since, at, away);
-                    state.admission.record(at, took, found, sending.usual);
+                    admission.record(at, took, found, sending.usual);
                 }
                 flight.end(at, verdict.rtt_penalty, verdict.failed);
                 watch.report(at, verdict.report);
@@ -148,13 +149,54 @@ impl Core {
                 Err(missed)
             }
             Err(Ended::Upstream(mut missed)) => {
-                let at = self.env.now();
+                let at = core.env.now();
                 flight.end(at, Some(penalty(None)), true);
                 watch.report(at, Report::Failure);
                 missed.endpoint = Some(endpoint);
                 Err(missed)
             }
         }
+    }
+}
+
+impl Core {
+    /// Makes one attempt, at whatever endpoint is best.
+    pub(crate) async fn attempt(
+        self: &Rc<Self>,
+        upstream: &CoreUpstream,
+        sending: &Sending<'_>,
+        build: impl Fn(&CoreEndpoint, &Lease) -> Option<Outbound>,
+    ) -> Result<Answered, Missed> {
+        let choose = || upstream.choose(sending.now, &mut self.dice.borrow_mut(), sending.tried);
+        let begun = self.begin(upstream, sending.now, choose)?;
+        begun.send(self, upstream, sending, build).await
+    }
+
+    /// Takes what an attempt needs: a permit, the breaker's pass, and an endpoint.
+    pub(crate) fn begin(
+        self: &Rc<Self>,
+        upstream: &CoreUpstream,
+        now: Instant,
+        choose: impl FnOnce() -> Option<Rc<CoreEndpoint>>,
+    ) -> Result<Begun, Missed> {
+        let state = &upstream.shared.state;
+        let BulkheadDecision::Admit(permit) = state.bulkhead.enter() else {
+            state.admission.note_full();
+            return Err(Missed::refused(
+                Reason::BulkheadFull,
+                "as many requests are in flight as may be",
+            ));
+        };
+        let watch = Watch::admit(self, upstream, now)?;
+        let Some(endpoint) = choose() else {
+            return Err(Missed::nowhere(state));
+        };
+        Ok(Begun {
+            flight: Flight::begin(upstream, &endpoint, now),
+            endpoint,
+            permit,
+            watch,
+        })
     }
 
     async fn exchange(

@@ -17,19 +17,20 @@ use crate::body::answer::Terms;
 use crate::body::upload::Upload;
 use crate::event::AttemptNote;
 use crate::fields::Known;
-use crate::message::RequestHead;
+use crate::message::{Outbound, RequestHead};
 use crate::outgoing::Outgoing;
 use crate::passed::{Answer, Passed};
 use crate::pipeline::Flow;
 use crate::plan::Protocol;
-use crate::pool::CoreEndpoint;
+use crate::pool::{CoreEndpoint, Lease};
+use crate::race::Race;
 use crate::respond::Refused;
 use crate::ticket::Ticket;
 
 /// What stays the same from one attempt to the next.
-struct Work<'a> {
-    flow: &'a Flow<'a>,
-    outgoing: Outgoing,
+pub(crate) struct Work<'a> {
+    pub(crate) flow: &'a Flow<'a>,
+    pub(crate) outgoing: Outgoing,
     upload: Option<Rc<RefCell<Upload>>>,
     repeatable: Repeatable,
 }
@@ -54,8 +55,19 @@ pub(crate) async fn make(
     loop {
         number += 1;
         ticket.attempt();
-        let attempt = work.attempt(number, sent_at, &tried).await;
-        note(ticket, &attempt, sent_at);
+        let attempt = if let Some(race) = Race::of(&work, number) {
+            // Boxed: it holds two attempts, and would make every request's future twice as large.
+            let raced = Box::pin(race.run(sent_at, ticket)).await;
+            if let Some(beaten) = raced.beaten {
+                number += 1;
+                tried.push(beaten);
+            }
+            raced.attempt
+        } else {
+            let attempt = work.attempt(number, sent_at, &tried).await;
+            note(ticket, &attempt, sent_at);
+            attempt
+        };
         let (Some(failure), Some(retry)) = (Failed::of(&attempt, &core.env), &flow.route.plan.retry) else {
             return conclude(flow, attempt, ticket);
         };
@@ -97,6 +109,20 @@ impl<'a> Work<'a> {
     }
 
     async fn attempt(&self, number: u32, now: Instant, tried: &[u64]) -> Result<Answered, Missed> {
+        let sending = self.sending(number, now, tried)?;
+        let flow = self.flow;
+        flow.core
+            .attempt(flow.upstream, &sending, self.build(number, now))
+            .await
+    }
+
+    /// On what terms an attempt is sent.
+    pub(crate) fn sending<'s>(
+        &'s self,
+        number: u32,
+        now: Instant,
+        tried: &'s [u64],
+    ) -> Result<Sending<'s>, Missed> {
         let flow = self.flow;
         let config = &flow.route.plan.deadline;
         let limit = self.learned_limit(number);
@@ -106,7 +132,10 @@ impl<'a> Work<'a> {
                 "the deadline passed while waiting",
             ));
         };
-        let sending = Sending {
+        if let Some(journey) = &flow.journey {
+            journey.sending(number, self.outgoing.came_as);
+        }
+        Ok(Sending {
             now,
             upload: self.upload.as_ref(),
             waited_before: self.upload.as_ref().map_or(Duration::ZERO, |upload| {
@@ -126,15 +155,27 @@ impl<'a> Work<'a> {
             budget: &flow.upstream.shared.budget,
             usual: &flow.route.times.usual,
             journey: flow.journey.as_deref(),
-        };
-        if let Some(journey) = &flow.journey {
-            journey.sending(number, self.outgoing.came_as);
-        }
-        let build = |endpoint: &CoreEndpoint, lease: &_| {
+        })
+    }
+
+    /// Makes the request of an attempt.
+    pub(crate) fn build(
+        &self,
+        number: u32,
+        now: Instant,
+    ) -> impl Fn(&CoreEndpoint, &Lease) -> Option<Outbound> + '_ {
+        move |endpoint, lease| {
             self.outgoing
-                .request(flow, endpoint, lease, self.upload.as_ref(), number, now)
-        };
-        flow.core.attempt(flow.upstream, &sending, build).await
+                .request(self.flow, endpoint, lease, self.upload.as_ref(), number, now)
+        }
+    }
+
+    /// Whether the body has come to its end and can be sent from its beginning, by two attempts at once.
+    pub(crate) fn body_is_whole(&self) -> bool {
+        self.upload.as_ref().is_none_or(|upload| {
+            let upload = upload.borrow();
+            upload.ended().is_some() && upload.is_replayable()
+        })
     }
 
     /// What requests of this route hardly ever take longer than, if this try may be cut off for it: only a try that
@@ -181,15 +222,15 @@ impl<'a> Work<'a> {
 }
 
 /// A failed attempt, as the retry policy sees it.
-struct Failed {
-    failure: Failure,
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
     /// A layer closer to the service says that it has retried already.
     retried_below: bool,
 }
 
 impl Failed {
     /// `None` when the attempt is an answer to pass on.
-    fn of(attempt: &Result<Answered, Missed>, env: &crate::env::Env) -> Option<Self> {
+    pub(crate) fn of(attempt: &Result<Answered, Missed>, env: &crate::env::Env) -> Option<Self> {
         let ((kind, pushback), retried_below) = match attempt {
             Ok(answered) => {
                 let below = answered
@@ -235,7 +276,8 @@ impl Drop for HeldToken<'_> {
     }
 }
 
-fn note(ticket: &mut Ticket, attempt: &Result<Answered, Missed>, sent: Instant) {
+/// Notes an attempt that ran alone.
+pub(crate) fn note(ticket: &mut Ticket, attempt: &Result<Answered, Missed>, sent: Instant) {
     if attempt.as_ref().is_err_and(|missed| missed.endpoint.is_none()) {
         ticket.unsent();
     }
@@ -246,17 +288,32 @@ fn note(ticket: &mut Ticket, attempt: &Result<Answered, Missed>, sent: Instant) 
     if good && !ticket.trace.sampled && !ticket.has_notes() {
         return;
     }
-    let (status, reason) = match attempt {
-        Ok(answered) => (Some(answered.head.status.as_u16()), None),
-        Err(missed) => (None, Some(missed.reason)),
-    };
-    ticket.note(AttemptNote {
-        endpoint: endpoint(attempt).map_or_else(|| Arc::from("-"), |e| e.shared.address.to_string().into()),
+    let note = noted(ticket, endpoint(attempt), sent);
+    ticket.note(note.ended(attempt));
+}
+
+/// What is told of an attempt at `endpoint` that was sent at `sent` and ends now.
+pub(crate) fn noted(ticket: &Ticket, endpoint: Option<&Rc<CoreEndpoint>>, sent: Instant) -> AttemptNote {
+    AttemptNote {
+        endpoint: endpoint.map_or_else(|| Arc::from("-"), |e| e.shared.address.to_string().into()),
         after: sent - ticket.began,
         took: ticket.core().env.now() - sent,
-        status,
-        reason,
-    });
+        status: None,
+        reason: None,
+        hedge: false,
+        cancelled: false,
+    }
+}
+
+impl AttemptNote {
+    /// How it ended.
+    pub(crate) fn ended(mut self, attempt: &Result<Answered, Missed>) -> Self {
+        match attempt {
+            Ok(answered) => self.status = Some(answered.head.status.as_u16()),
+            Err(missed) => self.reason = Some(missed.reason),
+        }
+        self
+    }
 }
 
 /// Makes one attempt at switching to `protocol`: an Upgrade request is never sent twice.

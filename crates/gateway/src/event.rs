@@ -106,6 +106,10 @@ pub struct AttemptNote {
     pub status: Option<u16>,
     /// Why it failed, if it did.
     pub reason: Option<Reason>,
+    /// Whether it is a hedge: it was sent beside the one before, which was late.
+    pub hedge: bool,
+    /// Whether it was cancelled, because the other of the two was answered.
+    pub cancelled: bool,
 }
 
 /// The sending end of the queue: one per core, cheap to clone.

@@ -127,7 +127,7 @@ impl Gateway {
         };
         let running = gateway.running();
         let bound = gateway.bind_new(&running, &[]).await?;
-        running.upstreams.iter().for_each(|upstream| upstream.take_over());
+        running.take_over();
         names::resolve(&env, &running.upstreams).await;
         gateway.hand_out(bound).await;
         let seat = |(index, mail)| CoreSeat {
@@ -206,7 +206,7 @@ impl Gateway {
         let renamed = self.renamed(&new);
         let bound = self.bind_new(&new, &renamed).await?;
         names::resolve(&self.env, &new.upstreams).await;
-        new.upstreams.iter().for_each(|upstream| upstream.take_over());
+        new.take_over();
         let new = Arc::new(new);
         self.shared.running.store(Arc::clone(&new));
         self.rename(&renamed).await;

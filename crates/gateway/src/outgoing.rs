@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use plimsoll_policy::{Repeatable, write_grpc_timeout};
+use plimsoll_policy::{Repeatable, is_safe, write_grpc_timeout};
 use plimsoll_slo::Instant;
 
 use crate::body::upload::{AttemptBody, Upload};
@@ -116,6 +116,11 @@ impl Outgoing {
             return Repeatable::Always;
         }
         Repeatable::of(self.method.as_str(), self.fields.has(Known::IdempotencyKey))
+    }
+
+    /// Whether its method asks for nothing to be changed.
+    pub(crate) fn is_safe(&self) -> bool {
+        is_safe(self.method.as_str())
     }
 
     /// The request for the attempt with this number, counted from 1, on the connection that was chosen; `None` if it

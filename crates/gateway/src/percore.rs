@@ -315,12 +315,7 @@ impl CoreUpstream {
         tried: &[u64],
     ) -> Option<Rc<CoreEndpoint>> {
         let endpoints = self.endpoints();
-        let balance = &self.shared.plan.balance;
-        let load = |endpoint: &CoreEndpoint| {
-            let pending = endpoint.counts().pending.load(Relaxed);
-            let age = now - endpoint.shared.since;
-            endpoint.ewma.get().load(now, pending) * balance.slow_start.factor(age)
-        };
+        let load = |endpoint: &CoreEndpoint| self.load_of(endpoint, now);
         let usable = |endpoint: &CoreEndpoint| endpoint.shared.is_usable(now);
         let fresh = |endpoint: &CoreEndpoint| !tried.contains(&endpoint.shared.id);
         let index = pick(endpoints.len(), dice, |i| {
@@ -334,5 +329,28 @@ impl CoreUpstream {
         });
         let index = index.or_else(|| pick(endpoints.len(), dice, |i| Some(load(&endpoints[i]))));
         index.map(|index| Rc::clone(&endpoints[index]))
+    }
+
+    /// Chooses an endpoint that is well and at another address than `first`, if there is one.
+    pub(crate) fn choose_other(
+        &self,
+        now: Instant,
+        dice: &mut SeededDice,
+        first: &CoreEndpoint,
+    ) -> Option<Rc<CoreEndpoint>> {
+        let endpoints = self.endpoints();
+        let index = pick(endpoints.len(), dice, |i| {
+            let endpoint = &endpoints[i];
+            let other = endpoint.shared.address != first.shared.address;
+            (other && endpoint.shared.is_usable(now)).then(|| self.load_of(endpoint, now))
+        });
+        index.map(|index| Rc::clone(&endpoints[index]))
+    }
+
+    /// What one more request would wait at an endpoint.
+    fn load_of(&self, endpoint: &CoreEndpoint, now: Instant) -> f64 {
+        let pending = endpoint.counts().pending.load(Relaxed);
+        let age = now - endpoint.shared.since;
+        endpoint.ewma.get().load(now, pending) * self.shared.plan.balance.slow_start.factor(age)
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use plimsoll_policy::{
     AdaptiveConfig, BalanceConfig, BreakerConfig, BudgetConfig, DeadlineConfig, FaultConfig, HealthConfig,
-    OutlierConfig, Priority, Quota, RetryConfig, Waits,
+    HedgeConfig, OutlierConfig, Priority, Quota, RetryConfig, Waits,
 };
 
 /// Everything the data plane needs to know.
@@ -171,6 +171,8 @@ pub struct RoutePlan {
     pub deadline: DeadlineConfig,
     /// Retries; `None` is never.
     pub retry: Option<RetryConfig>,
+    /// Hedging; `None` is never.
+    pub hedge: Option<HedgeConfig>,
     /// Rate limits, all of which must admit.
     pub rates: Vec<RatePlan>,
     /// Faults to inject.
@@ -278,7 +280,7 @@ pub struct UpstreamPlan {
     pub in_flight_max: u32,
     /// A limit on what is at work that follows what the upstream can do; `None` is off.
     pub adaptive: Option<AdaptivePlan>,
-    /// The budget that retries (and later hedges) share.
+    /// The budget that retries and hedges share.
     pub budget: BudgetConfig,
     /// Circuit breaker; `None` is off.
     pub breaker: Option<BreakerConfig>,
@@ -378,6 +380,7 @@ impl Plan {
             upstream: Arc::clone(&upstream.name),
             deadline: DeadlineConfig::default(),
             retry: Some(RetryConfig::default()),
+            hedge: None,
             rates: Vec::new(),
             fault: None,
             body_bytes: None,

@@ -236,6 +236,13 @@ impl CoreEndpoint {
         self.http2_heard.set(now);
     }
 
+    /// An attempt was cancelled after `age`, because another was answered: this endpoint would have taken longer.
+    pub(crate) fn outlasted(&self, now: Instant, age: Duration, tau: Duration) {
+        let mut ewma = self.ewma.get();
+        ewma.record_at_least(now, age, tau);
+        self.ewma.set(ewma);
+    }
+
     /// An attempt that began at `since` was given up. If nothing has come from the endpoint since then, its HTTP/2
     /// connection may lead nowhere, and keep-alive would find that out in half a minute only; so what is under way on
     /// it may go on, and what comes next goes by a new one.

@@ -105,9 +105,14 @@ impl Gateway {
         listeners.chain(upstreams).collect()
     }
 
-    /// Tells each route how long its requests usually take, from what the ledger has counted.
+    /// Tells each route how long its requests usually take, from what the ledger has counted, and how long its first
+    /// attempts do where it is hedged.
     pub fn learn_times(&self) {
         let running = self.running();
+        let routes = running.listeners.iter().flat_map(|listener| &listener.routes);
+        routes
+            .filter_map(|route| route.hedging.as_ref())
+            .for_each(|hedging| hedging.learn());
         for (key, tally) in self.ledger().snapshot() {
             let routes = running
                 .listeners

@@ -10,6 +10,7 @@ use std::time::Duration;
 use plimsoll_policy::{Dice, Usual};
 
 use crate::env::Env;
+use crate::hedging::Hedging;
 use crate::identity;
 use crate::ledger::{Ledger, SeriesId, SeriesKey};
 use crate::plan::{Direction, ListenerPlan, Plan, PlanError, RatePlan, RoutePlan};
@@ -65,6 +66,8 @@ pub(crate) struct Route {
     pub(crate) series: Vec<SeriesId>,
     pub(crate) rates: Vec<Arc<RateLimit>>,
     pub(crate) times: Arc<RouteTimes>,
+    /// `None` when the route is not hedged.
+    pub(crate) hedging: Option<Arc<Hedging>>,
 }
 
 /// What a route's good requests usually take, kept up to date by the control side. Zero is unknown.
@@ -124,6 +127,17 @@ impl Running {
             .iter()
             .position(|listener| *listener.plan.name == *name);
         named.or_else(|| Some(self.renamed.iter().find(|(old, _)| **old == *name)?.1))
+    }
+
+    /// Has all state that outlives plans go by this one from now on. Apart from [`Self::build`], so that a plan that is
+    /// refused in the end has changed nothing.
+    pub(crate) fn take_over(&self) {
+        self.upstreams.iter().for_each(|upstream| upstream.take_over());
+        for route in self.listeners.iter().flat_map(|listener| &listener.routes) {
+            if let (Some(hedging), Some(config)) = (&route.hedging, &route.plan.hedge) {
+                hedging.allowance.configure(&config.allowed());
+            }
+        }
     }
 
     /// Brings `plan` to life, keeping what `old` has learned.
@@ -236,12 +250,18 @@ impl ListenerBuild<'_> {
         let rates = route.rates.iter().map(|rate| self.rate(rate)).collect();
         let before = old.and_then(|old| old.routes.iter().find(|r| r.plan.name == route.name));
         let times = before.map_or_else(Arc::default, |before| Arc::clone(&before.times));
+        let kept = before.and_then(|before| before.hedging.clone());
+        let hedging = route
+            .hedge
+            .as_ref()
+            .map(|config| kept.unwrap_or_else(|| Arc::new(Hedging::new(config))));
         Route {
             plan: route.clone(),
             upstream,
             series,
             rates,
             times,
+            hedging,
         }
     }
 

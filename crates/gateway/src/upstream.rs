@@ -204,8 +204,7 @@ impl Upstream {
         })
     }
 
-    /// Has the state that outlives plans go by this one from now on. Apart from [`Self::build`], so that a plan that
-    /// is refused in the end has changed nothing.
+    /// Has the state that outlives plans go by this one from now on.
     pub(crate) fn take_over(&self) {
         self.state.configure(&self.plan);
         self.budget.configure(&self.plan.budget);
@@ -402,6 +401,13 @@ impl UpstreamState {
             self.bulkhead.max(),
             self.bulkhead.refused(),
         )
+    }
+
+    /// Requests in flight as a share of what may be, by the bulkhead or by the adaptive limit, whichever is nearer:
+    /// 1.0 is full.
+    pub(crate) fn load(&self) -> f64 {
+        let bulkhead = f64::from(self.bulkhead.in_flight()) / f64::from(self.bulkhead.max().max(1));
+        bulkhead.max(self.admission.load())
     }
 
     pub(crate) fn lock_breaker(&self) -> MutexGuard<'_, Breaker> {

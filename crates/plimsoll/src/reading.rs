@@ -170,6 +170,8 @@ pub(crate) mod sample {
             took: Duration::from_millis(5),
             status: reason.is_none().then_some(200),
             reason,
+            hedge: false,
+            cancelled: false,
         };
         let attempts: Vec<_> = (0..if reason.is_some() { 3 } else { 1 }).map(attempt).collect();
         Event {

@@ -197,6 +197,19 @@ impl RetryConfig {
         }
     }
 
+    /// Rule 1 alone: whether it failed in a way that may pass by itself, so that another attempt may do better.
+    ///
+    /// ```
+    /// use plimsoll_policy::*;
+    ///
+    /// let failed = |status| Failure { kind: FailureKind::Status(status), pushback: Pushback::None };
+    /// assert!(RetryConfig::default().is_retriable(&failed(503)));
+    /// assert!(!RetryConfig::default().is_retriable(&failed(500)));
+    /// ```
+    pub fn is_retriable(&self, failure: &Failure) -> bool {
+        self.not_retriable(failure).is_none()
+    }
+
     /// Rules 1 to 5: those that no waiting changes.
     fn forbidden(&self, attempted: &Attempted, failure: &Failure) -> Option<Stop> {
         let undelivered =

@@ -18,6 +18,7 @@ const POLICIES: &[(&str, &str)] = &[
     ("deadline", "deadlines"),
     ("fault", "fault-injection"),
     ("health", "health-checks"),
+    ("hedge", "hedging"),
     ("outlier", "outlier-ejection"),
     ("pace", "request-limits"),
     ("rate", "rate-limits"),

@@ -3,7 +3,8 @@
 //! It streams: a chunk is read from the caller when an attempt has room for it. What was read is kept for as long as
 //! it fits the retry's bound, so that the next attempt begins at the first byte; beyond the bound nothing is kept,
 //! and there will be no further attempt. One attempt owns the stream at a time: an attempt that was given up cannot
-//! steal bytes from the next.
+//! steal bytes from the next. A body that has come to its end and was kept whole is no stream any more: two attempts at
+//! once may send it.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -129,6 +130,11 @@ impl Upload {
     /// Whether another attempt could begin at the first byte.
     pub(crate) fn is_replayable(&self) -> bool {
         self.received == 0 || self.kept.is_some()
+    }
+
+    /// Whether the attempt with this number may read of it.
+    fn lends_to(&self, attempt: u32) -> bool {
+        self.owner == attempt || (self.ended.is_some() && self.kept.is_some())
     }
 
     /// When the caller's body was complete; `None` while it is under way.
@@ -302,7 +308,7 @@ impl Body for AttemptBody {
             return Poll::Ready(None);
         };
         let mut upload = reader.upload.borrow_mut();
-        if upload.owner != reader.owner {
+        if !upload.lends_to(reader.owner) {
             return Poll::Ready(Some(Err(BodyError::GivenUp)));
         }
         if let Some(data) = upload.kept.as_ref().and_then(|kept| kept.get(reader.at)) {
@@ -335,7 +341,7 @@ impl Body for AttemptBody {
         };
         let upload = reader.upload.borrow();
         let all_sent = upload.kept.as_ref().is_none_or(|kept| reader.at >= kept.len());
-        upload.owner == reader.owner
+        upload.lends_to(reader.owner)
             && upload.ended.is_some()
             && all_sent
             && (upload.trailers.is_none() || reader.trailers_read)
@@ -349,5 +355,100 @@ impl Body for AttemptBody {
                 None => SizeHint::default(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::env::Stream;
+    use crate::framing::head::HeadLimits;
+    use crate::http1::talk::Talk;
+
+    const LIMITS: HeadLimits = HeadLimits {
+        bytes: 1 << 10,
+        headers: 10,
+        target: 100,
+    };
+
+    /// A body of eight bytes of which four have come, and the caller who sends the others.
+    async fn half_sent(keep: u64) -> (Rc<RefCell<Upload>>, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(1 << 10);
+        let came = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
+        let stream = Stream::Other(Box::new(ours));
+        let talk = Rc::new(Talk::new(stream, came, LIMITS, Rc::default(), Rc::default()));
+        let head = talk.next().await;
+        assert!(head.is_ok_and(|head| head.is_some()));
+        let limits = UploadLimits {
+            body: 100,
+            keep,
+            pace: PaceConfig::default(),
+        };
+        let upload = Upload::new(Inbound::Http1(talk), limits, None, &Env::real());
+        (upload.expect("there is a body"), theirs)
+    }
+
+    /// The next piece, or why there is none.
+    async fn piece(body: &mut AttemptBody) -> String {
+        match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+            None => "end".to_owned(),
+            Some(Ok(frame)) => String::from_utf8_lossy(frame.data_ref().unwrap()).into_owned(),
+            Some(Err(error)) => error.to_string(),
+        }
+    }
+
+    const GIVEN_UP: &str = "the attempt was given up";
+
+    #[tokio::test]
+    async fn while_it_is_coming_only_the_last_attempt_reads_it() {
+        let (upload, mut caller) = half_sent(100).await;
+        let mut first = Upload::attempt(&upload);
+        assert_eq!(piece(&mut first).await, "half");
+        let mut second = Upload::attempt(&upload);
+        assert_eq!(piece(&mut first).await, GIVEN_UP);
+        tokio::io::AsyncWriteExt::write_all(&mut caller, b"rest")
+            .await
+            .unwrap();
+        assert_eq!(piece(&mut second).await, "half");
+        assert_eq!(piece(&mut second).await, "rest");
+        assert!(second.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn once_it_is_whole_two_attempts_may_send_it_at_once() {
+        let (upload, mut caller) = half_sent(100).await;
+        tokio::io::AsyncWriteExt::write_all(&mut caller, b"rest")
+            .await
+            .unwrap();
+        let mut first = Upload::attempt(&upload);
+        for expected in ["half", "rest", "end"] {
+            assert_eq!(piece(&mut first).await, expected);
+        }
+        let (mut second, mut third) = (Upload::attempt(&upload), Upload::attempt(&upload));
+        for expected in ["half", "rest"] {
+            assert_eq!(piece(&mut second).await, expected);
+            assert_eq!(piece(&mut third).await, expected);
+        }
+        assert!(first.is_end_stream() && second.is_end_stream() && third.is_end_stream());
+    }
+
+    /// What was not kept must not look as though it had been sent to its end.
+    #[tokio::test]
+    async fn what_is_not_kept_is_never_sent_in_part() {
+        let (upload, mut caller) = half_sent(6).await;
+        tokio::io::AsyncWriteExt::write_all(&mut caller, b"rest")
+            .await
+            .unwrap();
+        let mut first = Upload::attempt(&upload);
+        assert_eq!(piece(&mut first).await, "half");
+        assert_eq!(piece(&mut first).await, "rest");
+        assert!(!upload.borrow().is_replayable());
+        let _second = Upload::attempt(&upload);
+        assert_eq!(piece(&mut first).await, GIVEN_UP);
+        assert!(!first.is_end_stream());
     }
 }

@@ -14,6 +14,7 @@ mod framing;
 mod grpc;
 mod headers;
 mod health;
+mod hedging;
 mod joined;
 mod lifecycle;
 mod oracle;

@@ -6,7 +6,7 @@ use super::value::Stanza;
 use std::fmt::Write;
 
 /// Values for keys that have no default, by path: the service of the book's first page.
-const EXAMPLES: [(&str, &str); 20] = [
+const EXAMPLES: [(&str, &str); 21] = [
     ("listeners.name", "ingress"),
     ("listeners.listen", "127.0.0.1:8080"),
     ("listeners.routes.name", "everything"),
@@ -16,6 +16,7 @@ const EXAMPLES: [(&str, &str); 20] = [
     ("listeners.tls.key", "/etc/plimsoll/server.key"),
     ("listeners.tls.client_ca", "/etc/plimsoll/clients.pem"),
     ("listeners.routes.upstream", "app"),
+    ("listeners.routes.hedge.after", "50ms"),
     ("listeners.routes.fault.header", "slow-app"),
     ("listeners.routes.fault.delay", "250ms"),
     ("listeners.routes.rate_limits.burst", "200"),

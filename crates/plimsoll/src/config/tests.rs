@@ -1,7 +1,7 @@
 //! What holds for the configuration as a whole. What is said about a wrong file is in `tests/it/testdata/config`.
 
 use gateway::plan::{LimitsPlan, UpstreamPlan};
-use plimsoll_policy::{Dice, HealthConfig, SeededDice};
+use plimsoll_policy::{Dice, HealthConfig, HedgeConfig, SeededDice};
 
 use super::raw::listener::Limits;
 use super::shape::{FieldShape, StanzaShape};
@@ -44,6 +44,10 @@ fn defaults_are_those_of_the_plan_and_the_policies() {
     let on = SMALL.replace(":3000]", ":3000], health: on");
     let health = read(&on).unwrap().plan.upstreams[0].health.clone().unwrap();
     assert_eq!(format!("{health:?}"), format!("{:?}", HealthConfig::default()));
+
+    let on = SMALL.replace(":0 }", ":0, routes: [{ name: a, hedge: on }] }");
+    let hedge = read(&on).unwrap().plan.listeners[0].routes[0].hedge;
+    assert_eq!(hedge, Some(HedgeConfig::default()));
 }
 
 #[test]

@@ -27,6 +27,8 @@ stanza! {
         deadline: Deadline = "{}";
         /// Try again, where that is safe.
         retry: Switch<Retry> = "on";
+        /// Send late requests to a second endpoint as well, and take the answer that comes first. It costs load, so it is off unless it is asked for.
+        hedge: Switch<Hedge> = "off";
         /// Limits on how often callers may ask; all of them must admit.
         rate_limits: Vec<RateLimit> = "[]";
         /// Faults to inject, for drills. All are tried, and add up.
@@ -82,6 +84,20 @@ stanza! {
         /// Largest body that is kept so that it can be sent again; a request with a larger one is tried once.
         body_max: Size = "64KiB", from "0" to "16MiB";
         /// Requests are safe to repeat whatever their method, because the service makes sure of that.
+        idempotent: bool = "false";
+    }
+}
+
+stanza! {
+    /// Hedging: a request that is not answered in the usual time goes to a second endpoint, beside the first. Only safe methods are hedged.
+    Hedge {
+        /// How long the first is waited for. Without it, it follows what was measured: the 95th percentile.
+        after: Option<Duration> = "null", from "1ms" to "1m";
+        /// The most hedges, as a share of the requests that may be hedged. They count in the upstream's retry budget as well.
+        share: Ratio = "2%";
+        /// Share of the upstream's `in_flight_max` in use from which on nothing is hedged.
+        load_max: Ratio = "70%";
+        /// Requests may run twice at once whatever their method, because the service makes sure of that.
         idempotent: bool = "false";
     }
 }

@@ -1,10 +1,12 @@
 //! Routes: deadlines, retries, rates and faults.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway::plan::{KeyPart, RatePlan, RoutePlan};
 use plimsoll_policy::{
-    Abort, Backoff, DeadlineConfig, FaultAction, FaultConfig, FaultRule, Priority, Quota, RetryConfig,
+    Abort, Backoff, DeadlineConfig, FaultAction, FaultConfig, FaultRule, HedgeConfig, Priority, Quota,
+    RetryConfig,
 };
 
 use super::{Scope, known_names};
@@ -25,11 +27,13 @@ pub(super) fn resolve(route: At<raw::Route>, scope: &mut Scope<'_>) -> RoutePlan
         upstream,
         deadline,
         retry,
+        hedge,
         rate_limits,
         fault,
         priority,
         body,
     } = route.value;
+    let total = deadline.total.clone();
     let deadline = resolve_deadline(deadline.value, scope);
     RoutePlan {
         name: Arc::from(name.as_str()),
@@ -39,6 +43,10 @@ pub(super) fn resolve(route: At<raw::Route>, scope: &mut Scope<'_>) -> RoutePlan
         upstream: resolve_upstream(&upstream, scope),
         retry: match retry.value {
             Switch::On(retry) => Some(resolve_retry(retry, scope)),
+            Switch::Off => None,
+        },
+        hedge: match hedge.value {
+            Switch::On(hedge) => Some(resolve_hedge(hedge, &total, scope)),
             Switch::Off => None,
         },
         deadline,
@@ -146,6 +154,25 @@ fn resolve_retry(retry: raw::Retry, scope: &mut Scope<'_>) -> RetryConfig {
         on_timeout: on_timeout.value,
         retry_after_max: retry_after_max.value,
         body_max: body_max.0,
+        idempotent: idempotent.value,
+    }
+}
+
+fn resolve_hedge(hedge: raw::Hedge, total: &At<Duration>, scope: &mut Scope<'_>) -> HedgeConfig {
+    let raw::Hedge {
+        after,
+        share,
+        load_max,
+        idempotent,
+    } = hedge;
+    if let Some(value) = after.value {
+        let place = after.place;
+        scope.ordered(("after", &At { value, place }), ("deadline.total", total));
+    }
+    HedgeConfig {
+        after: after.value,
+        share: share.0,
+        load_max: load_max.0,
         idempotent: idempotent.value,
     }
 }
