@@ -30,6 +30,7 @@ pub(crate) fn read(parts: &Parts) -> Reading {
             .map(|upstream| of_upstream(gateway, upstream))
             .collect(),
         joins: gateway.joins(),
+        hedges: gateway.hedges(),
         config: parts.reloader.reading(),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use gateway::JoinReading;
 use gateway::admission::AdmissionReading;
+use gateway::hedging::HedgeReading;
 use gateway::ledger::SeriesKey;
 use plimsoll_policy::BreakerState;
 use plimsoll_slo::{Instant, TallySnapshot};
@@ -33,6 +34,8 @@ pub(crate) struct Reading {
     pub(crate) upstreams: Vec<UpstreamReading>,
     /// How calls of services found the requests that they are made for.
     pub(crate) joins: JoinReading,
+    /// For each route that is hedged.
+    pub(crate) hedges: Vec<HedgeReading>,
     pub(crate) config: ConfigReading,
 }
 
@@ -292,6 +295,15 @@ pub(crate) mod sample {
                 unremembered: 0,
                 remembered: 3,
             },
+            hedges: vec![HedgeReading {
+                listener: "ingress".into(),
+                route: "pay".into(),
+                upstream: "orders".into(),
+                after: Some(Duration::from_millis(35)),
+                ended: [6, 3, 0, 1],
+                // Nine of the fifth, which is `loaded`.
+                refused: [0, 0, 0, 0, 9, 0, 0],
+            }],
             config: ConfigReading {
                 generation: 4,
                 applied_at: Duration::from_secs(1_795_460_000),

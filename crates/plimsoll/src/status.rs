@@ -14,6 +14,8 @@ mod text;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gateway::hedging::HedgeReading;
+use plimsoll_policy::NoHedge;
 use plimsoll_slo::{Reason, TallySnapshot};
 
 use self::json::record;
@@ -47,6 +49,7 @@ record! {
         /// What was refused or repeated in the window, and how often.
         acted: Vec<Acted>,
         upstreams: Vec<Upstream>,
+        hedging: Vec<Hedging>,
         listeners: Vec<Listener>,
         config: Config,
         saturation: Full,
@@ -116,6 +119,20 @@ record! {
         connections: u64,
         attempts: u64,
         failures: u64,
+    }
+
+    /// A route that is hedged, and what that did since the start.
+    pub(crate) struct Hedging {
+        listener: String,
+        route: String,
+        /// How long a first attempt is waited for; absent while that is not known.
+        after_ms: Option<f64>,
+        won: u64,
+        lost: u64,
+        failed: u64,
+        abandoned: u64,
+        /// Late requests that were not hedged, by why.
+        refused: Vec<Count>,
     }
 
     pub(crate) struct Listener {
@@ -205,6 +222,7 @@ impl Status {
             traffic: traffic(scrape),
             acted: acted(&scrape.window.series),
             upstreams: reading.upstreams.iter().map(upstream).collect(),
+            hedging: reading.hedges.iter().map(hedging).collect(),
             listeners: listeners(scrape),
             config: config(scrape),
             saturation: full(saturation),
@@ -294,7 +312,7 @@ fn example(exemplar: &Exemplar) -> Example {
 fn acted(series: &[Series]) -> Vec<Acted> {
     let sum = |count: &dyn Fn(&TallySnapshot) -> u64| series.iter().map(|(_, tally)| count(tally)).sum();
     let retries = Acted {
-        what: "retried".to_owned(),
+        what: "retried or hedged".to_owned(),
         count: sum(&|tally| tally.retries),
     };
     let refusals = PROTECTIONS.iter().map(|(reason, what)| Acted {
@@ -340,6 +358,25 @@ fn upstream(reading: &UpstreamReading) -> Upstream {
         retry_tokens: reading.retry_tokens,
         resolve_error: reading.resolve_error.clone(),
         endpoints: endpoints.collect(),
+    }
+}
+
+fn hedging(reading: &HedgeReading) -> Hedging {
+    let [won, lost, failed, abandoned] = reading.ended;
+    let refused = NoHedge::LATE.iter().zip(reading.refused);
+    let refused = refused.filter(|(_, count)| *count > 0).map(|(why, count)| Count {
+        reason: why.word().to_owned(),
+        count,
+    });
+    Hedging {
+        listener: reading.listener.to_string(),
+        route: reading.route.to_string(),
+        after_ms: reading.after.map(|after| after.as_secs_f64() * 1000.0),
+        won,
+        lost,
+        failed,
+        abandoned,
+        refused: refused.collect(),
     }
 }
 

@@ -195,6 +195,9 @@ pub(super) fn request(line: &mut Line, event: &Event) {
     line.field("latency_ms", &event.outcome.latency.into());
     line.field("first_byte_ms", &event.outcome.first_byte.into());
     line.field("attempts", &u64::from(event.outcome.attempts).into());
+    if event.attempts.iter().any(|attempt| attempt.hedge) {
+        line.field("hedged", &true.into());
+    }
     if let Some(stopped) = event.retry_stopped {
         line.field("retry_stopped", &stopped.into());
     }

@@ -55,12 +55,21 @@ async fn a_request_is_one_json_object_with_everything_known() {
 }
 
 #[tokio::test]
+async fn a_request_that_was_hedged_says_so() {
+    let mut event = bad();
+    event.attempts[1].hedge = true;
+    let text = written(Style::Text, Level::Info, |journal| journal.request(&event)).await;
+    assert!(text.contains(" attempts=3 hedged=true "), "{text}");
+}
+
+#[tokio::test]
 async fn what_does_not_apply_is_left_out() {
     let mut event = event(Class::Good, 3);
     (event.status, event.route, event.client) = (0, "-".into(), None);
     let text = written(Style::Json, Level::Info, |journal| journal.request(&event)).await;
     let line: serde_json::Value = serde_json::from_str(&text).unwrap();
     for absent in [
+        "hedged",
         "status",
         "grpc_status",
         "route",

@@ -1,8 +1,9 @@
 //! Every family there is, in the order of the page.
 
 use gateway::admission::AdmissionReading;
+use gateway::hedging::{End, HedgeReading};
 use gateway::ledger::SeriesKey;
-use plimsoll_policy::{BreakerState, Pressure, Priority, ShedWhy};
+use plimsoll_policy::{BreakerState, NoHedge, Pressure, Priority, ShedWhy};
 use plimsoll_slo::Reason;
 
 use super::sheet::{Distribution, Family, Kind, Number, Sheet};
@@ -55,7 +56,7 @@ pub(super) fn traffic(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
     sheet.family(counter(
         "plimsoll_attempts",
         "",
-        "Attempts sent upstream for these requests, retries included.",
+        "Attempts sent upstream for these requests, retries and hedges included.",
     ));
     for (key, tally) in series {
         sheet.sample(&labels(key, &[]), tally.attempts);
@@ -63,7 +64,7 @@ pub(super) fn traffic(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
     sheet.family(counter(
         "plimsoll_retries",
         "",
-        "Attempts beyond the first of a request.",
+        "Attempts beyond the first of a request, hedges included.",
     ));
     for (key, tally) in series {
         sheet.sample(&labels(key, &[]), tally.retries);
@@ -115,6 +116,43 @@ fn durations(sheet: &mut impl Sheet, (key, tally): &Series, scrape: &Scrape<'_>)
         exemplars: std::array::from_fn(|bucket| scrape.exemplars.of_bucket(key, bucket)),
     };
     sheet.distribution(&labels(key, &[]), &distribution);
+}
+
+/// What hedging does, for each route that has it.
+pub(super) fn hedges(sheet: &mut impl Sheet, hedges: &[HedgeReading]) {
+    sheet.family(counter(
+        "plimsoll_hedges",
+        "",
+        "Late requests by what came of their hedge, or by why they had none.",
+    ));
+    for hedge in hedges {
+        let labels = |result, reason| {
+            let (listener, route, upstream) = (&*hedge.listener, &*hedge.route, &*hedge.upstream);
+            [
+                ("listener", listener),
+                ("route", route),
+                ("upstream", upstream),
+                ("result", result),
+                ("reason", reason),
+            ]
+        };
+        for (end, count) in End::ALL.iter().zip(hedge.ended) {
+            sheet.sample(&labels(end.word(), ""), count);
+        }
+        for (why, count) in NoHedge::LATE.iter().zip(hedge.refused).filter(|(_, n)| *n > 0) {
+            sheet.sample(&labels("refused", why.word()), count);
+        }
+    }
+    sheet.family(gauge(
+        "plimsoll_hedge_delay_seconds",
+        "seconds",
+        "How long a first attempt is waited for before it is hedged.",
+    ));
+    for hedge in hedges {
+        let (listener, route, upstream) = (&*hedge.listener, &*hedge.route, &*hedge.upstream);
+        let labels = [("listener", listener), ("route", route), ("upstream", upstream)];
+        sheet.sample_if_known(&labels, hedge.after.map(|after| after.as_secs_f64()));
+    }
 }
 
 /// A family with one sample for each upstream, endpoint or listener.

@@ -113,6 +113,16 @@ fn the_numbers_are_those_of_the_reading() {
     );
     near(value("plimsoll_attempts_total", &[]), 120.0);
     near(value("plimsoll_retries_total", &[]), 20.0);
+    near(
+        value("plimsoll_hedges_total", &[("route", "pay"), ("result", "won")]),
+        6.0,
+    );
+    let refused = [("result", "refused"), ("reason", "loaded")];
+    near(value("plimsoll_hedges_total", &refused), 9.0);
+    near(
+        value("plimsoll_hedge_delay_seconds", &[("upstream", "orders")]),
+        0.035,
+    );
     near(value("plimsoll_request_duration_seconds_count", &[]), 100.0);
     near(
         value("plimsoll_request_duration_seconds_bucket", &[("le", "0.1")]),

@@ -153,6 +153,11 @@ fn client(event: &Event, number: usize, attempt: &AttemptNote) -> Value {
     }
     attributes.push(text("plimsoll.upstream", &event.upstream));
     attributes.push(text("plimsoll.version", &event.version));
+    let marks = [
+        ("plimsoll.hedge", attempt.hedge),
+        ("plimsoll.cancelled", attempt.cancelled),
+    ];
+    attributes.extend(marks.into_iter().filter(|(_, is)| *is).map(|(name, _)| yes(name)));
     let mut span = span(event, KIND_CLIENT, (began, began + attempt.took));
     span["spanId"] = format!("{:016x}", event.trace.attempt(number as u32 + 1)).into();
     span["parentSpanId"] = format!("{:016x}", event.trace.span_id).into();
@@ -239,6 +244,11 @@ fn grpc_name(code: u8) -> &'static str {
 /// An attribute.
 pub(super) fn text(name: &str, value: &str) -> Value {
     json!({ "key": name, "value": { "stringValue": value } })
+}
+
+/// An attribute that is there or not.
+fn yes(name: &str) -> Value {
+    json!({ "key": name, "value": { "boolValue": true } })
 }
 
 fn whole(name: &str, value: u64) -> Value {

@@ -142,6 +142,19 @@ async fn a_request_and_its_attempts_are_spans_of_one_trace() {
 }
 
 #[tokio::test]
+async fn a_hedge_and_the_attempt_that_it_has_beaten_are_marked() {
+    let (collector, mut bodies) = collector(Vec::new()).await;
+    let mut event = bad();
+    event.attempts[0].cancelled = true;
+    event.attempts[1].hedge = true;
+    export(collector, vec![event]).await;
+    let spans = check(&bodies.recv().await.unwrap());
+    let marks = |span| ["plimsoll.hedge", "plimsoll.cancelled"].map(|name| attribute(span, name).is_some());
+    let marked: Vec<_> = spans[1..].iter().map(marks).collect();
+    assert_eq!(marked, [[false, true], [true, false], [false, false]]);
+}
+
+#[tokio::test]
 async fn what_is_not_our_error_is_not_marked_as_one() {
     let (collector, mut bodies) = collector(Vec::new()).await;
     let mut missing = event(Class::Good, 2000);
@@ -237,6 +250,9 @@ async fn a_collector_that_is_not_there_costs_spans_and_nothing_else() {
 fn attribute(span: &Value, name: &str) -> Option<String> {
     let attributes = span["attributes"].as_array()?;
     let value = &attributes.iter().find(|attribute| attribute["key"] == name)?["value"];
+    if let Some(is) = value.get("boolValue") {
+        return Some(is.as_bool()?.to_string());
+    }
     let value = value.get("stringValue").or_else(|| value.get("intValue"))?;
     value.as_str().map(str::to_owned)
 }
@@ -264,9 +280,9 @@ fn check(body: &Value) -> Vec<Value> {
                 seen.insert(attribute["key"].as_str().unwrap()),
                 "{attribute} stands twice"
             );
-            keys(&attribute["value"], &["stringValue", "intValue"]);
-            let (_, value) = attribute["value"].as_object().unwrap().iter().next().unwrap();
-            assert!(value.is_string(), "{attribute}");
+            keys(&attribute["value"], &["stringValue", "intValue", "boolValue"]);
+            let (kind, value) = attribute["value"].as_object().unwrap().iter().next().unwrap();
+            assert_eq!(value.is_string(), kind != "boolValue", "{attribute}");
             if let Some(whole) = attribute["value"].get("intValue") {
                 whole.as_str().unwrap().parse::<i64>().unwrap();
             }

@@ -63,6 +63,14 @@ pub(crate) fn page(status: &Status, every: Option<u64>) -> String {
         &text::endpoints(status),
         "None.",
     );
+    if !status.hedging.is_empty() {
+        table(
+            &mut out,
+            "Hedging, since the start",
+            &text::hedging(status),
+            "None.",
+        );
+    }
     table(&mut out, "Listeners", &text::listeners(status), "None.");
     table(&mut out, "Configuration", &text::config(status), "");
     table(&mut out, "Saturation", &text::saturation(status), "Unknown.");

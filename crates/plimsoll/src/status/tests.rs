@@ -75,7 +75,8 @@ fn the_text_says_who_is_hurt_and_what_protects() {
         "90.00 %",
         "upstream-reset 10",
         "latest bad of pay, gold: upstream-reset at 2026-11-23T20:10:00.650Z, request req-1, trace 0",
-        "retried",
+        "retried or hedged",
+        "  ingress   pay    35 ms    6     3       0          1  loaded 9",
     ] {
         assert!(text.contains(expected), "{expected}\n\n{text}");
     }

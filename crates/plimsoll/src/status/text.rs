@@ -46,6 +46,9 @@ pub(crate) fn text(status: &Status) -> String {
     );
     section(&mut out, "Upstreams", &upstreams(status), "none");
     section(&mut out, "Endpoints, since the start", &endpoints(status), "none");
+    if !status.hedging.is_empty() {
+        section(&mut out, "Hedging, since the start", &hedging(status), "none");
+    }
     section(&mut out, "Listeners", &listeners(status), "none");
     section(&mut out, "Configuration", &config(status), "");
     section(&mut out, "Saturation", &saturation(status), "unknown");
@@ -233,6 +236,36 @@ pub(super) fn endpoints(status: &Status) -> Rows {
             ]
         }));
     }
+    rows
+}
+
+pub(super) fn hedging(status: &Status) -> Rows {
+    let mut rows = vec![head(&[
+        "listener",
+        "route",
+        "after",
+        "won",
+        "lost",
+        "failed",
+        "abandoned",
+        "not hedged",
+    ])];
+    rows.extend(status.hedging.iter().map(|row| {
+        let refused = row
+            .refused
+            .iter()
+            .map(|count| format!("{} {}", count.reason, count.count));
+        vec![
+            row.listener.clone(),
+            row.route.clone(),
+            millis(row.after_ms),
+            row.won.to_string(),
+            row.lost.to_string(),
+            row.failed.to_string(),
+            row.abandoned.to_string(),
+            refused.collect::<Vec<_>>().join(", "),
+        ]
+    }));
     rows
 }
 
