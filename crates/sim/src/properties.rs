@@ -12,6 +12,7 @@ mod accounts;
 mod amplification;
 mod bounds;
 mod deadlines;
+mod hedges;
 mod letting_go;
 mod own_bodies;
 mod panics;
@@ -26,6 +27,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("panics", panics::check),
     ("safe-retry", safe_retry::check),
     ("amplification", amplification::check),
+    ("hedges", hedges::check),
     ("deadlines", deadlines::check),
     ("accounts", accounts::check),
     ("own-bodies", own_bodies::check),

@@ -21,7 +21,7 @@ use crate::swarm::{
     CONNECT_MAX, ENDPOINTS, GATEWAY, HEAD_TIME, IDLE_TIME, OPEN_MAX, PACE_GRACE, RAMP_STEP, STREAM_IDLE,
     SWEEP, Swarm, gap, stream,
 };
-use crate::trace::{Recorder, Told, What};
+use crate::trace::{Note, Recorder, Told, What};
 use crate::world::{EPOCH, Simulated};
 
 /// The port that the gateway listens on.
@@ -205,6 +205,7 @@ fn plan(swarm: &Swarm, change: u64) -> Plan {
         retries_max: setup.retries_max,
         ..RetryConfig::default()
     });
+    route.hedge = setup.hedge;
     route.fault = Some(FaultConfig {
         rules: vec![FaultRule {
             share: 1.0,
@@ -262,17 +263,17 @@ fn upstream(swarm: &Swarm, change: u64) -> UpstreamPlan {
 }
 
 fn told(event: &Event) -> Told {
-    let notes: Vec<String> = event
-        .attempts
-        .iter()
-        .map(|note| {
-            let end = match (note.status, note.reason) {
-                (Some(status), _) => status.to_string(),
-                (None, reason) => reason.map_or("-", plimsoll_slo::Reason::code).to_owned(),
-            };
-            format!("{}+{:?}/{:?}={end}", note.endpoint, note.after, note.took)
-        })
-        .collect();
+    let notes = event.attempts.iter().map(|note| Note {
+        endpoint: note.endpoint.to_string(),
+        after: note.after,
+        took: note.took,
+        end: match (note.status, note.reason) {
+            (Some(status), _) => status.to_string(),
+            (None, Some(reason)) => reason.code().to_owned(),
+            (None, None) => if note.cancelled { "cancelled" } else { "-" }.to_owned(),
+        },
+        hedge: note.hedge,
+    });
     Told {
         id: event.request_id.parse().unwrap_or(u32::MAX),
         status: event.status,
@@ -281,8 +282,9 @@ fn told(event: &Event) -> Told {
         latency: event.outcome.latency,
         first_byte: event.outcome.first_byte,
         attempts: event.outcome.attempts,
+        notes: notes.collect(),
         rest: format!(
-            "route={} trace={:x}/{:x} stopped={} cause={:?} notes={notes:?}",
+            "route={} trace={:x}/{:x} stopped={} cause={:?}",
             event.route,
             event.trace.trace_id,
             event.trace.span_id,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use plimsoll_policy::{Dice, SeededDice};
+use plimsoll_policy::{Dice, HedgeConfig, SeededDice};
 
 /// The most endpoints that a run has.
 pub(crate) const ENDPOINTS: [&str; 4] = ["endpoint-0", "endpoint-1", "endpoint-2", "endpoint-3"];
@@ -111,6 +111,8 @@ pub struct Setup {
     pub outlier: bool,
     /// Active health checks.
     pub health: bool,
+    /// Hedging.
+    pub hedge: Option<HedgeConfig>,
 }
 
 /// How idle connections age, on both sides of the gateway.
@@ -229,7 +231,18 @@ impl Setup {
             breaker: chance(dice, 0.7),
             outlier: chance(dice, 0.6),
             health: chance(dice, 0.3),
+            hedge: chance(dice, 0.5).then(|| hedge(dice)),
         }
+    }
+}
+
+/// Some wait for as long as the gateway has learned, some for a time at which a good answer may still be under way.
+fn hedge(dice: &mut SeededDice) -> HedgeConfig {
+    HedgeConfig {
+        after: chance(dice, 0.7).then(|| Duration::from_millis(5 + dice.below(60))),
+        share: 0.02 + 0.5 * dice.unit(),
+        load_max: 0.3 + 0.7 * dice.unit(),
+        idempotent: chance(dice, 0.3),
     }
 }
 

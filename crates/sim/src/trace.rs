@@ -141,8 +141,39 @@ pub struct Told {
     pub first_byte: Duration,
     /// Attempts sent.
     pub attempts: u32,
+    /// Attempts that are told, in order.
+    pub notes: Vec<Note>,
     /// Everything else, in words.
     pub rest: String,
+}
+
+/// The gateway's note of an attempt.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// The address that it was sent to.
+    pub endpoint: String,
+    /// From the head of the request to its sending.
+    pub after: Duration,
+    /// From its sending to its end.
+    pub took: Duration,
+    /// How it ended, in a word.
+    pub end: String,
+    /// It was sent beside the one before.
+    pub hedge: bool,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            endpoint,
+            after,
+            took,
+            end,
+            hedge,
+        } = self;
+        let mark = if *hedge { "hedge " } else { "" };
+        write!(f, "{mark}{endpoint}+{after:?}/{took:?}={end}")
+    }
 }
 
 impl fmt::Display for Entry {
@@ -195,12 +226,14 @@ impl fmt::Display for Entry {
                     latency,
                     first_byte,
                     attempts,
+                    notes,
                     rest,
                 } = &**told;
                 write!(
                     f,
                     "told #{id} {status} {class:?} began={began:?} latency={latency:?} first_byte={first_byte:?} attempts={attempts} {rest}"
-                )
+                )?;
+                notes.iter().try_for_each(|note| write!(f, " [{note}]"))
             }
             What::Weather(text) => f.write_str(text),
         }

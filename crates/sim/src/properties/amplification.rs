@@ -1,4 +1,4 @@
-//! Retries are paid for: at no moment have more arrived than `share × requests + burst`.
+//! Retries and hedges are paid for: at no moment have more of both arrived than `share × requests + burst`.
 //!
 //! It is checked at every arrival and not only at the end, when many good requests have paid for anything.
 //!

@@ -77,6 +77,7 @@ pub(super) fn told(id: u32, class: Class) -> Told {
         latency: Duration::ZERO,
         first_byte: Duration::ZERO,
         attempts: 1,
+        notes: Vec::new(),
         rest: String::new(),
     }
 }

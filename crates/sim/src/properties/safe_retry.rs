@@ -1,13 +1,20 @@
-//! A request that is not safe to repeat comes to the endpoints once at most.
+//! A request that is not safe to repeat comes to the endpoints once at most; twice, if it was hedged on a route that
+//! promises that its operations may run twice at once.
 //!
 //! An attempt that provably was not delivered may be made again, and it shows here: it never arrived.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::told;
 use crate::Run;
 use crate::trace::{Kind, What};
 
 pub(super) fn check(run: &Run) -> Vec<String> {
+    let promised = run.swarm.setup.hedge.is_some_and(|hedge| hedge.idempotent);
+    let hedged: BTreeSet<u32> = told(run)
+        .filter(|told| promised && told.notes.iter().any(|note| note.hedge))
+        .map(|told| told.id)
+        .collect();
     let mut arrivals: BTreeMap<u32, u32> = BTreeMap::new();
     for entry in &run.trace {
         if let What::Arrived(arrival) = &entry.what
@@ -16,7 +23,9 @@ pub(super) fn check(run: &Run) -> Vec<String> {
             *arrivals.entry(arrival.id).or_default() += 1;
         }
     }
-    let repeated = arrivals.into_iter().filter(|(_, times)| *times > 1);
+    let repeated = arrivals
+        .into_iter()
+        .filter(|(id, times)| *times > 1 + u32::from(hedged.contains(id)));
     repeated
         .map(|(id, times)| format!("POST #{id} without a key arrived {times} times"))
         .collect()
