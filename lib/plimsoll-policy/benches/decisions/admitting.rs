@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use plimsoll_policy::{
     Adaptive, AdaptiveConfig, Attempted, Backoff, Breaker, BreakerConfig, BreakerDecision, BudgetConfig,
-    Bulkhead, BulkheadDecision, DeadlineConfig, DeadlineDecision, Failure, FailureKind, FaultAction,
-    FaultConfig, FaultRule, KeyedLimiter, PeakEwma, Pushback, Quota, RateDecision, Repeatable, Report,
-    RetryBudget, RetryConfig, RetryDecision, Sample, SeededDice, Slots, Usual, Withdrawal, gcra, hash_key,
-    pick,
+    Bulkhead, BulkheadDecision, Candidate, DeadlineConfig, DeadlineDecision, Failure, FailureKind,
+    FaultAction, FaultConfig, FaultRule, HedgeConfig, HedgeDecision, HedgePlan, KeyedLimiter, Late, PeakEwma,
+    Pushback, Quota, RateDecision, Repeatable, Report, RetryBudget, RetryConfig, RetryDecision, Sample,
+    SeededDice, Slots, Usual, Withdrawal, gcra, hash_key, is_safe, pick,
 };
 use plimsoll_slo::Instant;
 
@@ -64,6 +64,8 @@ pub(crate) fn decisions() -> Vec<Decision> {
         backoff(),
         withdrawal(),
         retry(),
+        hedge_plan(),
+        hedge(),
     ]
 }
 
@@ -233,6 +235,37 @@ fn retry() -> Decision {
         };
         let decision = config.decide(now, &attempted, black_box(&failure), &budget, &mut dice);
         assert!(matches!(decision, RetryDecision::Again(_)));
+        budget.refund();
+    })
+}
+
+fn hedge_plan() -> Decision {
+    let config = HedgeConfig::default();
+    let p95 = Some(Duration::from_millis(20));
+    Decision::new("hedge: plan", move |_| {
+        let candidate = Candidate {
+            safe: is_safe(black_box("GET")),
+            upstream_of_retry: false,
+        };
+        let plan = config.plan(&candidate, black_box(p95));
+        assert!(matches!(plan, HedgePlan::After(_)));
+    })
+}
+
+fn hedge() -> Decision {
+    let config = HedgeConfig::default();
+    let (allowance, budget) = (config.allowance(), RetryBudget::new(&BudgetConfig::default()));
+    Decision::new("hedge: decide and refund", move |now| {
+        let late = Late {
+            now,
+            deadline: now + Duration::from_secs(15),
+            body_whole: true,
+            elsewhere: true,
+            passing: true,
+            load: black_box(0.2),
+        };
+        assert_eq!(config.decide(&late, &allowance, &budget), HedgeDecision::Send);
+        allowance.refund();
         budget.refund();
     })
 }
