@@ -30,6 +30,10 @@ use crate::upstream::{Address, Endpoint, EndpointCounts, Upstream};
 /// after two seconds or more; a request that crosses such a close is lost without an answer.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// For how long an HTTP/2 connection on which attempts are cancelled may be silent. It is not the time of one attempt,
+/// since a cancelled one is usually over in milliseconds.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// Idle connections that are kept for the whole `idle_time`; the rest of a burst goes after [`SPARE`].
 const KEPT: usize = 8;
 const SPARE: Duration = Duration::from_secs(5);
@@ -236,11 +240,19 @@ impl CoreEndpoint {
         self.http2_heard.set(now);
     }
 
-    /// An attempt was cancelled after `age`, because another was answered: this endpoint would have taken longer.
-    pub(crate) fn outlasted(&self, now: Instant, age: Duration, tau: Duration) {
+    /// An attempt that began at `since` was cancelled, because another was answered: this endpoint would have taken
+    /// longer.
+    ///
+    /// An HTTP/2 connection that leads nowhere loses every race, and nothing on it ever lasts until its deadline. So
+    /// one from which nothing has come for [`SILENCE`] is suspected: a new one costs what each lost race costs over
+    /// HTTP/1.
+    pub(crate) fn outlasted(&self, now: Instant, since: Instant, tau: Duration) {
         let mut ewma = self.ewma.get();
-        ewma.record_at_least(now, age, tau);
+        ewma.record_at_least(now, now - since, tau);
         self.ewma.set(ewma);
+        if now - self.http2_heard.get() >= SILENCE {
+            self.suspect(since);
+        }
     }
 
     /// An attempt that began at `since` was given up. If nothing has come from the endpoint since then, its HTTP/2

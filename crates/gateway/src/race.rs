@@ -151,15 +151,14 @@ impl<'a> Race<'a> {
         if settled {
             let loser = &runners[1 - index];
             let now = flow.core.env.now();
-            let age = now - loser.sent_at;
             let tau = flow.upstream.shared.plan.balance.tau;
-            loser.endpoint.outlasted(now, age, tau);
+            loser.endpoint.outlasted(now, loser.sent_at, tau);
             notes[1 - index] = Some(AttemptNote {
                 cancelled: true,
                 ..loser.note(ticket)
             });
             if index == SECOND {
-                self.hedging.took(age);
+                self.hedging.took(now - loser.sent_at);
             }
         } else {
             // What has failed lets go of all that it holds before the other is waited for.
