@@ -12,10 +12,12 @@ use tokio::sync::{mpsc, watch};
 use crate::connection;
 use crate::env::{Accepted, Bound, Env, Listening};
 use crate::event::{Event, Teller};
+use crate::inherited::{Handed, Inherited, spread};
 use crate::journeys::{JoinReading, Journeys};
 use crate::ledger::Ledger;
 use crate::percore::{Core, World};
-use crate::plan::{ListenAddress, Plan};
+use crate::places::Places;
+use crate::plan::Plan;
 use crate::reconcile::names;
 use crate::running::{ApplyError, Listener, Running};
 use crate::versioned::Versioned;
@@ -33,11 +35,8 @@ pub(crate) struct Shared {
     phase: watch::Sender<Phase>,
     cores: usize,
     mailboxes: Mutex<Vec<mpsc::Sender<Mail>>>,
-    bound: Mutex<Vec<BoundName>>,
+    places: Mutex<Places>,
 }
-
-/// A listener that is bound: its name, what was asked for, and the address that it got.
-type BoundName = (Arc<str>, ListenAddress, Option<std::net::SocketAddr>);
 
 impl Shared {
     /// The sending end of the queue of events, for a core.
@@ -69,7 +68,7 @@ enum Mail {
 
 /// The old and the new name of a listener that keeps its address, and so its sockets: whoever is in their queues would
 /// be hung up on otherwise.
-type Renamed = (Arc<str>, Arc<str>);
+pub(crate) type Renamed = (Arc<str>, Arc<str>);
 
 /// Letters that may wait for a core: a reload sends one per listener that changed.
 const MAILBOX: usize = 256;
@@ -100,6 +99,19 @@ impl Gateway {
         plan: Plan,
         cores: usize,
     ) -> Result<(Self, Vec<CoreSeat>, mpsc::Receiver<Box<Event>>), ApplyError> {
+        Self::build_on(env, plan, cores, &mut Inherited::default()).await
+    }
+
+    /// As [`Gateway::build`], on sockets that this process was given where they fit; they are taken out.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when the plan cannot be brought to life; nothing is left bound then.
+    pub async fn build_on(
+        env: Env,
+        plan: Plan,
+        cores: usize,
+        inherited: &mut Inherited,
+    ) -> Result<(Self, Vec<CoreSeat>, mpsc::Receiver<Box<Event>>), ApplyError> {
         let ledger = Arc::new(Ledger::new(cores));
         let running = Running::build(plan, &env, &ledger, cores, None)?;
         let (teller, events, events_dropped) = Teller::new();
@@ -119,14 +131,14 @@ impl Gateway {
             phase: watch::Sender::new(Phase::Serving),
             cores,
             mailboxes: Mutex::new(mailboxes),
-            bound: Mutex::default(),
+            places: Mutex::default(),
         });
         let gateway = Self {
             env: env.clone(),
             shared: Arc::clone(&shared),
         };
         let running = gateway.running();
-        let bound = gateway.bind_new(&running, &[]).await?;
+        let bound = gateway.bind_new(&running, &[], inherited).await?;
         running.take_over();
         names::resolve(&env, &running.upstreams).await;
         gateway.hand_out(bound).await;
@@ -182,11 +194,16 @@ impl Gateway {
 
     /// Listeners and the addresses they are bound to; `None` for Unix sockets.
     pub fn addresses(&self) -> Vec<(Arc<str>, Option<std::net::SocketAddr>)> {
-        let bound = self.lock_bound();
-        bound
-            .iter()
-            .map(|(name, _, address)| (Arc::clone(name), *address))
-            .collect()
+        self.places().addresses()
+    }
+
+    /// Descriptors of all sockets that it listens on, for a process that is to take over. A listener has none once a
+    /// core has ended.
+    ///
+    /// # Errors
+    /// The system has no descriptor to give.
+    pub fn sockets(&self) -> std::io::Result<Vec<Handed>> {
+        self.places().handed()
     }
 
     /// Replaces the plan: all of it or nothing. State is kept for whatever goes on; a listener whose address changed
@@ -203,8 +220,10 @@ impl Gateway {
             self.shared.cores,
             Some(&old),
         )?;
-        let renamed = self.renamed(&new);
-        let bound = self.bind_new(&new, &renamed).await?;
+        let renamed = self
+            .places()
+            .renamed(new.listeners.iter().map(|listener| &listener.plan));
+        let bound = self.bind_new(&new, &renamed, &mut Inherited::default()).await?;
         names::resolve(&self.env, &new.upstreams).await;
         new.take_over();
         let new = Arc::new(new);
@@ -215,107 +234,85 @@ impl Gateway {
         Ok(new)
     }
 
-    /// The listeners that are bound under another name. Names that were taken before are not given on: open connections
-    /// go by them.
-    fn renamed(&self, running: &Running) -> Arc<[Renamed]> {
-        let bound = self.lock_bound().clone();
-        let listeners = || running.listeners.iter().map(|listener| &listener.plan);
-        let mut free: Vec<_> = bound
-            .iter()
-            .filter(|(name, ..)| !listeners().any(|plan| plan.name == *name))
-            .collect();
-        let mut renamed = Vec::new();
-        for plan in listeners().filter(|plan| !bound.iter().any(|(name, ..)| *name == plan.name)) {
-            if let Some(index) = free.iter().position(|(_, at, _)| *at == plan.address) {
-                renamed.push((Arc::clone(&free.swap_remove(index).0), Arc::clone(&plan.name)));
-            }
-        }
-        renamed.into()
-    }
-
     async fn rename(&self, renamed: &Arc<[Renamed]>) {
         if renamed.is_empty() {
             return;
         }
-        for (name, ..) in self.lock_bound().iter_mut() {
-            follow(renamed, name);
-        }
+        self.places().rename(renamed);
         for mailbox in self.mailboxes() {
             drop(mailbox.send(Mail::Rename(Arc::clone(renamed))).await);
         }
     }
 
-    /// Binds every listener of `running` that is not bound yet.
+    /// Binds every listener of `running` that is not bound yet, or takes what was inherited for it.
     async fn bind_new(
         &self,
         running: &Running,
         renamed: &[Renamed],
+        inherited: &mut Inherited,
     ) -> Result<Vec<(Arc<Listener>, Vec<Bound>)>, ApplyError> {
-        let mut fresh = Vec::new();
-        for listener in &running.listeners {
+        let is_new = |listener: &&Arc<Listener>| {
             let plan = &listener.plan;
-            let bound = self.lock_bound().clone();
-            let known = bound
-                .iter()
-                .any(|(name, at, _)| *name == plan.name && *at == plan.address);
-            if !known && !renamed.iter().any(|(_, new)| *new == plan.name) {
-                let ours = bound.iter().any(|(_, at, _)| *at == plan.address);
-                let sockets = self.env.bind(&plan.address, self.shared.cores, ours).await;
-                let sockets = sockets.map_err(|source| ApplyError::Bind {
-                    address: plan.address.to_string(),
-                    source,
-                })?;
-                fresh.push((Arc::clone(listener), sockets));
-            }
+            !self.places().has(&plan.name, &plan.address) && !renamed.iter().any(|(_, new)| *new == plan.name)
+        };
+        let new: Vec<_> = running.listeners.iter().filter(is_new).collect();
+        let asked: Vec<_> = new
+            .iter()
+            .map(|listener| (&*listener.plan.name, &listener.plan.address))
+            .collect();
+        let mut fresh = Vec::new();
+        for (listener, given) in new.iter().zip(inherited.take(&asked)) {
+            let plan = &listener.plan;
+            let cores = self.shared.cores;
+            let sockets = if given.is_empty() {
+                let ours = self.places().has_address(&plan.address);
+                self.env.bind(&plan.address, cores, ours).await
+            } else {
+                spread(given, cores)
+            };
+            let sockets = sockets.map_err(|source| ApplyError::Bind {
+                address: plan.address.to_string(),
+                source,
+            })?;
+            fresh.push((Arc::clone(listener), sockets));
         }
         Ok(fresh)
     }
 
-    /// Gives each core its socket of every fresh listener.
+    /// Gives the cores the sockets of every fresh listener, in turn.
     async fn hand_out(&self, fresh: Vec<(Arc<Listener>, Vec<Bound>)>) {
         for (listener, sockets) in fresh {
             let plan = &listener.plan;
-            let address = sockets.first().and_then(|socket| socket.address().ok().flatten());
-            let moved = self.forget_bound(&plan.name);
-            self.lock_bound()
-                .push((Arc::clone(&plan.name), plan.address.clone(), address));
+            if self.places().forget(&plan.name) {
+                self.leave(&plan.name).await;
+            }
+            self.places().add(plan, &sockets);
             let mailboxes = self.mailboxes();
-            for (mailbox, socket) in mailboxes.iter().zip(sockets) {
-                if moved {
-                    // A core that is gone has no use for letters.
-                    drop(mailbox.send(Mail::Leave(Arc::clone(&plan.name))).await);
-                }
+            for (mailbox, socket) in mailboxes.iter().cycle().zip(sockets) {
+                // A core that is gone has no use for letters.
                 drop(mailbox.send(Mail::Listen(Arc::clone(&plan.name), socket)).await);
             }
         }
     }
 
     async fn leave_old(&self, running: &Running) {
-        let names: Vec<_> = self
-            .lock_bound()
-            .iter()
-            .map(|(name, ..)| Arc::clone(name))
-            .collect();
-        for name in names
-            .into_iter()
-            .filter(|name| !running.listeners.iter().any(|l| l.plan.name == *name))
-        {
-            self.forget_bound(&name);
-            for mailbox in self.mailboxes() {
-                drop(mailbox.send(Mail::Leave(Arc::clone(&name))).await);
-            }
+        let is_gone = |name: &Arc<str>| !running.listeners.iter().any(|l| l.plan.name == *name);
+        let gone: Vec<_> = self.places().names().into_iter().filter(is_gone).collect();
+        for name in gone {
+            self.places().forget(&name);
+            self.leave(&name).await;
         }
     }
 
-    fn forget_bound(&self, name: &str) -> bool {
-        let mut bound = self.lock_bound();
-        let before = bound.len();
-        bound.retain(|(known, ..)| **known != *name);
-        bound.len() < before
+    /// Has every core leave a listener.
+    async fn leave(&self, name: &Arc<str>) {
+        for mailbox in self.mailboxes() {
+            drop(mailbox.send(Mail::Leave(Arc::clone(name))).await);
+        }
     }
 
-    fn lock_bound(&self) -> std::sync::MutexGuard<'_, Vec<BoundName>> {
-        self.shared.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
+        self.shared.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn mailboxes(&self) -> Vec<mpsc::Sender<Mail>> {
@@ -329,6 +326,7 @@ impl Gateway {
     /// Stops accepting and lets what is under way finish, for as long as the plan allows. The cores' seats return
     /// when they are done.
     pub fn drain(&self) {
+        self.places().drop_spares();
         self.shared.phase.send_if_modified(|phase| {
             let serving = *phase == Phase::Serving;
             if serving {
@@ -340,6 +338,7 @@ impl Gateway {
 
     /// Stops at once: what is under way is cut off.
     pub fn stop(&self) {
+        self.places().drop_spares();
         self.shared.phase.send_replace(Phase::Stopped);
     }
 
@@ -378,6 +377,7 @@ impl CoreSeat {
     /// tasks.
     pub async fn run(mut self) {
         let core = Core::new(self.env.clone(), self.index, Arc::clone(&self.shared));
+        let _ends = Ends(Arc::clone(&self.shared));
         let mut phase = self.shared.phase.subscribe();
         let mut accepting: Vec<(Name, watch::Sender<()>)> = Vec::new();
         let mut tick = core.env.now() + SWEEP;
@@ -410,6 +410,17 @@ impl CoreSeat {
     }
 }
 
+/// A core that is gone, by a panic too, accepts no more. A spare descriptor would keep its sockets open, and whom the
+/// kernel sends there waiting for nobody.
+struct Ends(Arc<Shared>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let places = self.0.places.lock();
+        places.unwrap_or_else(PoisonError::into_inner).drop_spares();
+    }
+}
+
 /// How often a core looks for what is idle or slow.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -417,7 +428,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 type Name = Rc<RefCell<Arc<str>>>;
 
 /// Takes over the new name, if this is an old one.
-fn follow(renamed: &[Renamed], name: &mut Arc<str>) {
+pub(crate) fn follow(renamed: &[Renamed], name: &mut Arc<str>) {
     if let Some((_, new)) = renamed.iter().find(|(old, _)| *old == *name) {
         *name = Arc::clone(new);
     }

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -116,6 +117,57 @@ fn bind_unix(path: &Path, ours: bool) -> io::Result<std::os::unix::net::UnixList
 }
 
 impl Bound {
+    /// Takes over a socket that somebody else has bound and listens on.
+    ///
+    /// # Errors
+    /// It is no stream socket that listens, of TCP or Unix, or the system refuses to make it ours.
+    pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return Err(io::Error::other("it is no stream socket that listens"));
+        }
+        socket.set_cloexec(true)?;
+        socket.set_nonblocking(true)?;
+        let domain = socket.local_addr()?.domain();
+        if domain == Domain::UNIX {
+            return Ok(Self(Socket_::Unix(socket.into())));
+        }
+        if domain != Domain::IPV4 && domain != Domain::IPV6 {
+            return Err(io::Error::other("it is neither a TCP nor a Unix socket"));
+        }
+        socket.set_tcp_nodelay(true)?;
+        Ok(Self(Socket_::Tcp(socket.into())))
+    }
+
+    /// Another descriptor of the same socket: both take from one queue of connections.
+    ///
+    /// # Errors
+    /// Whatever `dup` says; `Unsupported` in a simulation.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self(match &self.0 {
+            Socket_::Tcp(socket) => Socket_::Tcp(socket.try_clone()?),
+            Socket_::Unix(socket) => Socket_::Unix(socket.try_clone()?),
+            Socket_::World(_) => return Err(io::ErrorKind::Unsupported.into()),
+        }))
+    }
+
+    /// The descriptor, to be handed to another process; `None` in a simulation.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            Socket_::Tcp(socket) => Some(socket.as_fd()),
+            Socket_::Unix(socket) => Some(socket.as_fd()),
+            Socket_::World(_) => None,
+        }
+    }
+
+    /// The path of a Unix socket; `None` for any other, and for one without a name.
+    pub fn path(&self) -> Option<PathBuf> {
+        match &self.0 {
+            Socket_::Unix(socket) => Some(socket.local_addr().ok()?.as_pathname()?.to_owned()),
+            Socket_::Tcp(_) | Socket_::World(_) => None,
+        }
+    }
+
     /// The TCP address it is bound to; `None` for a Unix socket.
     ///
     /// # Errors

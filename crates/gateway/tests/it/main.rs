@@ -12,6 +12,7 @@ mod failures;
 mod faults;
 mod framing;
 mod grpc;
+mod handover;
 mod headers;
 mod health;
 mod hedging;

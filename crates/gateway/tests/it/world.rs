@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gateway::env::Env;
+use gateway::env::{Bound, Env};
 use gateway::event::Event;
 use gateway::plan::{EndpointPlan, Plan, RoutePlan, UpstreamPlan};
-use gateway::{CoreSeat, Gateway};
+use gateway::{CoreSeat, Gateway, Inherited};
 use plimsoll_policy::Backoff;
 use plimsoll_slo::{Class, Reason, Tally, TallySnapshot};
 use tokio::sync::mpsc;
@@ -45,6 +45,7 @@ pub(crate) struct World {
 pub(crate) struct Builder {
     pub(crate) plan: Plan,
     cores: usize,
+    inherited: Inherited,
 }
 
 impl World {
@@ -58,6 +59,7 @@ impl World {
         Builder {
             plan: plan(addresses),
             cores: 1,
+            inherited: Inherited::default(),
         }
     }
 
@@ -180,9 +182,22 @@ impl Builder {
         self
     }
 
+    /// Gives it the sockets of another one.
+    pub(crate) fn on_sockets_of(mut self, gateway: &Gateway) -> Self {
+        for handed in gateway.sockets().unwrap() {
+            let sockets = handed
+                .sockets
+                .into_iter()
+                .map(|socket| Bound::adopt(socket).unwrap());
+            self.inherited
+                .from_predecessor(&handed.name, &handed.asked.to_string(), sockets.collect());
+        }
+        self
+    }
+
     /// Starts it.
-    pub(crate) async fn start(self) -> World {
-        let built = Gateway::build(Env::real(), self.plan, self.cores).await;
+    pub(crate) async fn start(mut self) -> World {
+        let built = Gateway::build_on(Env::real(), self.plan, self.cores, &mut self.inherited).await;
         let (gateway, seats, events) = built.expect("the plan comes to life");
         World {
             gateway,
