@@ -88,7 +88,7 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
     let wire = Rc::new(Wire::default());
     let tracking = core.track(&wire, &listener.plan);
     if core.is_draining() || core.view().running.listener(&listener.plan.name).is_none() {
-        wire.give_order(Order::Drain);
+        wire.give_order(Order::Retire);
     }
     let drained = async {
         wire.stricter_than(Order::Carry).await;
@@ -181,7 +181,12 @@ async fn serve_http1(
     loop {
         let (head, terms) = match talk.next().await {
             Ok(Some(request)) => request,
-            Ok(None) => break,
+            Ok(None) => {
+                // Nobody was told that it ends here. What crosses its end is answered with nothing, and not with a
+                // reset: that can take away an answer which is still unread.
+                talk.end_with(Vec::new(), &core.env).await;
+                return;
+            }
             Err(refusal) => {
                 Ticket::refused(core, caught.world(core), caught.peer, refusal);
                 talk.end_with(crate::respond::last_words(refusal), &core.env)

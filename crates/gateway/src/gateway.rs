@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     events_dropped: Arc<AtomicU64>,
     phase: watch::Sender<Phase>,
     cores: usize,
+    /// When each core turned last, in nanoseconds on the monotonic clock.
+    pub(crate) turned: Vec<AtomicU64>,
     mailboxes: Mutex<Vec<mpsc::Sender<Mail>>>,
     places: Mutex<Places>,
 }
@@ -130,6 +132,7 @@ impl Gateway {
             events_dropped,
             phase: watch::Sender::new(Phase::Serving),
             cores,
+            turned: (0..cores).map(|_| AtomicU64::new(env.now().as_nanos())).collect(),
             mailboxes: Mutex::new(mailboxes),
             places: Mutex::default(),
         });
@@ -187,6 +190,16 @@ impl Gateway {
         self.shared.cores
     }
 
+    /// Whether every core has gone round its loop within this time. They do once a second, however little there is to
+    /// do; one that is stuck does not, nor one that has ended.
+    pub fn turns_within(&self, time: Duration) -> bool {
+        let since = self.env.now().as_nanos().saturating_sub(time.as_nanos() as u64);
+        self.shared
+            .turned
+            .iter()
+            .all(|turned| turned.load(Relaxed) >= since)
+    }
+
     /// Whether it takes traffic; the receiver hears of changes.
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.shared.phase.subscribe()
@@ -220,9 +233,7 @@ impl Gateway {
             self.shared.cores,
             Some(&old),
         )?;
-        let renamed = self
-            .places()
-            .renamed(new.listeners.iter().map(|listener| &listener.plan));
+        let renamed = self.places().renamed(&new.listeners);
         let bound = self.bind_new(&new, &renamed, &mut Inherited::default()).await?;
         names::resolve(&self.env, &new.upstreams).await;
         new.take_over();
@@ -389,7 +400,7 @@ impl CoreSeat {
                     Some(Mail::Listen(name, bound)) => accepting.extend(accept(&core, name, bound)),
                     Some(Mail::Leave(name)) => {
                         accepting.retain(|(known, _)| *known.borrow() != name);
-                        core.drain_listener(&name);
+                        core.retire_listener(&name);
                     }
                     Some(Mail::Rename(renamed)) => {
                         for (name, _) in &accepting {
@@ -511,11 +522,26 @@ fn admit(core: &Rc<Core>, name: &str, last: &mut Option<World>, accepted: Accept
 
 impl Core {
     /// Lets connections finish, then cuts off what is left.
+    ///
+    /// HTTP/2 says by itself what it still takes. HTTP/1 has only its answers to say so, so an idle connection is left
+    /// open for one more for a while: closed at once, it would fail whoever is about to send.
     async fn finish(self: &Rc<Self>, phase: &mut watch::Receiver<Phase>) {
         self.draining.store(true, Relaxed);
-        self.order_all(Order::Drain);
-        let end = self.env.now() + self.shared.running.load().1.plan.drain_max;
+        self.order_all(Order::Retire);
+        let began = self.env.now();
+        let (idle_end, end) = {
+            let plan = &self.shared.running.load().1.plan;
+            (began + plan.drain_idle, began + plan.drain_max)
+        };
+        let mut swept = began;
         while self.connections() > 0 && *phase.borrow_and_update() != Phase::Stopped && self.env.now() < end {
+            if self.env.now() >= idle_end {
+                self.order_all(Order::Drain);
+            }
+            if self.env.now() - swept >= SWEEP {
+                swept = self.env.now();
+                self.sweep();
+            }
             tokio::select! {
                 biased;
                 _ = phase.changed() => {}

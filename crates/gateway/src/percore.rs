@@ -80,6 +80,8 @@ struct Tracked {
     idle_time: std::time::Duration,
     /// The stall that the last sweep saw, and since when.
     stall: Option<(u32, Instant)>,
+    /// When it is no longer waited for, if it is to go.
+    retires: Option<Instant>,
     stream_idle: std::time::Duration,
 }
 
@@ -131,6 +133,11 @@ impl Core {
         self.draining.load(Relaxed)
     }
 
+    /// Says that this core goes round.
+    pub(crate) fn turn(&self) {
+        self.shared.turned[self.index].store(self.env.now().as_nanos(), Relaxed);
+    }
+
     /// Watches a connection until the returned guard is dropped.
     pub(crate) fn track(self: &Rc<Self>, wire: &Rc<Wire>, plan: &crate::plan::ListenerPlan) -> Tracking {
         let id = self.next_connection.get();
@@ -144,6 +151,7 @@ impl Core {
             head_time: plan.limits.head_time,
             idle_time: plan.limits.idle_time,
             stall: None,
+            retires: None,
             stream_idle: plan.limits.stream_idle,
         };
         self.connections.borrow_mut().insert(id, tracked);
@@ -166,13 +174,17 @@ impl Core {
             .for_each(|tracked| tracked.wire.give_order(order));
     }
 
-    /// Tells the connections of one listener to drain.
-    pub(crate) fn drain_listener(&self, name: &str) {
-        self.connections
-            .borrow()
-            .values()
-            .filter(|tracked| *tracked.listener == *name)
-            .for_each(|tracked| tracked.wire.give_order(Order::Drain));
+    /// Tells the connections of one listener that the next request is the last, and the sweep to drain them later.
+    pub(crate) fn retire_listener(&self, name: &str) {
+        let retires = self.env.now() + self.view().running.plan.drain_idle;
+        let mut connections = self.connections.borrow_mut();
+        let of_listener = connections
+            .values_mut()
+            .filter(|tracked| *tracked.listener == *name);
+        for tracked in of_listener {
+            tracked.retires = Some(retires);
+            tracked.wire.give_order(Order::Retire);
+        }
     }
 
     /// Tells connections what their listener is called now.
@@ -187,6 +199,7 @@ impl Core {
     /// Called every second, so every limit holds to a second.
     pub(crate) fn sweep(&self) {
         let now = self.env.now();
+        self.turn();
         self.date.set(date(&self.env));
         for tracked in self.connections.borrow_mut().values_mut() {
             tracked.sweep(now);
@@ -222,6 +235,9 @@ impl Tracked {
             .is_some_and(|(_, since)| now - since >= self.stream_idle)
         {
             self.wire.give_order(Order::Close);
+        }
+        if self.retires.is_some_and(|when| now >= when) {
+            self.wire.give_order(Order::Drain);
         }
         let heads = self.wire.heads();
         if self.wire.is_in_head() && heads == self.heads {

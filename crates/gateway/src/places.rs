@@ -10,6 +10,7 @@ use crate::env::Bound;
 use crate::gateway::{Renamed, follow};
 use crate::inherited::Handed;
 use crate::plan::{ListenAddress, ListenerPlan};
+use crate::running::Listener;
 
 /// See the module's header.
 #[derive(Debug, Default)]
@@ -55,14 +56,11 @@ impl Places {
 
     /// The listeners that are bound under another name. Names that were taken before are not given on: open
     /// connections go by them.
-    pub(crate) fn renamed<'p>(
-        &self,
-        listeners: impl Iterator<Item = &'p ListenerPlan> + Clone,
-    ) -> Arc<[Renamed]> {
-        let is_planned = |name: &str| listeners.clone().any(|plan| *plan.name == *name);
+    pub(crate) fn renamed(&self, listeners: &[Arc<Listener>]) -> Arc<[Renamed]> {
+        let is_planned = |name: &str| listeners.iter().any(|listener| *listener.plan.name == *name);
         let mut free: Vec<_> = self.0.iter().filter(|place| !is_planned(&place.name)).collect();
         let mut renamed = Vec::new();
-        for plan in listeners.clone() {
+        for plan in listeners.iter().map(|listener| &listener.plan) {
             if self.0.iter().any(|place| place.name == plan.name) {
                 continue;
             }

@@ -28,6 +28,8 @@ pub struct Plan {
     pub observe: ObservePlan,
     /// How long a drain may take before what is left is cut off.
     pub drain_max: Duration,
+    /// How long a drain leaves idle HTTP/1 connections open for one more request; no longer than `drain_max`.
+    pub drain_idle: Duration,
 }
 
 /// An address that traffic is accepted on.
@@ -401,6 +403,7 @@ impl Plan {
             callers: CallersPlan::default(),
             observe: ObservePlan::default(),
             drain_max: Duration::from_secs(30),
+            drain_idle: Duration::from_secs(2),
         }
     }
 

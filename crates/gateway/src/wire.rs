@@ -11,6 +11,8 @@ pub(crate) enum Order {
     /// Nothing.
     #[default]
     Carry,
+    /// Take what comes next as the last, and say so. Whoever has nothing to ask is left alone.
+    Retire,
     /// Finish what is under way, take nothing new.
     Drain,
     /// Close now.

@@ -47,6 +47,8 @@ pub(crate) struct Config {
 
     pub(crate) admin: AdminConfig,
     pub(crate) telemetry: TelemetryConfig,
+    /// How long a new process may take to be ready in an upgrade.
+    pub(crate) upgrade_max: Duration,
     /// Threads that carry traffic; 0 takes every core.
     pub(crate) cores: usize,
     /// A flag says how many, whatever the file says.

@@ -160,6 +160,14 @@ impl Bound {
         }
     }
 
+    /// The socket, for whoever is no gateway; `None` if it is not TCP.
+    pub fn into_tcp(self) -> Option<std::net::TcpListener> {
+        match self.0 {
+            Socket_::Tcp(socket) => Some(socket),
+            Socket_::Unix(_) | Socket_::World(_) => None,
+        }
+    }
+
     /// The path of a Unix socket; `None` for any other, and for one without a name.
     pub fn path(&self) -> Option<PathBuf> {
         match &self.0 {

@@ -96,10 +96,22 @@ impl Talk {
     /// # Errors
     /// [`Refusal`] of what came instead. The connection cannot go on.
     pub(crate) async fn next(&self) -> Result<Option<(RequestHead, Terms)>, Refusal> {
-        poll_fn(|cx| self.poll_next(cx)).await
+        let next = poll_fn(|cx| self.poll_next(cx, false)).await;
+        if !matches!(next, Ok(None)) || self.wire.order() != Order::Drain {
+            return next;
+        }
+        // A request may have come in this very moment. The runtime hears of it when it looks at its sockets, which it
+        // does before this task goes on.
+        tokio::task::yield_now().await;
+        poll_fn(|cx| self.poll_next(cx, true)).await
     }
 
-    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Option<(RequestHead, Terms)>, Refusal>> {
+    /// `last` is a last look at a connection that is to be left.
+    fn poll_next(
+        &self,
+        cx: &mut Context<'_>,
+        last: bool,
+    ) -> Poll<Result<Option<(RequestHead, Terms)>, Refusal>> {
         let side = &mut *self.side.borrow_mut();
         loop {
             if side.news {
@@ -120,13 +132,20 @@ impl Talk {
             if self.wire.is_late() {
                 return Poll::Ready(Err(LATE));
             }
-            match self.wire.order() {
-                Order::Carry => {}
-                Order::Drain if side.is_in_head() => {}
-                Order::Drain | Order::Close => return Poll::Ready(Ok(None)),
+            let leaves = match self.wire.order() {
+                Order::Carry | Order::Retire => false,
+                Order::Drain => !side.is_in_head(),
+                Order::Close => return Poll::Ready(Ok(None)),
+            };
+            if leaves && !last {
+                return Poll::Ready(Ok(None));
             }
             self.wire.watch(cx);
-            match ready!(self.poll_head(side, cx)) {
+            let read = self.poll_head(side, cx);
+            if leaves && read.is_pending() {
+                return Poll::Ready(Ok(None));
+            }
+            match ready!(read) {
                 Ok(Some((head, bytes))) => {
                     return Poll::Ready(self.begin(side, head, bytes).map(Some));
                 }
@@ -330,5 +349,31 @@ impl Side {
         self.trailers = trailers?;
         self.news = !self.ahead.is_empty();
         Ok(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// What the kernel has, and the runtime has not heard of yet.
+    #[tokio::test]
+    async fn what_crosses_the_end_of_an_idle_connection_is_served() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut caller = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let limits = HeadLimits {
+            bytes: 1024,
+            headers: 8,
+            target: 64,
+        };
+        let wire = Rc::new(Wire::default());
+        let talk = Talk::new(Stream::Tcp(stream), b"", limits, Rc::clone(&wire), Rc::default());
+        wire.give_order(Order::Drain);
+        caller.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert!(matches!(talk.next().await, Ok(Some(_))));
+        assert!(matches!(talk.next().await, Ok(None)));
     }
 }

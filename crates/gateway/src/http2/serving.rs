@@ -126,8 +126,8 @@ impl Serving {
         wire.watch(cx);
         match wire.order() {
             Order::Carry => {}
-            Order::Drain if self.draining => {}
-            Order::Drain => {
+            Order::Retire | Order::Drain if self.draining => {}
+            Order::Retire | Order::Drain => {
                 self.draining = true;
                 self.connection.graceful_shutdown();
             }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use gateway::plan::{EndpointPlan, ListenAddress};
 use gateway::{ApplyError, Phase};
 use http::Request;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::client::{Http2, Wire, gather};
 use crate::origin::{Origin, echoing, full, held};
-use crate::world::{World, until, within};
+use crate::world::{LONG, World, until, within};
 
 async fn in_flight(world: &World, count: u32) {
     until("the requests", || {
@@ -35,7 +35,11 @@ async fn a_drain_finishes_what_is_under_way() {
     in_flight(&world, 2).await;
     world.gateway.drain();
     assert_eq!(*world.gateway.phase().borrow(), Phase::Draining);
-    assert_eq!(idle.closed().await, "", "an idle connection is not waited for");
+    assert_eq!(
+        idle.closed().await,
+        "",
+        "an idle connection is not waited for long"
+    );
     let refused = async { while TcpStream::connect(address).await.is_ok() {} };
     within("new connections to be refused", refused).await;
     assert!(!world.has_stopped());
@@ -49,6 +53,42 @@ async fn a_drain_finishes_what_is_under_way() {
     world.stopped().await;
     assert_eq!(world.told().await, "good 200 x1");
     assert_eq!(world.told().await, "good 200 x1");
+}
+
+/// Closed at once, it would fail a caller who is about to send; and it has no other way to be told.
+#[tokio::test]
+async fn an_idle_connection_may_ask_once_more_in_a_drain() {
+    let origin = Origin::saying("ok").await;
+    let mut world = World::of(&[&origin])
+        .plan(|plan| plan.drain_idle = LONG)
+        .start()
+        .await;
+    let (mut idle, address) = (world.wire().await, world.address());
+    assert_eq!(idle.ask("GET", "/", "", b"").await.header("connection"), "");
+    world.gateway.drain();
+    let refused = async { while TcpStream::connect(address).await.is_ok() {} };
+    within("new connections to be refused", refused).await;
+    let answer = idle.ask("GET", "/", "", b"").await;
+    assert_eq!((answer.text(), answer.header("connection")), ("ok", "close"));
+    assert_eq!(idle.closed().await, "");
+    world.stopped().await;
+}
+
+/// A request that crosses the end of its connection finds nothing; a reset could take away an answer before it.
+#[tokio::test]
+async fn an_idle_connection_is_left_without_a_reset() {
+    let origin = Origin::saying("ok").await;
+    let world = World::of(&[&origin]).start().await;
+    let mut idle = TcpStream::connect(world.address()).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    idle.write_all(request).await.unwrap();
+    let mut answer = vec![0; 17];
+    within("the answer", idle.read_exact(&mut answer)).await.unwrap();
+    world.gateway.drain();
+    let mut rest = Vec::new();
+    within("the end", idle.read_to_end(&mut rest)).await.unwrap();
+    idle.write_all(request).await.unwrap();
+    assert_eq!(within("the end", idle.read(&mut answer)).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use gateway::plan::{KeyPart, RatePlan};
+use gateway::upstream::Endpoint;
 use http::{Request, Response};
-use plimsoll_policy::{BreakerConfig, BreakerState, Quota};
+use plimsoll_policy::{BreakerConfig, BreakerState, BudgetConfig, Quota};
 
 use crate::client::{Http2, gather};
 use crate::origin::{Origin, Speaks, full, held, status_only};
@@ -294,4 +295,56 @@ async fn a_flood_of_resets_ends_the_connection_and_nothing_else() {
     })
     .await;
     assert!(world.tally().attempts < 200, "{}", world.counted());
+}
+
+/// Whatever changes in a plan, what goes on under its name goes on with what it has learned and counted.
+#[tokio::test]
+async fn a_reload_keeps_what_was_learned_and_counted() {
+    let failing = Origin::failing(503).await;
+    let mut world = World::of(&[&failing])
+        .upstream(|upstream| {
+            upstream.breaker = None;
+            upstream.outlier = None;
+            upstream.budget = BudgetConfig {
+                burst: 3,
+                ..upstream.budget
+            };
+        })
+        .start()
+        .await;
+    for _ in 0..40 {
+        world.get("/").await;
+        world.told().await;
+    }
+    let learned = |world: &World| {
+        let upstream = Arc::clone(&world.gateway.running().upstreams[0]);
+        let now = world.gateway.env().now();
+        let of_endpoint = |endpoint: &Arc<Endpoint>| {
+            let reading = endpoint.reading(now);
+            let counts = (reading.attempts, reading.failures);
+            (endpoint.id, counts, endpoint.latency.snapshot())
+        };
+        let endpoints: Vec<_> = upstream.state.endpoints().iter().map(of_endpoint).collect();
+        let mut series = world.gateway.ledger().snapshot();
+        series.retain(|(_, tally)| tally.total() > 0);
+        (upstream.retry_tokens(), endpoints, series)
+    };
+    let before = learned(&world);
+    assert!(
+        before.0 < 1.0 && before.1[0].1.0 > 40,
+        "retries were paid for: {before:?}"
+    );
+    assert_eq!(before.2[0].1.latency.count(), 40);
+    for number in 1..=3 {
+        world
+            .reload(|plan| {
+                plan.observe.slow += Duration::from_secs(1);
+                plan.upstreams[0].in_flight_max += number;
+                let mut other = plan.listeners[0].routes[0].clone();
+                (other.name, other.path) = (format!("other-{number}").into(), format!("/other-{number}"));
+                plan.listeners[0].routes.push(other);
+            })
+            .await;
+        assert!(learned(&world) == before, "{:?}", learned(&world));
+    }
 }

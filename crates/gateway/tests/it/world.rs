@@ -215,6 +215,7 @@ fn plan(addresses: impl IntoIterator<Item = SocketAddr>) -> Plan {
     let mut plan = Plan::in_front_of(SocketAddr::from(([127, 0, 0, 1], 0)), upstream);
     plan.observe.log_good = true;
     plan.observe.trace_share = 0.0;
+    plan.drain_idle = Duration::from_millis(50);
     let retry = plan.listeners[0].routes[0]
         .retry
         .as_mut()

@@ -38,6 +38,11 @@ stanza! {
         telemetry: Telemetry = "{}";
         /// How long a drain may take before what is left is cut off.
         drain_max: Duration = "30s", from "0s" to "1h";
+        /// How long a drain leaves idle HTTP/1 connections open for one more request, whose answer then says
+        /// `Connection: close`.
+        drain_idle: Duration = "2s", from "0s" to "1h";
+        /// How long a new process may take to be ready in an upgrade, before it is ended and the old one serves on.
+        upgrade_max: Duration = "30s", from "1s" to "5m";
         /// Threads that carry traffic, one to a core; 0 takes every core.
         cores: usize = "0", from "0" to "1024";
     }

@@ -118,6 +118,8 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         admin,
         telemetry,
         drain_max,
+        drain_idle,
+        upgrade_max,
         cores,
     } = root;
     let upstreams_known = reader.complete(&upstreams.place);
@@ -141,6 +143,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         callers: resolve_callers(callers.value, &mut scope),
         observe: resolve_observe(observe.value),
         drain_max: drain_max.value,
+        drain_idle: drain_idle.value,
         upstreams: upstreams
             .value
             .into_iter()
@@ -155,6 +158,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     let config = Config {
         admin: resolve_admin(admin.value, &mut scope),
         telemetry: telemetry::resolve(telemetry.value, &mut scope),
+        upgrade_max: upgrade_max.value,
         cores: cores.value,
         cores_by_flag: false,
         plan,

@@ -234,7 +234,7 @@ observe: { slow: 2s }
     );
 }
 
-/// A key of the top level is either in the plan, which a reload applies, or one that waits for the next start.
+/// A key of the top level is either applied by a reload, most of them in the plan, or waits for the next start.
 #[test]
 fn every_key_is_applied_or_waits() {
     let applied = [
@@ -243,8 +243,15 @@ fn every_key_is_applied_or_waits() {
         ("callers", SMALL.to_owned() + "callers: { tenant_header: x }"),
         ("observe", SMALL.to_owned() + "observe: { slow: 2s }"),
         ("drain_max", SMALL.to_owned() + "drain_max: 1s"),
+        ("drain_idle", SMALL.to_owned() + "drain_idle: 1s"),
+        ("upgrade_max", SMALL.to_owned() + "upgrade_max: 1m"),
     ];
-    let plan = |text: &str| format!("{:?}", read(text).unwrap().plan);
+    let plan = |text: &str| {
+        let Config {
+            plan, upgrade_max, ..
+        } = read(text).unwrap();
+        format!("{plan:?} {upgrade_max:?}")
+    };
     for (key, text) in &applied {
         assert_ne!(plan(SMALL), plan(text), "{key}");
         assert_eq!(read(SMALL).unwrap().at_next_start(&read(text).unwrap()), [""; 0]);
