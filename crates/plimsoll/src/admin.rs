@@ -4,6 +4,9 @@
 //! and collectors are down, and through a drain to its end. It is not for users' traffic: HTTP/1 only, a bound on
 //! everything, and no bodies are read.
 //!
+//! It ends when it is closed: by the end of the process, or because another process has taken over, whose port this
+//! address is from then on. Answers under way are finished, kept connections end with the next one.
+//!
 //! **Who may.** On a loopback address everybody on the machine. On any other address a token is required, and
 //! [`bind`] refuses to go without. Browsers on the machine are a way in for strangers, so the `Host` must be ours
 //! (DNS rebinding) and whatever changes something must not come from another site; see [`guard`].
@@ -18,6 +21,7 @@ mod tests;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -26,7 +30,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::exemplars::Exemplars;
 use crate::history::Window;
@@ -69,6 +73,8 @@ pub(crate) trait AdminBackend: Send + Sync + 'static {
     fn reload(&self) -> impl Future<Output = Reloaded> + Send;
     /// Takes no new work, finishes what there is.
     fn drain(&self);
+    /// Has a new process take over; its id, or why there is none.
+    fn upgrade(&self) -> impl Future<Output = Result<u32, String>> + Send;
 
     /// Collects everything that is known, for `read`.
     fn scrape<T>(&self, read: impl FnOnce(&Scrape<'_>) -> T) -> T {
@@ -113,11 +119,14 @@ pub(crate) struct Admin {
     token: Option<Token>,
 }
 
-/// Binds the port.
+/// Binds the port, unless a socket was inherited for it.
 ///
 /// # Errors
 /// [`AdminError`] if it would be open to the network, or the address cannot be had.
-pub(crate) async fn bind(config: AdminConfig) -> Result<Admin, AdminError> {
+pub(crate) async fn bind(
+    config: AdminConfig,
+    inherited: Option<std::net::TcpListener>,
+) -> Result<Admin, AdminError> {
     let AdminConfig { listen, token } = config;
     if token.is_none() && !listen.ip().to_canonical().is_loopback() {
         return Err(AdminError::Open(listen));
@@ -126,7 +135,11 @@ pub(crate) async fn bind(config: AdminConfig) -> Result<Admin, AdminError> {
         address: listen,
         source,
     };
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let listener = match inherited {
+        Some(socket) => TcpListener::from_std(socket),
+        None => TcpListener::bind(listen).await,
+    };
+    let listener = listener.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok(Admin {
         listener,
@@ -138,6 +151,7 @@ pub(crate) async fn bind(config: AdminConfig) -> Result<Admin, AdminError> {
 /// What every connection needs.
 struct Serving<B> {
     env: Env,
+    closed: watch::Receiver<bool>,
     backend: B,
     address: SocketAddr,
     token: Option<Token>,
@@ -149,18 +163,32 @@ impl Admin {
         self.address
     }
 
-    /// Answers for as long as the runtime lives.
-    pub(crate) async fn serve(self, env: Env, backend: impl AdminBackend) {
+    /// A descriptor of its socket, for a process that is to take over.
+    ///
+    /// # Errors
+    /// Whatever `dup` says.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
+    }
+
+    /// Answers until it is `closed`, and what was asked before.
+    pub(crate) async fn serve(self, env: Env, backend: impl AdminBackend, mut closed: watch::Receiver<bool>) {
         let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let serving = Serving {
             env: env.clone(),
+            closed: closed.clone(),
             backend,
             address: self.address,
             token: self.token,
         };
         let serving = Arc::new(serving);
         loop {
-            let Ok((stream, _)) = self.listener.accept().await else {
+            let accepted = tokio::select! {
+                biased;
+                _ = closed.wait_for(|closed| *closed) => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
                 env.sleep(ACCEPT_PAUSE).await;
                 continue;
             };
@@ -174,6 +202,9 @@ impl Admin {
                 drop(seat);
             });
         }
+        drop(self.listener);
+        // Nobody shuts the semaphore, and every seat is given back within the farewell.
+        drop(seats.acquire_many(CONNECTIONS_MAX as u32).await);
     }
 }
 
@@ -191,9 +222,11 @@ impl<B: AdminBackend> Serving<B> {
             .max_headers(HEADERS_MAX)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
+        let mut closed = self.closed.clone();
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
+            _ = closed.wait_for(|closed| *closed) => connection.as_mut().graceful_shutdown(),
             () = self.env.sleep(CONNECTION_TIME_MAX) => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {

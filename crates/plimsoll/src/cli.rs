@@ -8,6 +8,7 @@ mod init;
 mod run;
 mod schema;
 mod status;
+mod upgrade;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ impl From<Exit> for ExitCode {
     name = "plimsoll",
     version,
     after_help = "Exit codes: 0 it is done; 1 it failed at run time; 2 a flag or the configuration is wrong; \
-                  3 a reload was refused, or the admin port cannot be reached."
+                  3 a reload or an upgrade was refused, or the admin port cannot be reached."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -60,6 +61,7 @@ enum Verb {
     Demo(DemoArgs),
     Status(status::StatusArgs),
     Reload(status::ReloadArgs),
+    Upgrade(upgrade::Args),
     Check(check::Args),
     Init(init::Args),
     Schema(schema::Args),
@@ -89,6 +91,7 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
         Verb::Demo(args) => demo::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Reload(args) => status::reload(&args),
+        Verb::Upgrade(args) => upgrade::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Schema(args) => schema::run(&args),

@@ -20,7 +20,7 @@ use order_desk::{Database, Desk, DeskConfig};
 
 use crate::cli::DemoArgs;
 use crate::config::Config;
-use crate::instance::Instance;
+use crate::instance::{Beginning, Instance};
 
 /// The configuration, as one would write it for the same service by hand.
 const CONFIG: &str = include_str!("../../../examples/order-desk/plimsoll.yaml");
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
         .plan
         .listeners
         .retain(|listener| &*listener.name == "broker");
-    let instance = Instance::start(egress, None, std::io::sink())?;
+    let instance = Instance::start(egress, None, std::io::sink(), Beginning::default())?;
     let egress = address(&instance, "broker").context("the egress listener has no address")?;
     let desk = DeskConfig::new(nobody, format!("http://{egress}"), Database::SqliteMemory);
     let desk = runtime

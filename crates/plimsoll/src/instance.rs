@@ -4,6 +4,7 @@
 //! The control side has a runtime of its own, so that a slow resolver, scrape or collector never holds a request.
 //! This file is the supervisor: it alone starts threads and tasks, and it alone decides how often they run.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,24 +12,33 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gateway::env::Env;
+use gateway::event::Event;
 use gateway::{CoreSeat, Gateway, Phase};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::admin::{self, AdminBackend};
+use crate::admin::{self, Admin, AdminBackend};
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::history::History;
+use crate::inheritance::Inheritance;
 use crate::journal::{Journal, Level, Style, Value, Writer};
 use crate::metrics;
 use crate::operators::{self, Operators};
 use crate::otlp::{Collector, Meter, MeterEnd};
 use crate::reload::Reloader;
+use crate::supervisor::Supervisor;
 use crate::telemetry::{Finished, Telemetry};
+use crate::upgrade::Upgrader;
+use crate::upgrade::program::Program;
 
 /// Threads of the control runtime: one may be busy with a scrape while the other listens for signals.
 const CONTROL_THREADS: usize = 2;
 
 /// How long telling the rest may hold up the end: a collector that is down must not.
 const TELLING_MAX: Duration = Duration::from_secs(3);
+
+/// A core that has not turned for so long is stuck. It does once a second.
+const STUCK: Duration = Duration::from_secs(3);
 
 /// A running Plimsoll. [`Instance::wait`] sees it to its end.
 pub(crate) struct Instance {
@@ -38,6 +48,7 @@ pub(crate) struct Instance {
     told: Finished,
     meter: Option<MeterEnd>,
     admin_address: std::net::SocketAddr,
+    admin_ended: oneshot::Receiver<()>,
     pub(crate) parts: Arc<Parts>,
 }
 
@@ -48,12 +59,28 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     pub(crate) telemetry: Telemetry,
     pub(crate) reloader: Reloader,
+    pub(crate) upgrader: Upgrader,
+    pub(crate) supervisor: Supervisor,
     pub(crate) history: Mutex<History>,
+    /// The socket of the port for operators, for a process that takes over.
+    pub(crate) admin: OwnedFd,
+    /// Set to close that port.
+    admin_closed: watch::Sender<bool>,
+}
+
+/// How an instance comes to be.
+#[derive(Debug, Default)]
+pub(crate) struct Beginning {
+    /// What it was given at its start.
+    pub(crate) inheritance: Inheritance,
+    /// How it is started once more, for an upgrade.
+    pub(crate) program: Option<Program>,
+    pub(crate) supervisor: Supervisor,
 }
 
 impl Instance {
-    /// Starts everything that `config` says. When this returns, every address is listened on and carries traffic.
-    /// `file` is what a reload reads again, `out` where the log goes.
+    /// Starts everything that `config` says. When this returns, every address is listened on and carries traffic, and
+    /// a predecessor has left. `file` is what a reload reads again, `out` where the log goes.
     ///
     /// # Errors
     /// An address, certificate or token cannot be used, or the system has no thread to give; nothing runs then.
@@ -61,7 +88,13 @@ impl Instance {
         config: Config,
         file: Option<PathBuf>,
         out: impl std::io::Write + Send + 'static,
+        beginning: Beginning,
     ) -> anyhow::Result<Self> {
+        let Beginning {
+            mut inheritance,
+            program,
+            supervisor,
+        } = beginning;
         let control = Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
             .thread_name("control")
@@ -70,16 +103,8 @@ impl Instance {
             .context("starting the control runtime")?;
         let env = Env::real();
         let (journal, writer) = open_journal(&env, &config, out)?;
-        let cores = if config.cores == 0 {
-            available_cores()
-        } else {
-            config.cores
-        };
-        // First, so that a port that may not be open costs no traffic.
-        let port = operators::port(&config.admin).context("reading the admin token")?;
-        let admin = control.block_on(admin::bind(port))?;
-        let built = control.block_on(Gateway::build(env, config.plan.clone(), cores));
-        let (gateway, seats, events) = built.context("starting the gateway")?;
+        let opened = control.block_on(open_ports(env, &config, &mut inheritance))?;
+        let (admin, (gateway, seats, events)) = opened;
         let _inside = control.enter();
         let otlp = config.telemetry.otlp.as_ref();
         let collector = otlp
@@ -92,34 +117,44 @@ impl Instance {
             Telemetry::start(gateway.env(), journal.clone(), events, collector.as_ref(), points);
         let parts = Arc::new(Parts {
             telemetry,
-            reloader: Reloader::new(file, config, gateway.clone(), journal.clone()),
+            reloader: Reloader::new(file, config, gateway.clone(), journal.clone(), supervisor.clone()),
+            upgrader: Upgrader::new(program),
+            supervisor,
             history: Mutex::default(),
+            admin: admin
+                .descriptor()
+                .context("keeping the admin port for a later upgrade")?,
+            admin_closed: watch::Sender::new(false),
             gateway,
             journal,
         });
         parts.start_tasks();
+        let cores = start_cores(seats)?;
+        if let Some(predecessor) = inheritance.predecessor.take() {
+            predecessor.take_over();
+        }
+        cores.go.send_replace(true);
         parts.tell_addresses();
+        parts.tell_inheritance(&inheritance);
         let admin_address = admin.address();
         parts.journal.info(
             "operators may ask",
             &[("address", admin_address.to_string().into())],
         );
-        let operators = Operators(Arc::clone(&parts));
-        let scraped = operators.clone();
+        let scraped = Operators(Arc::clone(&parts));
         let meter = meter
             .map(|meter| meter.start(move |points| scraped.scrape(|scrape| metrics::write(scrape, points))));
-        parts
-            .gateway
-            .env()
-            .spawn(admin.serve(parts.gateway.env().clone(), operators));
-        let cores = start_cores(seats)?;
+        let admin_ended = parts.serve_operators(admin);
+        parts.supervisor.ready("serving");
+        parts.watch_cores();
         Ok(Self {
             control,
-            cores,
+            cores: cores.threads,
             writer,
             told,
             meter,
             admin_address,
+            admin_ended,
             parts,
         })
     }
@@ -133,13 +168,19 @@ impl Instance {
         // What the cores told last is still on its way to the log and the collector.
         self.parts.gateway.stop_telling();
         let (told, meter) = (self.told, self.meter);
+        self.parts.admin_closed.send_replace(true);
         let telling = async {
             // Side by side: a collector that takes no spans may well take metrics.
-            tokio::join!(told.wait(), async {
-                if let Some(meter) = meter {
-                    meter.finish().await;
-                }
-            });
+            tokio::join!(
+                told.wait(),
+                async {
+                    if let Some(meter) = meter {
+                        meter.finish().await;
+                    }
+                },
+                // Whoever asked for the end is to have an answer.
+                async { _ = self.admin_ended.await },
+            );
         };
         let told = self
             .control
@@ -170,6 +211,30 @@ fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// What a gateway is built to: itself, its seats and its events.
+type Built = (Gateway, Vec<CoreSeat>, mpsc::Receiver<Box<Event>>);
+
+/// Listens on every address, or takes what was given for it. The port for operators comes first, so that one that may
+/// not be open costs no traffic.
+async fn open_ports(
+    env: Env,
+    config: &Config,
+    inheritance: &mut Inheritance,
+) -> anyhow::Result<(Admin, Built)> {
+    let port = operators::port(&config.admin).context("reading the admin token")?;
+    let listeners = config.plan.listeners.iter();
+    let named: Vec<_> = listeners.map(|listener| &*listener.name).collect();
+    let inherited = inheritance.admin(port.listen, &named);
+    let admin = admin::bind(port, inherited).await?;
+    let cores = if config.cores == 0 {
+        available_cores()
+    } else {
+        config.cores
+    };
+    let built = Gateway::build_on(env, config.plan.clone(), cores, &mut inheritance.listeners).await;
+    Ok((admin, built.context("starting the gateway")?))
+}
+
 fn open_journal(
     env: &Env,
     config: &Config,
@@ -192,9 +257,17 @@ fn open_journal(
 /// which every peer is woken twice; many, and timers fire late by as much as they take (1 or 2 ms).
 const EVENT_INTERVAL: u32 = 256;
 
-/// Runs each core on a thread of its own.
-fn start_cores(seats: Vec<CoreSeat>) -> anyhow::Result<Vec<JoinHandle<()>>> {
+/// The threads of the cores, which wait to be let go.
+struct Cores {
+    threads: Vec<JoinHandle<()>>,
+    go: watch::Sender<bool>,
+}
+
+/// Starts a thread for each core. All that may fail is done before a core accepts anybody.
+fn start_cores(seats: Vec<CoreSeat>) -> anyhow::Result<Cores> {
+    let go = watch::Sender::new(false);
     let start = |seat: CoreSeat| {
+        let mut told = go.subscribe();
         let thread = std::thread::Builder::new().name(format!("core-{}", seat.index()));
         let run = move || {
             let runtime = Builder::new_current_thread()
@@ -202,11 +275,17 @@ fn start_cores(seats: Vec<CoreSeat>) -> anyhow::Result<Vec<JoinHandle<()>>> {
                 .event_interval(EVENT_INTERVAL)
                 .build_local(LocalOptions::default());
             // The control runtime came up a moment ago; what it took there is to be had here.
-            runtime.expect("a thread can have a runtime").block_on(seat.run());
+            runtime.expect("a thread can have a runtime").block_on(async {
+                // An instance that is given up lets nobody go.
+                if told.wait_for(|go| *go).await.is_ok() {
+                    seat.run().await;
+                }
+            });
         };
         thread.spawn(run).context("starting a core's thread")
     };
-    seats.into_iter().map(start).collect()
+    let threads = seats.into_iter().map(start).collect::<anyhow::Result<_>>()?;
+    Ok(Cores { threads, go })
 }
 
 impl Parts {
@@ -224,6 +303,36 @@ impl Parts {
         env.spawn(async move { gateway.watch_names().await });
         let parts = Arc::clone(self);
         env.spawn(async move { crate::signals::obey(&parts).await });
+    }
+
+    /// Tells the supervisor that the cores turn, for as long as they do. One that is stuck is for it to end.
+    fn watch_cores(self: &Arc<Self>) {
+        let Some(limit) = self.supervisor.watchdog() else {
+            return;
+        };
+        let parts = Arc::clone(self);
+        self.gateway.env().spawn(async move {
+            loop {
+                if parts.gateway.turns_within((limit / 2).max(STUCK)) {
+                    parts.supervisor.alive();
+                }
+                parts.gateway.env().sleep(limit / 2).await;
+            }
+        });
+    }
+
+    /// Answers operators, until the port is closed; then the receiver hears of it.
+    fn serve_operators(self: &Arc<Self>, admin: Admin) -> oneshot::Receiver<()> {
+        let env = self.gateway.env();
+        let operators = Operators(Arc::clone(self));
+        let serve = admin.serve(env.clone(), operators, self.admin_closed.subscribe());
+        let (tell, ended) = oneshot::channel();
+        env.spawn(async move {
+            serve.await;
+            // The instance may be on its way out already.
+            _ = tell.send(());
+        });
+        ended
     }
 
     /// Runs `work` again and again. It must not block: it has a thread that others need.
@@ -262,6 +371,21 @@ impl Parts {
         }
     }
 
+    /// What was given at the start and is of no use: whoever passed it meant something by it.
+    fn tell_inheritance(&self, inheritance: &Inheritance) {
+        for why in &inheritance.unfit {
+            self.journal.warn(
+                "a descriptor that was passed cannot be used",
+                &[("cause", Value::from(&**why))],
+            );
+        }
+        for (name, address) in inheritance.listeners.left_over() {
+            let whose = [("name", Value::from(&*name)), ("address", Value::from(&*address))];
+            self.journal
+                .warn("a socket that was passed is no listener's, and is closed", &whose);
+        }
+    }
+
     fn tell_addresses(&self) {
         for (name, address) in self.gateway.addresses() {
             let address = address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
@@ -279,7 +403,17 @@ impl Parts {
     pub(crate) fn drain(&self) {
         if *self.gateway.phase().borrow() == Phase::Serving {
             self.journal.info("draining", &[]);
+            self.supervisor.stopping();
             self.gateway.drain();
         }
+    }
+
+    /// Another process has all sockets: what is under way here is finished, and operators ask there.
+    pub(crate) fn hand_over(&self, pid: u32) {
+        let pid = pid.to_string();
+        self.journal
+            .info("handed over, draining", &[("pid", Value::from(&*pid))]);
+        self.admin_closed.send_replace(true);
+        self.gateway.drain();
     }
 }

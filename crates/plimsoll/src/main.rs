@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod exemplars;
 mod history;
+mod inheritance;
 mod instance;
 mod journal;
 mod metrics;
@@ -19,7 +20,9 @@ mod reload;
 mod saturation;
 mod signals;
 mod status;
+mod supervisor;
 mod telemetry;
+mod upgrade;
 
 /// Requests allocate little, and often: mimalloc costs about a tenth less CPU per request than the system's.
 #[global_allocator]

@@ -12,6 +12,7 @@ use crate::instance::Parts;
 use crate::observe;
 use crate::reading::{Reading, TelemetryReading};
 use crate::reload::Reloaded;
+use crate::upgrade;
 
 /// The parts, as the admin port sees them.
 #[derive(Clone, Debug)]
@@ -41,6 +42,10 @@ impl AdminBackend for Operators {
 
     fn drain(&self) {
         self.0.drain();
+    }
+
+    async fn upgrade(&self) -> Result<u32, String> {
+        upgrade::run(&self.0).await
     }
 }
 

@@ -7,16 +7,17 @@
 //! places for as long as the file differs from what the process was started with: a reload that seems to have moved
 //! the admin port, and has not, is found out at the worst moment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use gateway::Gateway;
+use gateway::{Gateway, Phase};
 
 use crate::config::{Config, ConfigError};
 use crate::journal::{Journal, Value};
 use crate::reading::ConfigReading;
+use crate::supervisor::Supervisor;
 
 /// Reloads the configuration.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Reloader {
     current: tokio::sync::Mutex<Config>,
     gateway: Gateway,
     journal: Journal,
+    supervisor: Supervisor,
     applied: AtomicU64,
     refused: AtomicU64,
     last: Mutex<Last>,
@@ -75,7 +77,13 @@ pub(crate) fn waiting(at_next_start: &[String]) -> String {
 
 impl Reloader {
     /// A reloader for what `gateway` runs now.
-    pub(crate) fn new(file: Option<PathBuf>, current: Config, gateway: Gateway, journal: Journal) -> Self {
+    pub(crate) fn new(
+        file: Option<PathBuf>,
+        current: Config,
+        gateway: Gateway,
+        journal: Journal,
+        supervisor: Supervisor,
+    ) -> Self {
         let applied_at = gateway.env().wall();
         Self {
             file,
@@ -83,6 +91,7 @@ impl Reloader {
             current: tokio::sync::Mutex::new(current),
             gateway,
             journal,
+            supervisor,
             applied: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             last: Mutex::new(Last {
@@ -96,6 +105,14 @@ impl Reloader {
     /// Reads the file and applies it.
     pub(crate) async fn reload(&self) -> Reloaded {
         let mut current = self.current.lock().await;
+        // What binds an address now would keep it from whoever is started next.
+        if *self.gateway.phase().borrow() != Phase::Serving {
+            let problem = "this process is draining, and takes nothing new";
+            let refused = Reloaded::Refused(vec![problem.to_owned()]);
+            self.tell(&refused);
+            return refused;
+        }
+        self.supervisor.reloading();
         let reloaded = match self.read() {
             Err(problems) => Reloaded::Refused(problems),
             Ok(new) => {
@@ -114,7 +131,21 @@ impl Reloader {
             }
         };
         self.tell(&reloaded);
+        self.supervisor.ready(match reloaded {
+            Reloaded::Applied { .. } => "serving",
+            Reloaded::Refused(_) => "serving; the last reload was refused, the log says why",
+        });
         reloaded
+    }
+
+    /// Keeps the configuration as it is for as long as the guard lives.
+    pub(crate) async fn hold(&self) -> tokio::sync::MutexGuard<'_, Config> {
+        self.current.lock().await
+    }
+
+    /// Whether the configuration is standard input's, which can be read once.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.file.as_deref().is_some_and(|file| file == Path::new("-"))
     }
 
     fn read(&self) -> Result<Config, Vec<String>> {

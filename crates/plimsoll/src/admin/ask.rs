@@ -10,8 +10,8 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-/// Time for the whole of it. A reload looks names up, which takes as long as resolvers do.
-const ASK_MAX: Duration = Duration::from_secs(30);
+/// Time for most. A reload looks names up, which takes as long as resolvers do.
+pub(crate) const ASK_MAX: Duration = Duration::from_secs(30);
 
 /// Bytes of an answer: a status of 4,096 series fits.
 const ANSWER_MAX: usize = 16 << 20;
@@ -29,11 +29,11 @@ pub(crate) enum AskError {
     Http { address: String, source: hyper::Error },
     #[error("the answer of the admin port at {address} cannot be read: {cause}")]
     Body { address: String, cause: String },
-    #[error("the admin port at {0} did not answer within {ASK_MAX:?}")]
-    Timeout(String),
+    #[error("the admin port at {address} did not answer within {limit:?}")]
+    Timeout { address: String, limit: Duration },
 }
 
-/// Asks the port at `admin`, such as `http://127.0.0.1:9900`, and returns the status and the JSON body.
+/// Asks the port at `admin`, such as `http://127.0.0.1:9900`, for as long as `limit`, and returns the status and the JSON body.
 ///
 /// # Errors
 /// [`AskError`] if there is no whole answer. A refusal is an answer.
@@ -43,6 +43,7 @@ pub(crate) async fn ask(
     method: Method,
     path: &str,
     token: Option<&str>,
+    limit: Duration,
 ) -> Result<(StatusCode, Bytes), AskError> {
     let (host, port) = target(admin).ok_or_else(|| AskError::Address(admin.to_owned()))?;
     let address = format!("{host}:{port}");
@@ -62,7 +63,7 @@ pub(crate) async fn ask(
     tokio::select! {
         biased;
         answer = exchange => answer,
-        () = env.sleep(ASK_MAX) => Err(AskError::Timeout(address.clone())),
+        () = env.sleep(limit) => Err(AskError::Timeout { address: address.clone(), limit }),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::accept::{self, Offer};
 use crate::metrics;
 use crate::reload::{self, Reloaded};
 use crate::status::{self, Json as _, Status};
+use crate::upgrade;
 
 /// How a page is spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ const EVERY: std::ops::RangeInclusive<u64> = 1..=3600;
 
 /// What there is, for whoever mistypes.
 const PAGES: &str = "There are GET /status, /metrics, /livez, /readyz, /reasons and /reasons/CODE, \
-    and POST /reload and /drain.";
+    and POST /reload, /upgrade and /drain.";
 
 impl<B: AdminBackend> Serving<B> {
     pub(super) async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -46,8 +47,9 @@ impl<B: AdminBackend> Serving<B> {
         let query = request.uri().query().unwrap_or("");
         match path {
             "/reload" if writes => self.reload(headers, query).await,
+            "/upgrade" if writes => self.upgrade(headers, query).await,
             "/drain" if writes => self.drain(headers, query),
-            "/reload" | "/drain" => answer::not_allowed("POST"),
+            "/reload" | "/upgrade" | "/drain" => answer::not_allowed("POST"),
             "/livez" if reads => probe(headers, query, "alive", None),
             "/readyz" if reads => probe(
                 headers,
@@ -113,6 +115,16 @@ impl<B: AdminBackend> Serving<B> {
                 let title = "The configuration was refused; what ran before runs on";
                 answer::problem_with(StatusCode::CONFLICT, title, &problems.join("\n"), problems)
             }
+        }
+    }
+
+    async fn upgrade(&self, headers: &HeaderMap, query: &str) -> Answer {
+        match self.backend.upgrade().await {
+            Ok(pid) if wants(headers, query, &[Form::Json, Form::Text]) == Form::Text => {
+                answer::text(StatusCode::OK, upgrade::taken_over(pid))
+            }
+            Ok(pid) => answer::json(StatusCode::OK, &json!({ "pid": pid })),
+            Err(cause) => answer::problem(StatusCode::CONFLICT, upgrade::REFUSED, &cause),
         }
     }
 

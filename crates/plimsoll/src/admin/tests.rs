@@ -8,6 +8,7 @@ use plimsoll_slo::{Class, Reason};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::ask::ASK_MAX;
 use super::*;
 use crate::reading::Phase;
 use crate::reading::sample::{self, event};
@@ -18,6 +19,7 @@ struct Fake {
     exemplars: Mutex<Exemplars>,
     draining: AtomicBool,
     refuse: bool,
+    closed: watch::Sender<bool>,
 }
 
 impl AdminBackend for Arc<Fake> {
@@ -62,6 +64,14 @@ impl AdminBackend for Arc<Fake> {
     fn drain(&self) {
         self.draining.store(true, Relaxed);
     }
+
+    async fn upgrade(&self) -> Result<u32, String> {
+        if self.refuse {
+            Err("the new process 7 ended with exit status: 2; it said:\nno such key".to_owned())
+        } else {
+            Ok(7)
+        }
+    }
 }
 
 async fn start(token: Option<&'static [u8]>, fake: Fake) -> (SocketAddr, Arc<Fake>) {
@@ -73,10 +83,10 @@ async fn start(token: Option<&'static [u8]>, fake: Fake) -> (SocketAddr, Arc<Fak
         listen: "127.0.0.1:0".parse().unwrap(),
         token,
     };
-    let admin = bind(config).await.unwrap();
+    let admin = bind(config, None).await.unwrap();
     let address = admin.address();
-    let backend = Arc::clone(&fake);
-    Env::real().spawn(async move { admin.serve(Env::real(), backend).await });
+    let (backend, closed) = (Arc::clone(&fake), fake.closed.subscribe());
+    Env::real().spawn(async move { admin.serve(Env::real(), backend, closed).await });
     (address, fake)
 }
 
@@ -191,6 +201,7 @@ async fn what_is_not_there_is_a_problem_document() {
         ("GET /nothing", "", 404),
         ("GET /reasons/nothing", "", 404),
         ("GET /drain", "", 405),
+        ("GET /upgrade", "", 405),
         ("DELETE /status", "", 405),
         ("POST /reload", "Content-Length: 2\r\n", 413),
         ("POST /reload", "Transfer-Encoding: chunked\r\n", 413),
@@ -250,6 +261,55 @@ async fn a_reload_answers_what_changed_or_what_is_wrong() {
         (status, &body["problems"][0]),
         (409, &Value::from("plimsoll.yaml:3:5: unknown key"))
     );
+}
+
+#[tokio::test]
+async fn an_upgrade_answers_who_took_over_or_why_nobody_did() {
+    let (address, _) = start(None, Fake::default()).await;
+    let (status, _, body) = ask(address, "POST /upgrade", "").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &body["pid"]), (200, &Value::from(7)));
+    let (_, _, text) = ask(address, "POST /upgrade?text", "").await;
+    assert_eq!(text, "process 7 has taken over; the old one drains\n");
+    let refuse = Fake {
+        refuse: true,
+        ..Fake::default()
+    };
+    let (address, _) = start(None, refuse).await;
+    let (status, _, body) = ask(address, "POST /upgrade", "").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, &body["title"]),
+        (
+            409,
+            &Value::from("The upgrade failed; the running process serves on")
+        )
+    );
+    assert!(
+        body["detail"]
+            .as_str()
+            .unwrap()
+            .ends_with("it said:\nno such key")
+    );
+}
+
+/// Whoever took over answers at the address from then on; answers that are owed here are given.
+#[tokio::test]
+async fn a_closed_port_ends_kept_connections_and_takes_no_new_ones() {
+    let (address, fake) = start(None, Fake::default()).await;
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    kept.write_all(request).await.unwrap();
+    let mut first = [0; 12];
+    kept.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    fake.closed.send_replace(true);
+    let mut rest = String::new();
+    kept.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.ends_with("alive\n"), "{rest}");
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -319,24 +379,20 @@ async fn with_a_token_only_probes_go_without() {
 #[tokio::test]
 async fn an_open_port_without_a_token_is_refused() {
     for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:9900"] {
-        let refused = bind(AdminConfig {
+        let config = AdminConfig {
             listen: open.parse().unwrap(),
             token: None,
-        })
-        .await
-        .unwrap_err();
+        };
+        let refused = bind(config, None).await.unwrap_err();
         assert!(matches!(refused, AdminError::Open(_)), "{open}");
         assert!(refused.to_string().contains("admin.token_file"));
     }
     let token = Some(Token::new(|_| false));
-    assert!(
-        bind(AdminConfig {
-            listen: "0.0.0.0:0".parse().unwrap(),
-            token
-        })
-        .await
-        .is_ok()
-    );
+    let config = AdminConfig {
+        listen: "0.0.0.0:0".parse().unwrap(),
+        token,
+    };
+    assert!(bind(config, None).await.is_ok());
 }
 
 #[tokio::test]
@@ -365,11 +421,11 @@ async fn connections_are_bounded() {
 async fn the_command_line_prints_what_the_port_says() {
     let (address, _) = start(Some(b"swordfish"), Fake::default()).await;
     let (env, admin) = (Env::real(), format!("http://{address}"));
-    let (code, _) = ask::ask(&env, &admin, Method::GET, "/status", None)
+    let (code, _) = ask::ask(&env, &admin, Method::GET, "/status", None, ASK_MAX)
         .await
         .unwrap();
     assert_eq!(code, StatusCode::UNAUTHORIZED);
-    let (code, body) = ask::ask(&env, &admin, Method::GET, "/status", Some("swordfish"))
+    let (code, body) = ask::ask(&env, &admin, Method::GET, "/status", Some("swordfish"), ASK_MAX)
         .await
         .unwrap();
     assert_eq!(code, StatusCode::OK);
@@ -385,7 +441,7 @@ async fn the_command_line_prints_what_the_port_says() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let error = ask::ask(&env, &closed.to_string(), Method::GET, "/status", None)
+    let error = ask::ask(&env, &closed.to_string(), Method::GET, "/status", None, ASK_MAX)
         .await
         .unwrap_err();
     assert!(error.to_string().contains("is Plimsoll running?"));

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::Exit;
 use crate::config::{Config, ConfigError};
-use crate::instance::Instance;
+use crate::inheritance::Inheritance;
+use crate::instance::{Beginning, Instance};
+use crate::supervisor::Supervisor;
+use crate::upgrade::program::Program;
 
 /// Carry traffic.
 #[derive(Debug, clap::Args)]
@@ -59,7 +62,14 @@ impl RunArgs {
 /// # Errors
 /// The configuration is wrong, or something that it names cannot be used.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
-    let instance = Instance::start(args.config()?, args.file().map(Path::to_owned), std::io::stdout())?;
+    let config = args.config()?;
+    let beginning = Beginning {
+        inheritance: Inheritance::receive()?,
+        program: Program::current(),
+        supervisor: Supervisor::of_environment(),
+    };
+    let file = args.file().map(Path::to_owned);
+    let instance = Instance::start(config, file, std::io::stdout(), beginning)?;
     instance.wait()?;
     Ok(Exit::Good)
 }

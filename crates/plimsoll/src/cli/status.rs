@@ -1,6 +1,7 @@
 //! `plimsoll status` and `plimsoll reload`: asking a running Plimsoll by its admin port.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use gateway::env::Env;
@@ -8,7 +9,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{Exit, print};
-use crate::admin::ask::ask;
+use crate::admin::ask::{ASK_MAX, ask};
 use crate::config::secrets::{Secret, TokenSource};
 use crate::reload::applied;
 use crate::status::{self, Json};
@@ -32,7 +33,7 @@ pub(super) struct ReloadArgs {
 
 /// Which Plimsoll is meant.
 #[derive(Debug, clap::Args)]
-struct PortArgs {
+pub(super) struct PortArgs {
     /// Its admin port.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900")]
     admin: String,
@@ -43,7 +44,12 @@ struct PortArgs {
 
 impl PortArgs {
     /// Asks; what was answered, and whether it was done.
-    fn ask(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, Value)> {
+    pub(super) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        limit: Duration,
+    ) -> anyhow::Result<(StatusCode, Value)> {
         let token = self
             .token_file
             .clone()
@@ -54,14 +60,14 @@ impl PortArgs {
             .build()?;
         let env = Env::real();
         let token = token.as_ref().map(Secret::to_send);
-        let (status, body) = runtime.block_on(ask(&env, &self.admin, method, path, token))?;
+        let (status, body) = runtime.block_on(ask(&env, &self.admin, method, path, token, limit))?;
         let answer = serde_json::from_slice(&body).context("the admin port's answer is not JSON")?;
         Ok((status, answer))
     }
 }
 
 /// What a refusal says.
-fn detail(answer: &Value) -> String {
+pub(super) fn detail(answer: &Value) -> String {
     let text = |field: &str| answer[field].as_str().unwrap_or_default();
     format!("{}: {}", text("title"), text("detail"))
 }
@@ -77,7 +83,7 @@ fn strings(answer: &Value, field: &str) -> Vec<String> {
 /// # Errors
 /// It cannot be asked, or refuses.
 pub(super) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
-    let (status, answer) = match args.port.ask(Method::GET, "/status") {
+    let (status, answer) = match args.port.ask(Method::GET, "/status", ASK_MAX) {
         Ok(answered) => answered,
         Err(error) => return Ok(unreachable(&error)),
     };
@@ -93,7 +99,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
 /// # Errors
 /// The output cannot be written.
 pub(super) fn reload(args: &ReloadArgs) -> anyhow::Result<Exit> {
-    let (status, answer) = match args.port.ask(Method::POST, "/reload") {
+    let (status, answer) = match args.port.ask(Method::POST, "/reload", ASK_MAX) {
         Ok(answered) => answered,
         Err(error) => return Ok(unreachable(&error)),
     };
@@ -115,7 +121,7 @@ pub(super) fn reload(args: &ReloadArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Refused)
 }
 
-fn unreachable(error: &anyhow::Error) -> Exit {
+pub(super) fn unreachable(error: &anyhow::Error) -> Exit {
     super::complain(&format!("plimsoll: {error:#}"));
     Exit::Refused
 }

@@ -10,6 +10,8 @@ mod check;
 mod cli;
 mod memory;
 mod processes;
+mod supervised;
+mod upgrade;
 mod world;
 
 use std::io::Write;

@@ -3,7 +3,7 @@
 //! Every process is ended by its id when its handle is dropped. Nothing sleeps: starting is waiting for the line that
 //! says the address, and everything that is waited for has a bound.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -21,9 +21,9 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -62,12 +62,17 @@ impl Process {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success());
+        kill(signal, self.child.id());
+    }
+
+    /// Sends it an empty line.
+    pub(crate) fn nudge(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
     /// Memory that no file is behind, and how much of that is in huge pages, in KiB.
@@ -98,6 +103,16 @@ impl Process {
     }
 }
 
+/// Sends a signal to a process of ours.
+#[track_caller]
+pub(crate) fn kill(signal: &str, pid: u32) {
+    let status = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.child.kill());
@@ -116,7 +131,7 @@ fn python() -> PathBuf {
     prepared
 }
 
-fn peer(script: &str) -> Command {
+pub(crate) fn peer(script: &str) -> Command {
     let mut command = Command::new(python());
     command.arg(
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -131,6 +146,13 @@ pub(crate) fn service(script: &str, args: &[&str]) -> (Process, String) {
     let mut process = Process::start(peer(script).args(args));
     let address = process.wait_for("address", |line| Some(line.to_owned()));
     (process, address)
+}
+
+/// Starts a peer that calls, and goes on until it is nudged.
+pub(crate) fn caller(script: &str, args: &[&str]) -> Process {
+    let mut process = Process::start(peer(script).args(args));
+    process.wait_for("calls", |line| (line == "calling").then_some(()));
+    process
 }
 
 /// Runs a peer that calls, to its end.
@@ -172,19 +194,25 @@ impl Plimsoll {
             "--cores",
             "2",
         ];
-        Self::start(&args, None)
+        Self::started_by(Command::new(env!("CARGO_BIN_EXE_plimsoll")).args(args), None)
     }
 
     /// With this file. Its first listener is where traffic goes in.
     pub(crate) fn configured(yaml: &str) -> Self {
+        Self::configured_by(&mut Command::new(env!("CARGO_BIN_EXE_plimsoll")), yaml)
+    }
+
+    /// With this file, by a command that ends in `run --config FILE`.
+    pub(crate) fn configured_by(command: &mut Command, yaml: &str) -> Self {
         let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
         std::fs::write(file.path(), yaml).unwrap();
         let path = file.path().to_str().unwrap().to_owned();
-        Self::start(&["run", "--config", &path, "--cores", "2"], Some(file))
+        command.args(["run", "--config", &path, "--cores", "2"]);
+        Self::started_by(command, Some(file))
     }
 
-    fn start(args: &[&str], file: Option<tempfile::NamedTempFile>) -> Self {
-        let mut process = Process::start(Command::new(env!("CARGO_BIN_EXE_plimsoll")).args(args));
+    fn started_by(command: &mut Command, file: Option<tempfile::NamedTempFile>) -> Self {
+        let mut process = Process::start(command);
         let address_of = |message: &'static str| {
             move |line: &str| {
                 let line: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -198,6 +226,16 @@ impl Plimsoll {
             ingress,
             admin,
             file,
+        }
+    }
+
+    /// One that was started by somebody else.
+    pub(crate) fn of(process: Process, ingress: &str, admin: &str) -> Self {
+        Self {
+            process,
+            ingress: ingress.to_owned(),
+            admin: admin.to_owned(),
+            file: None,
         }
     }
 
