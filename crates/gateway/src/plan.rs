@@ -28,7 +28,7 @@ pub struct Plan {
     pub observe: ObservePlan,
     /// How long a drain may take before what is left is cut off.
     pub drain_max: Duration,
-    /// How long a drain leaves idle HTTP/1 connections open for one more request; no longer than `drain_max`.
+    /// How long a drain leaves connections open for what callers are about to send; no longer than `drain_max`.
     pub drain_idle: Duration,
 }
 

@@ -1,8 +1,13 @@
 //! A caller's HTTP/2 connection.
 //!
 //! ```text
-//! handshake => streams come and go => (GOAWAY, told to drain) => closed
+//! handshake => streams come and go => (told to retire: a first GOAWAY) => (told to drain: a last one) => closed
 //! ```
+//!
+//! The first GOAWAY names no stream: the caller is to open no more, and those that it has opened are served. The last
+//! one names the last stream. h2 sends both, one round trip apart, but callers open streams within that: a caller that
+//! answers the ping between them before it writes what it has begun (gRPC's core does) finds its stream thrown away.
+//! So the first one is sent by hand, and h2 is asked when callers have had their time.
 //!
 //! Every stream is a task of its own. Keeping them in a set within the connection's task was weighed: it saves a turn
 //! of the scheduler per answer, but each would need a waker of its own all the same, all of them would share one
@@ -43,6 +48,9 @@ const PATIENCE: Patience = Patience {
     while_idle: true,
 };
 
+/// GOAWAY without an error, for no stream that there can be (RFC 9113 §6.8).
+const FIRST_GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
 /// What the streams of a connection have in common.
 struct Shared {
     core: Rc<Core>,
@@ -58,7 +66,8 @@ struct Serving {
     connection: Connection<Socket, Bytes>,
     socket: Socket,
     keep_alive: KeepAlive,
-    draining: bool,
+    /// How much of its end the caller was told of: whoever is told to drain need not be told to retire.
+    told: Order,
     shared: Rc<Shared>,
 }
 
@@ -93,7 +102,7 @@ pub(crate) async fn serve(
         socket,
         keep_alive: KeepAlive::new(&core.env, pulse, connection.ping_pong(), PATIENCE),
         connection,
-        draining: false,
+        told: Order::Carry,
         shared: Rc::new(Shared {
             core: Rc::clone(core),
             caught,
@@ -125,13 +134,17 @@ impl Serving {
         let wire = &self.shared.caught.wire;
         wire.watch(cx);
         match wire.order() {
-            Order::Carry => {}
-            Order::Retire | Order::Drain if self.draining => {}
-            Order::Retire | Order::Drain => {
-                self.draining = true;
+            Order::Close => return Poll::Ready(()),
+            order if order <= self.told => {}
+            Order::Retire => {
+                if self.socket.say(&FIRST_GOAWAY) {
+                    self.told = Order::Retire;
+                }
+            }
+            order => {
+                self.told = order;
                 self.connection.graceful_shutdown();
             }
-            Order::Close => return Poll::Ready(()),
         }
         while let Poll::Ready(accepted) = self.connection.poll_accept(cx) {
             let Some(Ok((request, respond))) = accepted else {

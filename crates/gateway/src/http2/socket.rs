@@ -30,6 +30,8 @@ struct Inner {
     /// Where stalls are told, if anybody looks.
     wire: Option<Rc<Wire>>,
     gathers: bool,
+    /// h2 has bytes that were not taken: it may be in the middle of something.
+    refused: bool,
     out: Vec<u8>,
     written: usize,
     /// A layer below may hold back what it was given.
@@ -54,6 +56,7 @@ impl Socket {
             pulse: Rc::clone(pulse),
             wire,
             gathers: false,
+            refused: false,
             out: Vec::new(),
             written: 0,
             held_back: false,
@@ -63,6 +66,17 @@ impl Socket {
     /// Gathers from now on. Whoever drives the connection has to call [`Self::poll_send`] after each turn of h2's.
     pub(super) fn gather(&self) {
         self.0.borrow_mut().gathers = true;
+    }
+
+    /// Says something that h2 has no words for, between two of its frames; returns whether that could be now. Only
+    /// while gathering: whatever h2 writes is then taken whole, or not at all.
+    pub(super) fn say(&self, frame: &[u8]) -> bool {
+        let inner = &mut *self.0.borrow_mut();
+        let can = inner.gathers && !inner.refused;
+        if can {
+            inner.out.extend_from_slice(frame);
+        }
+        can
     }
 
     /// Writes what was gathered.
@@ -110,8 +124,11 @@ impl Inner {
             return written;
         }
         if self.out.len() - self.written >= GATHERED {
+            // Of a head in several frames the next one may be what is refused: nothing may come between them.
+            self.refused = true;
             ready!(self.poll_send(cx))?;
         }
+        self.refused = false;
         let before = self.out.len();
         for buf in bufs {
             self.out.extend_from_slice(buf);

@@ -38,8 +38,8 @@ stanza! {
         telemetry: Telemetry = "{}";
         /// How long a drain may take before what is left is cut off.
         drain_max: Duration = "30s", from "0s" to "1h";
-        /// How long a drain leaves idle HTTP/1 connections open for one more request, whose answer then says
-        /// `Connection: close`.
+        /// How long a drain leaves connections open for what callers are about to send: one more request of HTTP/1,
+        /// streams of HTTP/2 that cross the GOAWAY.
         drain_idle: Duration = "2s", from "0s" to "1h";
         /// How long a new process may take to be ready in an upgrade, before it is ended and the old one serves on.
         upgrade_max: Duration = "30s", from "1s" to "5m";
