@@ -19,6 +19,7 @@ mod report;
 mod results;
 mod setting;
 mod tools;
+mod upgrades;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,11 @@ const BENCHES: &[(&str, &str, Run)] = &[
         "policy",
         "nanoseconds per decision, and that admitting allocates nothing",
         policy::run,
+    ),
+    (
+        "upgrades",
+        "processes and configurations that change under traffic, and who notices",
+        upgrades::run,
     ),
     (
         "origin",

@@ -101,7 +101,7 @@ fn command(
 }
 
 /// wrk's script: the request, and a last line of numbers instead of wrk's rounded ones.
-fn script(body: usize) -> String {
+pub(super) fn script(body: usize) -> String {
     let headers: Vec<String> = HEADERS
         .iter()
         .map(|(name, value)| format!("wrk.headers[\"{name}\"] = \"{value}\"\n"))
@@ -123,7 +123,7 @@ end
 }
 
 /// Reads `told REQUESTS MICROSECONDS P99-MICROSECONDS REFUSED BROKEN`.
-fn wrk_told(text: &str) -> Option<Told> {
+pub(super) fn wrk_told(text: &str) -> Option<Told> {
     let line = text.lines().find_map(|line| line.strip_prefix("told "))?;
     let numbers: Vec<f64> = line
         .split(' ')

@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_readme_has_the_sections() {
         let readme = fs::read_to_string(crate::root().join(README)).unwrap();
-        for name in ["gateway", "policy"] {
+        for name in ["gateway", "policy", "upgrades"] {
             assert!(with_section(&readme, name, "").is_some(), "{name}");
         }
     }

@@ -83,7 +83,7 @@ fn packaged(name: &str) -> anyhow::Result<PathBuf> {
     clippy::disallowed_methods,
     reason = "where programs lie is told by the environment alone"
 )]
-fn find(name: &str) -> Option<PathBuf> {
+pub(super) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':')
         .chain(PLACES.iter().copied())
