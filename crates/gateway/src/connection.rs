@@ -217,12 +217,13 @@ async fn serve_tunnel(core: &Rc<Core>, caught: &Caught, talk: Rc<Talk>, tunnel: 
         return;
     };
     caught.wire.became_tunnel();
-    let closed = async { while caught.wire.stricter_than(Order::Drain).await < Order::Close {} };
+    let parted = caught.wire.stricter_than(Order::Drain);
+    let closed = caught.wire.stricter_than(Order::Part);
     tokio::select! {
         biased;
-        () = tunnel.join(talk.into_stream(), &core.env) => {}
-        // Draining waits for it as for a request, and its end is not ours to ask for.
-        () = closed => {}
+        () = tunnel.join(talk.into_stream(), core, parted) => {}
+        // Draining waits for it as for a request.
+        _close = closed => {}
     }
 }
 

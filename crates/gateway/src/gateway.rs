@@ -548,12 +548,30 @@ impl Core {
                 () = self.env.sleep(DRAIN_LOOK) => {}
             }
         }
+        self.part(phase).await;
+        self.cutting.set(true);
         self.order_all(Order::Close);
         // One more turn of the loop, so that the connections' tasks hear of it.
         let grace: Instant = self.env.now() + DRAIN_LOOK;
         self.env.sleep_until(grace).await;
     }
+
+    /// Tells what would not end by itself that it ends.
+    async fn part(&self, phase: &mut watch::Receiver<Phase>) {
+        self.order_all(Order::Part);
+        let end = self.env.now() + PARTING;
+        while self.connections() > 0 && *phase.borrow_and_update() != Phase::Stopped && self.env.now() < end {
+            tokio::select! {
+                biased;
+                _ = phase.changed() => {}
+                () = self.env.sleep(DRAIN_LOOK) => {}
+            }
+        }
+    }
 }
+
+/// How long those who are told that it ends may take to answer. It comes on top of what a drain may take.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// How often a draining core looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);

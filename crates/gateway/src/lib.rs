@@ -42,6 +42,7 @@ mod tls;
 mod upgrade;
 pub mod upstream;
 mod versioned;
+mod websocket;
 mod wire;
 
 pub use gateway::{CoreSeat, Gateway, Phase};

@@ -36,6 +36,8 @@ pub(crate) struct Core {
     connections: RefCell<BTreeMap<u64, Tracked>>,
     next_connection: Cell<u64>,
     pub(crate) draining: AtomicBool,
+    /// What is still under way is cut off.
+    pub(crate) cutting: Cell<bool>,
 }
 
 /// What runs, as this core sees it: the shared world with this core's pools beside it.
@@ -100,6 +102,7 @@ impl Core {
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             draining: AtomicBool::new(false),
+            cutting: Cell::new(false),
             env,
             index,
             shared,

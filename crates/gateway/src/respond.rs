@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use plimsoll_slo::{Delivered, Reason, RetrySafety};
 
 use crate::fields::{Known, Own};
@@ -134,6 +134,15 @@ pub(crate) fn grpc(refused: &Refused, request_id: &str) -> Said {
         body: Bytes::new(),
         close: closes_connection(refused.reason),
     }
+}
+
+/// The end of a gRPC call whose answer has begun.
+pub(crate) fn grpc_trailers(refused: &Refused, request_id: &str) -> HeaderMap {
+    let own = grpc(refused, request_id).own.into_iter();
+    let trailing = own.filter(|(known, _)| *known != Known::ContentType);
+    trailing
+        .map(|(known, value)| (HeaderName::from_static(known.name()), value))
+        .collect()
 }
 
 /// A whole HTTP/1.1 answer in bytes, to what is no request. It ends the connection.

@@ -268,9 +268,11 @@ impl Drop for Ticket {
         if !self.counted {
             self.counted = true;
             // Dropped before the answer was whole: that is what happens when the caller is gone. A panic on the way ends
-            // here too, and that one is ours.
+            // here too, and so does what a drain cuts off; these are ours.
             let class = if std::thread::panicking() {
                 Class::Bad(Reason::Internal)
+            } else if self.core.cutting.get() {
+                Class::Bad(Reason::Draining)
             } else {
                 Class::Excluded(Reason::ClientClosed)
             };

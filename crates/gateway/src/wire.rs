@@ -15,6 +15,8 @@ pub(crate) enum Order {
     Retire,
     /// Finish what is under way, take nothing new.
     Drain,
+    /// End in their own words what would not end by itself: WebSockets, and calls of gRPC.
+    Part,
     /// Close now.
     Close,
 }

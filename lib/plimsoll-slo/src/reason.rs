@@ -168,8 +168,8 @@ reasons! {
     BulkheadFull => "bulkhead-full", Us, No, Safe, 503, UNAVAILABLE, "Too many requests are in flight to the upstream";
     /// The listener has as many connections or requests as it may hold.
     Overloaded => "overloaded", Us, No, Safe, 503, UNAVAILABLE, "Plimsoll is at its configured capacity";
-    /// The process is draining for a restart and takes no new requests; another instance will.
-    Draining => "draining", Us, No, Safe, 503, UNAVAILABLE, "Plimsoll is shutting down";
+    /// The process ends, and the request had not ended when the time for its drain was over: it was cut off.
+    Draining => "draining", Us, Maybe, Unsafe, 503, UNAVAILABLE, "Plimsoll is shutting down";
     /// A fault that an operator configured made this answer. It is a drill, not an accident.
     FaultInjected => "fault-injected", Us, No, Safe, 503, UNAVAILABLE, "A fault was injected on purpose";
     /// A fault header came from a caller who may not inject faults.

@@ -1,5 +1,6 @@
 //! The answer's body, on its way to the caller; when it ends, so does the request.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,7 +15,11 @@ use tokio::time::Sleep;
 use super::BodyError;
 use crate::fields::{Fields, Known};
 use crate::pool::Lease;
+use crate::respond::{self, Refused};
 use crate::ticket::Ticket;
+
+/// Why a call is given up by a drain.
+const PARTED: &str = "the process ends, and the time for what is under way is over";
 
 /// A body that we made, or the upstream's as it comes.
 pub(crate) enum AnswerBody {
@@ -103,6 +108,22 @@ impl AnswerBody {
         }
     }
 
+    /// Whether this is a gRPC call whose status is still to come.
+    pub(crate) fn awaits_status(&self) -> bool {
+        matches!(self, Self::Passing(passing) if passing.grpc_open && !passing.ended)
+    }
+
+    /// Gives such a call up, since the process ends; the trailers that say so.
+    pub(crate) fn part(&mut self) -> HeaderMap {
+        let refused = Refused::new(Reason::Draining).cause(PARTED);
+        let Self::Passing(passing) = self else {
+            return respond::grpc_trailers(&refused, "");
+        };
+        let trailers = respond::grpc_trailers(&refused, passing.ticket.id());
+        passing.give_up(Reason::Draining, PARTED);
+        trailers
+    }
+
     /// Goes on sending the request that this answers, while nobody asks for more of the answer.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
         if let Self::Passing(passing) = self
@@ -141,12 +162,16 @@ impl Passing {
     }
 
     fn fail(&mut self, reason: Reason, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.give_up(reason, error.to_string());
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn give_up(&mut self, reason: Reason, cause: impl Into<Cow<'static, str>>) {
         self.ended = true;
-        self.ticket.fail(Class::Bad(reason), error.to_string());
+        self.ticket.fail(Class::Bad(reason), cause);
         let now = self.ticket.core().env.now();
         self.ticket.complete(now);
         self.lease = None;
-        Poll::Ready(Some(Err(error)))
     }
 
     fn trailers(&mut self, trailers: &HeaderMap) {

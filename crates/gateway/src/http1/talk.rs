@@ -135,7 +135,7 @@ impl Talk {
             let leaves = match self.wire.order() {
                 Order::Carry | Order::Retire => false,
                 Order::Drain => !side.is_in_head(),
-                Order::Close => return Poll::Ready(Ok(None)),
+                Order::Part | Order::Close => return Poll::Ready(Ok(None)),
             };
             if leaves && !last {
                 return Poll::Ready(Ok(None));

@@ -41,6 +41,15 @@ impl From<h2::Error> for Stopped {
 }
 
 impl<B> Sending<B> {
+    fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), Stopped> {
+        (self.ended, self.moved) = (true, true);
+        match trailers {
+            Some(trailers) => self.stream.send_trailers(trailers)?,
+            None => self.stream.send_data(Bytes::new(), true)?,
+        }
+        Ok(())
+    }
+
     /// Whether the body waits for room.
     pub(super) fn is_blocked(&self) -> bool {
         !self.held.is_empty()
@@ -51,6 +60,11 @@ impl<B> Sending<B> {
         std::mem::take(&mut self.moved)
     }
 
+    /// The number of its stream.
+    pub(super) fn id(&self) -> h2::StreamId {
+        self.stream.stream_id()
+    }
+
     pub(super) fn body(&mut self) -> &mut B {
         &mut self.body
     }
@@ -58,6 +72,14 @@ impl<B> Sending<B> {
     /// Ready when the peer has reset the stream, or the connection is over.
     pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_reset(cx).map(drop)
+    }
+
+    /// Ends the stream here, with these trailers and without what has no room yet.
+    pub(super) fn end_with(&mut self, trailers: HeaderMap) {
+        self.held = Bytes::new();
+        if self.finish(Some(trailers)).is_err() {
+            self.stream.send_reset(Reason::INTERNAL_ERROR);
+        }
     }
 
     pub(super) fn reset(&mut self, reason: Reason) {
@@ -125,14 +147,5 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Sending<B> {
         self.ended = self.last && self.held.is_empty();
         self.stream.send_data(piece, self.ended)?;
         Poll::Ready(Ok(()))
-    }
-
-    fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), Stopped> {
-        (self.ended, self.moved) = (true, true);
-        match trailers {
-            Some(trailers) => self.stream.send_trailers(trailers)?,
-            None => self.stream.send_data(Bytes::new(), true)?,
-        }
-        Ok(())
     }
 }

@@ -15,10 +15,11 @@
 //! stream has something to send, so what became ready together goes out in one write, a head with its body.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,8 @@ struct Shared {
     caught: Rc<Caught>,
     /// How long a caller may not let a stream go on.
     stall_max: Duration,
+    /// gRPC calls that wait for their status, to be woken when it will not be waited for any longer.
+    calls: RefCell<BTreeMap<u32, Waker>>,
     /// `Date` as it was said last, and as it is to be said.
     date: RefCell<([u8; 29], HeaderValue)>,
 }
@@ -107,6 +110,7 @@ pub(crate) async fn serve(
             core: Rc::clone(core),
             caught,
             stall_max: limits.stream_idle,
+            calls: RefCell::default(),
             date: RefCell::new(([0; 29], HeaderValue::from_static(""))),
         }),
     };
@@ -144,6 +148,10 @@ impl Serving {
             order => {
                 self.told = order;
                 self.connection.graceful_shutdown();
+                if order == Order::Part {
+                    let calls = std::mem::take(&mut *self.shared.calls.borrow_mut());
+                    calls.into_values().for_each(Waker::wake);
+                }
             }
         }
         while let Poll::Ready(accepted) = self.connection.poll_accept(cx) {
@@ -196,7 +204,22 @@ impl Shared {
             sending: Sending::new(stream, body, ended),
             stall: Stall::default(),
         };
-        poll_fn(|cx| answering.poll(&self.core.env, self.stall_max, cx)).await;
+        let id = answering.sending.id().into();
+        poll_fn(|cx| {
+            let polled = answering.poll(&self.core.env, self.stall_max, cx);
+            if polled.is_ready() || !answering.sending.body().awaits_status() {
+                return polled;
+            }
+            if self.caught.wire.order() >= Order::Part {
+                let trailers = answering.sending.body().part();
+                answering.sending.end_with(trailers);
+                return Poll::Ready(());
+            }
+            self.calls.borrow_mut().insert(id, cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        self.calls.borrow_mut().remove(&id);
         if no_body {
             // Nobody is sent what an upstream may say all the same, but it is heard out.
             let body = answering.sending.body();

@@ -172,6 +172,37 @@ async fn messages_pass_both_ways_as_they_come() {
 }
 
 #[tokio::test]
+async fn a_stream_that_outlasts_a_drain_ends_with_a_status() {
+    let origin = service().await;
+    let mut world = World::of(&[&origin])
+        .upstream(|upstream| upstream.protocol = Protocol::Auto)
+        .plan(|plan| plan.drain_max = Duration::from_millis(100))
+        .start()
+        .await;
+    let mut client = Http2::to(world.address()).await;
+    let (sender, body) = stream();
+    let mut answer = client.send(call("Echo", body)).await.unwrap().into_body();
+    sender.send(Frame::data(message("one"))).await.unwrap();
+    let frame = within("the echo", answer.frame()).await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), message("one"));
+    world.gateway.drain();
+    let last = within("the trailers", answer.frame()).await.unwrap().unwrap();
+    let trailers = last.into_trailers().unwrap();
+    assert_eq!(
+        (&trailers["grpc-status"], &trailers["x-plimsoll-reason"]),
+        (&"14".parse().unwrap(), &"draining".parse().unwrap())
+    );
+    assert!(
+        trailers["grpc-message"]
+            .to_str()
+            .unwrap()
+            .contains("the process ends")
+    );
+    assert_eq!(world.told().await, "bad draining 200 x1");
+    world.stopped().await;
+}
+
+#[tokio::test]
 async fn client_and_server_streams_pass() {
     let origin = service().await;
     let mut world = world(&origin).await;

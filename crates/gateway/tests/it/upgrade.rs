@@ -54,6 +54,47 @@ async fn a_web_socket_passes() {
     assert_eq!(world.counted(), "good 1, attempts 1");
 }
 
+/// A WebSocket has no end that a drain could wait for, so it is told.
+#[tokio::test]
+async fn a_web_socket_that_outlasts_a_drain_hears_that_we_go_away() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        let closed = loop {
+            match socket.read() {
+                Ok(Message::Close(frame)) => break frame,
+                Ok(Message::Text(text)) => socket.send(Message::Text(text)).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        tell.send(closed.map(|frame| u16::from(frame.code))).unwrap();
+    });
+    let mut world = World::at([server])
+        .plan(|plan| plan.drain_max = std::time::Duration::from_millis(100))
+        .start()
+        .await;
+    let (address, gateway) = (world.address(), world.gateway.clone());
+    let talk = tokio::task::spawn_blocking(move || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(crate::world::LONG)).unwrap();
+        let (mut socket, _) = tungstenite::client(format!("ws://{address}/chat"), stream).unwrap();
+        socket.send(Message::text("hello")).unwrap();
+        assert_eq!(socket.read().unwrap(), Message::text("hello"));
+        gateway.drain();
+        let Message::Close(Some(frame)) = socket.read().unwrap() else {
+            panic!("not closed")
+        };
+        // The library answers it, and then there is nothing more.
+        while socket.read().is_ok() {}
+        u16::from(frame.code)
+    });
+    assert_eq!(within("the talk", talk).await.unwrap(), 1001);
+    assert_eq!(told.recv_timeout(crate::world::LONG).unwrap(), Some(1001));
+    world.stopped().await;
+}
+
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 
 /// Accepts, and then says back what it gets.
