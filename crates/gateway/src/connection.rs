@@ -86,12 +86,10 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
         }
     };
     let wire = Rc::new(Wire::default());
-    let tracking = core.track(&wire, &listener.plan);
-    if core.is_draining() || core.view().running.listener(&listener.plan.name).is_none() {
-        wire.give_order(Order::Retire);
-    }
+    let leaves = core.is_draining() || core.view().running.listener(&listener.plan.name).is_none();
+    let tracking = core.track(&wire, &listener.plan, leaves);
     let drained = async {
-        wire.stricter_than(Order::Carry).await;
+        wire.stricter_than(Order::Retire).await;
         core.env.sleep(FIRST_BYTES).await;
     };
     let began = tokio::select! {

@@ -141,11 +141,16 @@ impl Core {
         self.shared.turned[self.index].store(self.env.now().as_nanos(), Relaxed);
     }
 
-    /// Watches a connection until the returned guard is dropped.
-    pub(crate) fn track(self: &Rc<Self>, wire: &Rc<Wire>, plan: &crate::plan::ListenerPlan) -> Tracking {
+    /// Watches a connection until the returned guard is dropped. One that `leaves` was let in while its listener went.
+    pub(crate) fn track(
+        self: &Rc<Self>,
+        wire: &Rc<Wire>,
+        plan: &crate::plan::ListenerPlan,
+        leaves: bool,
+    ) -> Tracking {
         let id = self.next_connection.get();
         self.next_connection.set(id + 1);
-        let tracked = Tracked {
+        let mut tracked = Tracked {
             wire: Rc::clone(wire),
             listener: Arc::clone(&plan.name),
             heads: 0,
@@ -157,6 +162,9 @@ impl Core {
             retires: None,
             stream_idle: plan.limits.stream_idle,
         };
+        if leaves {
+            tracked.retire(self.retirement());
+        }
         self.connections.borrow_mut().insert(id, tracked);
         Tracking {
             core: Rc::clone(self),
@@ -179,15 +187,17 @@ impl Core {
 
     /// Tells the connections of one listener that the next request is the last, and the sweep to drain them later.
     pub(crate) fn retire_listener(&self, name: &str) {
-        let retires = self.env.now() + self.view().running.plan.drain_idle;
+        let when = self.retirement();
         let mut connections = self.connections.borrow_mut();
         let of_listener = connections
             .values_mut()
             .filter(|tracked| *tracked.listener == *name);
-        for tracked in of_listener {
-            tracked.retires = Some(retires);
-            tracked.wire.give_order(Order::Retire);
-        }
+        of_listener.for_each(|tracked| tracked.retire(when));
+    }
+
+    /// When a connection that is to go now is no longer waited for.
+    fn retirement(&self) -> Instant {
+        self.env.now() + self.view().running.plan.drain_idle
     }
 
     /// Tells connections what their listener is called now.
@@ -226,6 +236,11 @@ fn date(env: &Env) -> [u8; 29] {
 const DRAIN_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Tracked {
+    fn retire(&mut self, when: Instant) {
+        self.retires = Some(when);
+        self.wire.give_order(Order::Retire);
+    }
+
     fn sweep(&mut self, now: Instant) {
         // A body that nobody reads is not asked for more, so it cannot see for itself that its time is over; and it
         // holds a permit and a connection of the upstream.

@@ -133,18 +133,24 @@ fn builder(limits: &LimitsPlan) -> Builder {
 }
 
 impl Serving {
+    /// Says that it ends, if it is to be said. Not before the first request: gRPC's core does not notice a GOAWAY that
+    /// comes with the settings, and fails every call until the connection is closed.
+    fn retire(&mut self) {
+        let wire = &self.shared.caught.wire;
+        let retires = self.told == Order::Carry && wire.order() == Order::Retire && wire.heads() > 0;
+        if retires && self.socket.say(&FIRST_GOAWAY) {
+            self.told = Order::Retire;
+        }
+    }
+
     /// Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let wire = &self.shared.caught.wire;
         wire.watch(cx);
         match wire.order() {
             Order::Close => return Poll::Ready(()),
+            Order::Carry | Order::Retire => {}
             order if order <= self.told => {}
-            Order::Retire => {
-                if self.socket.say(&FIRST_GOAWAY) {
-                    self.told = Order::Retire;
-                }
-            }
             order => {
                 self.told = order;
                 self.connection.graceful_shutdown();
@@ -162,6 +168,7 @@ impl Serving {
             let answering = Rc::clone(&self.shared).stream(request, respond);
             self.shared.core.env.spawn_local(answering);
         }
+        self.retire();
         if self.keep_alive.poll(cx).is_ready() {
             return Poll::Ready(());
         }

@@ -74,60 +74,123 @@ async fn an_idle_connection_may_ask_once_more_in_a_drain() {
     world.stopped().await;
 }
 
-/// Frames of HTTP/2, whole ones, taken off the front: type, flags, stream and payload.
-fn frames(bytes: &mut Vec<u8>) -> Vec<(u8, u8, u32, Vec<u8>)> {
-    let mut frames = Vec::new();
-    while let Some((head, rest)) = bytes.split_first_chunk::<9>() {
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let Some(payload) = rest.get(..length) else { break };
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        frames.push((head[3], head[4], stream, payload.to_vec()));
-        bytes.drain(..9 + length);
+/// HTTP/2 by hand: what a client library would do in its own order.
+struct Frames {
+    wire: TcpStream,
+    read: Vec<u8>,
+}
+
+/// Types of frames, and the flag of an answer.
+const HEADERS: u8 = 1;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const ACK: u8 = 1;
+
+/// GET http://a/, by numbers of HPACK's static table.
+fn get(stream: u8) -> Vec<u8> {
+    let fields = [0x82, 0x86, 0x84, 0x41, 1, b'a'];
+    [&[0, 0, 6, HEADERS, 5, 0, 0, 0, stream], &fields[..]].concat()
+}
+
+impl Frames {
+    async fn to(world: &World) -> Self {
+        let wire = TcpStream::connect(world.address()).await.unwrap();
+        let read = Vec::new();
+        let mut frames = Self { wire, read };
+        frames
+            .send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+            .await;
+        frames
     }
-    frames
+
+    async fn send(&mut self, bytes: &[u8]) {
+        self.wire.write_all(bytes).await.unwrap();
+    }
+
+    /// All whole frames that came with the next read: type, flags, stream, payload.
+    async fn some(&mut self) -> Vec<(u8, u8, u32, Vec<u8>)> {
+        let read = within("frames", self.wire.read_buf(&mut self.read)).await;
+        assert!(read.unwrap() > 0, "the connection ended");
+        let mut frames = Vec::new();
+        while let Some((head, rest)) = self.read.split_first_chunk::<9>() {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let Some(payload) = rest.get(..length) else {
+                break;
+            };
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            frames.push((head[3], head[4], stream, payload.to_vec()));
+            self.read.drain(..9 + length);
+        }
+        frames
+    }
+
+    /// Reads until a frame of this type comes for this stream; all that came until then.
+    async fn until(&mut self, kind: u8, stream: u32) -> Vec<(u8, u8, u32, Vec<u8>)> {
+        let mut came = Vec::new();
+        while !came.iter().any(|(k, _, s, _)| (*k, *s) == (kind, stream)) {
+            came.extend(self.some().await);
+        }
+        came
+    }
 }
 
 /// gRPC's core is such a caller: it answers the ping of a GOAWAY before it writes a stream that it has begun.
 #[tokio::test]
 async fn a_stream_that_crosses_a_goaway_is_served() {
-    const HEADERS: u8 = 1;
-    const PING: u8 = 6;
-    const GOAWAY: u8 = 7;
-    const ACK: u8 = 1;
     let origin = Origin::saying("ok").await;
     let world = World::of(&[&origin])
         .plan(|plan| plan.drain_idle = LONG)
         .start()
         .await;
-    let mut wire = TcpStream::connect(world.address()).await.unwrap();
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    wire.write_all(preface).await.unwrap();
-    let mut read = Vec::new();
-    within("the settings", wire.read_buf(&mut read)).await.unwrap();
+    let mut frames = Frames::to(&world).await;
+    frames.send(&get(1)).await;
+    frames.until(HEADERS, 1).await;
     world.gateway.drain();
-    let (mut answers, mut goaway) = (Vec::new(), None);
-    while goaway.is_none() {
-        within("GOAWAY", wire.read_buf(&mut read)).await.unwrap();
-        for (kind, flags, _, payload) in frames(&mut read) {
-            if kind == PING && flags & ACK == 0 {
-                answers.extend([0, 0, 8, PING, ACK, 0, 0, 0, 0]);
-                answers.extend(payload);
-            } else if kind == GOAWAY {
-                goaway = Some(payload[..4].to_vec());
-            }
+    let mut answers = Vec::new();
+    for (kind, flags, _, payload) in frames.until(GOAWAY, 0).await {
+        if kind == PING && flags & ACK == 0 {
+            answers.extend([0, 0, 8, PING, ACK, 0, 0, 0, 0]);
+            answers.extend(payload);
+        } else if kind == GOAWAY {
+            assert_eq!(
+                payload[..4],
+                [0x7f, 0xff, 0xff, 0xff],
+                "no stream is the last one yet"
+            );
         }
     }
-    assert_eq!(goaway.unwrap(), [0x7f, 0xff, 0xff, 0xff]);
-    // GET http://a/, by numbers of HPACK's static table.
-    answers.extend([0, 0, 6, HEADERS, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 1, b'a']);
-    wire.write_all(&answers).await.unwrap();
-    let mut answered = false;
-    while !answered {
-        assert!(within("the answer", wire.read_buf(&mut read)).await.unwrap() > 0);
-        answered = frames(&mut read)
-            .iter()
-            .any(|(kind, _, stream, _)| (*kind, *stream) == (HEADERS, 1));
+    answers.extend(get(3));
+    frames.send(&answers).await;
+    frames.until(HEADERS, 3).await;
+}
+
+/// gRPC's core does not notice a GOAWAY that comes before it has a stream, and fails whatever it is asked.
+#[tokio::test]
+async fn a_connection_hears_of_its_end_with_its_first_stream() {
+    let origin = Origin::saying("ok").await;
+    let world = World::of(&[&origin])
+        .plan(|plan| plan.drain_idle = LONG)
+        .start()
+        .await;
+    let mut frames = Frames::to(&world).await;
+    frames.some().await;
+    world.gateway.drain();
+    let refused = async { while TcpStream::connect(world.address()).await.is_ok() {} };
+    within("new connections to be refused", refused).await;
+    frames
+        .send(&[0, 0, 8, PING, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
+        .await;
+    let came = frames.until(PING, 0).await;
+    assert!(came.iter().all(|(kind, ..)| *kind != GOAWAY), "{came:?}");
+    frames.send(&get(1)).await;
+    let mut came = frames.until(GOAWAY, 0).await;
+    if !came.iter().any(|(kind, ..)| *kind == HEADERS) {
+        came = frames.until(HEADERS, 1).await;
     }
+    assert!(
+        came.iter()
+            .any(|(kind, _, stream, _)| (*kind, *stream) == (HEADERS, 1))
+    );
 }
 
 /// A request that crosses the end of its connection finds nothing; a reset could take away an answer before it.
