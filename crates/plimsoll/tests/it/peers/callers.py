@@ -4,7 +4,8 @@
 
 They call until a line comes on standard input, and then print one line of JSON: for each kind how many requests were
 answered, and the first failures in words. A caller heeds what it is told (`Connection: close`, GOAWAY, a Close frame)
-and does nothing again that it was not told to.
+and does nothing again that was sent. gRPC's stack has its defaults: a call that it has not sent when it hears GOAWAY,
+it sends by the next connection. Told not to (`grpc.enable_retries` 0), it fails such a call without having sent it.
 """
 import asyncio
 import collections
@@ -145,7 +146,7 @@ async def main():
     if len(sys.argv) > 3:
         # Two channels, or Python's stack would share one connection.
         for work in (unary, chat):
-            options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+            options = [("grpc.use_local_subchannel_pool", 1)]
             channel = grpc.insecure_channel(sys.argv[2], options=options)
             threads.append(threading.Thread(target=work, args=(channel,)))
         tasks += [websocket(sys.argv[3]) for _ in range(2)]
