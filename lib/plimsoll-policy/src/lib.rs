@@ -16,6 +16,7 @@ mod fault;
 mod grpc_timeout;
 mod health;
 mod hedge;
+mod memory;
 mod outlier;
 mod pace;
 mod pushback;
@@ -43,6 +44,7 @@ pub use fault::{
 pub use grpc_timeout::{GrpcTimeout, parse_grpc_timeout, write_grpc_timeout};
 pub use health::{Health, HealthChange, HealthConfig};
 pub use hedge::{Candidate, HedgeConfig, HedgeDecision, HedgePlan, Late, NoHedge, is_safe};
+pub use memory::{MemoryGauge, MemoryLevel};
 pub use outlier::{EjectWhy, HostSample, OutlierAction, OutlierChange, OutlierConfig, Outliers};
 pub use pace::{PaceConfig, PaceVerdict, UploadPace};
 pub use pushback::{Pushback, parse_grpc_pushback, parse_retry_after};

@@ -19,6 +19,7 @@ const POLICIES: &[(&str, &str)] = &[
     ("fault", "fault-injection"),
     ("health", "health-checks"),
     ("hedge", "hedging"),
+    ("memory", "memory"),
     ("outlier", "outlier-ejection"),
     ("pace", "request-limits"),
     ("rate", "rate-limits"),
