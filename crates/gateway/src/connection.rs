@@ -119,34 +119,45 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
     drop(tracking);
 }
 
-/// Answers a connection that is one too many: whoever it is should know that it is not the network.
-pub(crate) async fn turn_away(core: Rc<Core>, world: World, accepted: Accepted) {
-    let mut stream = accepted.stream;
+/// Answers a connection that there is no room for: whoever it is should know that it is not the network. In a flood,
+/// of which the answers would be the next, most are only closed.
+pub(crate) fn turn_away(core: &Rc<Core>, world: World, accepted: Accepted, refusal: Refusal) {
     // Over TLS a handshake would cost what there is too little of.
-    if world.listener().tls.is_none() {
-        let words = crate::respond::last_words(TOO_MANY);
-        let write = async {
-            stream.write_all(&words).await?;
-            stream.shutdown().await
-        };
-        // A peer that does not read is not waited for.
-        drop(tokio::time::timeout(TURN_AWAY_MAX, write).await);
+    let answered = world.listener().tls.is_none() && core.turning_away.get() < TURN_AWAY_AT_ONCE;
+    let peer = accepted.peer.map(|peer| peer.ip().to_canonical());
+    Ticket::refused(core, world, peer, refusal);
+    if answered {
+        core.turning_away.set(core.turning_away.get() + 1);
+        core.env
+            .spawn_local(say_and_close(Rc::clone(core), accepted.stream, refusal));
     }
-    Ticket::refused(
-        &core,
-        world,
-        accepted.peer.map(|peer| peer.ip().to_canonical()),
-        TOO_MANY,
-    );
 }
 
-const TOO_MANY: Refusal = Refusal::new(
+async fn say_and_close(core: Rc<Core>, mut stream: Stream, refusal: Refusal) {
+    let said = async {
+        stream.write_all(&crate::respond::last_words(refusal)).await?;
+        stream.shutdown().await?;
+        // Closing a socket with unread bytes resets it, and the answer may be lost with it.
+        let mut unread = [0; 512];
+        while stream.read(&mut unread).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // A peer that does not read, or goes on sending, is not waited for.
+    drop(tokio::time::timeout(TURN_AWAY_MAX, said).await);
+    core.turning_away.set(core.turning_away.get() - 1);
+}
+
+/// What a connection over the limit of its listener is told.
+pub(crate) const TOO_MANY: Refusal = Refusal::new(
     Reason::Overloaded,
     "the listener has as many connections as it may hold",
 );
 
 /// How long turning a connection away may take.
 const TURN_AWAY_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Connections that a core may be turning away at once: each costs a task and a socket.
+const TURN_AWAY_AT_ONCE: u32 = 128;
 
 /// Reads the first bytes to tell HTTP/2 from HTTP/1; returns them with the stream.
 async fn sniff(mut stream: Stream) -> Option<(Stream, Vec<u8>, bool)> {

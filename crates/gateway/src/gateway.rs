@@ -15,6 +15,7 @@ use crate::event::{Event, Teller};
 use crate::inherited::{Handed, Inherited, spread};
 use crate::journeys::{JoinReading, Journeys};
 use crate::ledger::Ledger;
+use crate::memory::{self, Memory};
 use crate::percore::{Core, World};
 use crate::places::Places;
 use crate::plan::Plan;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     /// Taken when there is nothing more to tell, so that whoever hears knows it.
     teller: Mutex<Option<Teller>>,
     events_dropped: Arc<AtomicU64>,
+    memory: Memory,
     phase: watch::Sender<Phase>,
     cores: usize,
     /// When each core turned last, in nanoseconds on the monotonic clock.
@@ -41,6 +43,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// The sending end of the queue of events, for a core.
     pub(crate) fn teller(&self) -> Option<Teller> {
         self.teller.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -130,6 +136,7 @@ impl Gateway {
             ledger,
             teller: Mutex::new(Some(teller)),
             events_dropped,
+            memory: Memory::default(),
             phase: watch::Sender::new(Phase::Serving),
             cores,
             turned: (0..cores).map(|_| AtomicU64::new(env.now().as_nanos())).collect(),
@@ -173,6 +180,10 @@ impl Gateway {
     /// The world it runs in.
     pub fn env(&self) -> &Env {
         &self.env
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        self.shared.memory()
     }
 
     /// Events that were not told because the queue was full.
@@ -510,10 +521,16 @@ fn admit(core: &Rc<Core>, name: &str, last: &mut Option<World>, accepted: Accept
         return;
     };
     let listener = Arc::clone(world.listener());
-    if listener.counts.open.load(Relaxed) >= listener.plan.limits.connections {
+    let refusal = if !memory::admits_connections(core) {
+        Some(memory::NO_CONNECTION)
+    } else if listener.counts.open.load(Relaxed) >= listener.plan.limits.connections {
+        Some(connection::TOO_MANY)
+    } else {
+        None
+    };
+    if let Some(refusal) = refusal {
         listener.counts.refused.fetch_add(1, Relaxed);
-        core.env
-            .spawn_local(connection::turn_away(Rc::clone(core), world, accepted));
+        connection::turn_away(core, world, accepted, refusal);
         return;
     }
     core.env

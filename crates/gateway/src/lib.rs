@@ -23,6 +23,7 @@ mod identity;
 mod inherited;
 mod journeys;
 pub mod ledger;
+mod memory;
 mod message;
 mod outgoing;
 mod passed;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use plimsoll_policy::{SeededDice, pick};
+use plimsoll_policy::{MemoryLevel, SeededDice, pick};
 use plimsoll_slo::Instant;
 
 use crate::env::Env;
@@ -14,6 +14,7 @@ use crate::event::Teller;
 use crate::gateway::Shared;
 use crate::http1::Scratch;
 use crate::ledger::Shard;
+use crate::memory;
 use crate::pool::CoreEndpoint;
 use crate::running::{Listener, Running};
 use crate::upstream::Upstream;
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) draining: AtomicBool,
     /// What is still under way is cut off.
     pub(crate) cutting: Cell<bool>,
+    /// Connections that are being turned away.
+    pub(crate) turning_away: Cell<u32>,
 }
 
 /// What runs, as this core sees it: the shared world with this core's pools beside it.
@@ -103,6 +106,7 @@ impl Core {
             next_connection: Cell::new(0),
             draining: AtomicBool::new(false),
             cutting: Cell::new(false),
+            turning_away: Cell::new(0),
             env,
             index,
             shared,
@@ -139,6 +143,11 @@ impl Core {
     /// Says that this core goes round.
     pub(crate) fn turn(&self) {
         self.shared.turned[self.index].store(self.env.now().as_nanos(), Relaxed);
+    }
+
+    /// What may come in, by the memory that is held.
+    pub(crate) fn memory_level(&self) -> MemoryLevel {
+        self.shared.memory().level()
     }
 
     /// Watches a connection until the returned guard is dropped. One that `leaves` was let in while its listener went.
@@ -214,12 +223,17 @@ impl Core {
         let now = self.env.now();
         self.turn();
         self.date.set(date(&self.env));
+        let idle_max = if memory::admits_connections(self) {
+            std::time::Duration::MAX
+        } else {
+            memory::IDLE_MAX
+        };
         for tracked in self.connections.borrow_mut().values_mut() {
-            tracked.sweep(now);
+            tracked.sweep(now, idle_max);
         }
         for upstream in &self.view().upstreams {
             for endpoint in upstream.endpoints().iter() {
-                endpoint.sweep(now, upstream.shared.plan.idle_time);
+                endpoint.sweep(now, upstream.shared.plan.idle_time.min(idle_max));
             }
         }
     }
@@ -241,7 +255,9 @@ impl Tracked {
         self.wire.give_order(Order::Retire);
     }
 
-    fn sweep(&mut self, now: Instant) {
+    /// `idle_max` is for all connections, whatever their listener bears.
+    fn sweep(&mut self, now: Instant, idle_max: std::time::Duration) {
+        let idle_time = self.idle_time.min(idle_max);
         // A body that nobody reads is not asked for more, so it cannot see for itself that its time is over; and it
         // holds a permit and a connection of the upstream.
         self.stall = self.wire.stall().map(|stall| {
@@ -269,9 +285,9 @@ impl Tracked {
         if self.wire.is_at_work() || heads != self.heads || self.wire.is_in_head() {
             self.heads = heads;
             self.quiet_since = now;
-        } else if now - self.quiet_since >= self.idle_time + self.idle_time.min(DRAIN_GRACE) {
+        } else if now - self.quiet_since >= idle_time + idle_time.min(DRAIN_GRACE) {
             self.wire.give_order(Order::Close);
-        } else if now - self.quiet_since >= self.idle_time {
+        } else if now - self.quiet_since >= idle_time {
             self.wire.give_order(Order::Drain);
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
-use plimsoll_policy::{DeadlineDecision, PaceConfig, RateDecision, hash_key, parse_grpc_timeout};
+use plimsoll_policy::{DeadlineDecision, PaceConfig, Priority, RateDecision, hash_key, parse_grpc_timeout};
 use plimsoll_slo::{Class, Delivered, Instant, Reason};
 
 use crate::admission::{Asking, Slot};
@@ -25,6 +25,7 @@ use crate::fields::{Fields, Known, Own};
 use crate::framing::head::is_authority;
 use crate::identity::{self, Caller, Trace};
 use crate::journeys::{Departure, Journey};
+use crate::memory;
 use crate::message::{Reply, RequestHead};
 use crate::passed::Answer;
 use crate::percore::{Core, CoreUpstream, View, World};
@@ -125,6 +126,10 @@ async fn flow(
     if listener.plan.direction == Direction::Egress {
         inherit(core, view, &head.fields, ticket);
     }
+
+    // Is there memory for it? Asked before anything is spent on it.
+    let said = identity::priority(&head.fields, &view.running.plan.callers, Priority::Normal, true);
+    memory::admit(core, said == Priority::Sheddable)?;
 
     // Which route?
     let index = find(listener, &head)?;

@@ -26,10 +26,29 @@ pub struct Plan {
     pub callers: CallersPlan,
     /// Which requests leave a trace and a line in the log.
     pub observe: ObservePlan,
+    /// How much memory the process may hold before new work is refused.
+    pub memory: MemoryPlan,
     /// How long a drain may take before what is left is cut off.
     pub drain_max: Duration,
     /// How long a drain leaves connections open for what callers are about to send; no longer than `drain_max`.
     pub drain_idle: Duration,
+}
+
+/// A bound on memory. What is read, and when, is the matter of whoever owns the gateway.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MemoryPlan {
+    /// None: the kernel decides.
+    Off,
+    /// A share of what the machine or the control group has, `0.0..=1.0`.
+    Share(f64),
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl Default for MemoryPlan {
+    fn default() -> Self {
+        Self::Share(0.8)
+    }
 }
 
 /// An address that traffic is accepted on.
@@ -402,6 +421,7 @@ impl Plan {
             upstreams: vec![upstream],
             callers: CallersPlan::default(),
             observe: ObservePlan::default(),
+            memory: MemoryPlan::default(),
             drain_max: Duration::from_secs(30),
             drain_idle: Duration::from_secs(2),
         }

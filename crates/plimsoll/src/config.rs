@@ -36,8 +36,9 @@ pub(crate) use raw::{LogFormat, LogLevel};
 use read::{Reader, Value};
 use secrets::TokenSource;
 use tree::{Bounds, Node};
-use value::Scalar;
+pub(crate) use value::Scalar;
 pub(crate) use value::address::Endpoint;
+pub(crate) use value::quantity::Size;
 
 /// What runs: validated, with every default filled in.
 #[derive(Clone, Debug)]

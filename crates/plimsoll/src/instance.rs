@@ -22,6 +22,7 @@ use crate::config::{Config, LogFormat, LogLevel};
 use crate::history::History;
 use crate::inheritance::Inheritance;
 use crate::journal::{Journal, Level, Style, Value, Writer};
+use crate::memory;
 use crate::metrics;
 use crate::operators::{self, Operators};
 use crate::otlp::{Collector, Meter, MeterEnd};
@@ -66,6 +67,7 @@ pub(crate) struct Parts {
     pub(crate) admin: OwnedFd,
     /// Set to close that port.
     admin_closed: watch::Sender<bool>,
+    pub(crate) memory: memory::Watch,
 }
 
 /// How an instance comes to be.
@@ -125,6 +127,7 @@ impl Instance {
                 .descriptor()
                 .context("keeping the admin port for a later upgrade")?,
             admin_closed: watch::Sender::new(false),
+            memory: memory::Watch::default(),
             gateway,
             journal,
         });
@@ -297,6 +300,13 @@ impl Parts {
         self.every(Duration::from_secs(1), Self::remember);
         self.every(Duration::from_secs(5), |parts| parts.gateway.learn_times());
         self.every(Duration::from_secs(5), Self::renew_certificates);
+        let parts = Arc::clone(self);
+        env.spawn(async move {
+            loop {
+                let pause = parts.memory.run_once(&parts.gateway, &parts.journal);
+                parts.gateway.env().sleep(pause).await;
+            }
+        });
         let gateway = self.gateway.clone();
         env.spawn(async move { gateway.check_health().await });
         let gateway = self.gateway.clone();

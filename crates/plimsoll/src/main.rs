@@ -11,6 +11,7 @@ mod history;
 mod inheritance;
 mod instance;
 mod journal;
+mod memory;
 mod metrics;
 mod observe;
 mod operators;

@@ -31,6 +31,7 @@ pub(crate) fn read(parts: &Parts) -> Reading {
             .collect(),
         joins: gateway.joins(),
         hedges: gateway.hedges(),
+        memory: parts.memory.reading(),
         config: parts.reloader.reading(),
     }
 }

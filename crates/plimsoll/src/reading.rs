@@ -10,7 +10,7 @@ use gateway::JoinReading;
 use gateway::admission::AdmissionReading;
 use gateway::hedging::HedgeReading;
 use gateway::ledger::SeriesKey;
-use plimsoll_policy::BreakerState;
+use plimsoll_policy::{BreakerState, MemoryLevel};
 use plimsoll_slo::{Instant, TallySnapshot};
 
 /// One series of the ledger.
@@ -36,7 +36,18 @@ pub(crate) struct Reading {
     pub(crate) joins: JoinReading,
     /// For each route that is hedged.
     pub(crate) hedges: Vec<HedgeReading>,
+    pub(crate) memory: MemoryReading,
     pub(crate) config: ConfigReading,
+}
+
+/// Memory that is held, and what may come in because of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MemoryReading {
+    pub(crate) level: MemoryLevel,
+    /// Bytes.
+    pub(crate) held: u64,
+    /// Bytes that may be held; `None` without a bound.
+    pub(crate) limit: Option<u64>,
 }
 
 /// Whether traffic is taken.
@@ -304,6 +315,11 @@ pub(crate) mod sample {
                 // Nine of the fifth, which is `loaded`.
                 refused: [0, 0, 0, 0, 9, 0, 0],
             }],
+            memory: MemoryReading {
+                level: MemoryLevel::Ample,
+                held: 12 << 20,
+                limit: Some(1 << 30),
+            },
             config: ConfigReading {
                 generation: 4,
                 applied_at: Duration::from_secs(1_795_460_000),

@@ -4,8 +4,12 @@
 //! 70 % with work waiting is too small. Whatever the kernel does not tell (no PSI, no control group, no Linux) is
 //! absent, and nothing here fails: a status page that breaks because the machine is in trouble is of no use.
 
+mod memory;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+
+pub(crate) use self::memory::{Held, memory_available};
 
 /// What the kernel tells of us.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -156,7 +160,7 @@ fn pressure(resource: &'static str, text: &str) -> Option<Pressure> {
 mod tests {
     use super::*;
 
-    fn write(root: &Path, file: &str, text: &str) {
+    pub(super) fn write(root: &Path, file: &str, text: &str) {
         let path = root.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();

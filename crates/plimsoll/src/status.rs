@@ -23,7 +23,6 @@ use crate::civil;
 use crate::exemplars::Exemplar;
 use crate::metrics::Scrape;
 use crate::reading::{Phase, Series, UpstreamReading, breaker_word};
-use crate::saturation::Saturation;
 
 pub(crate) use self::html::{STYLE, page};
 pub(crate) use self::json::Json;
@@ -160,6 +159,11 @@ record! {
         cpu_limit_cores: Option<f64>,
         memory_bytes: Option<u64>,
         memory_limit_bytes: Option<u64>,
+        /// `ample`, `tight`, `scarce` or `full`: how near what we hold is to `limits.memory`.
+        memory_level: String,
+        memory_held_bytes: u64,
+        /// Absent when `limits.memory` is off.
+        memory_held_max_bytes: Option<u64>,
         open_fds: Option<u64>,
         max_fds: Option<u64>,
         pressure: Vec<Pressure>,
@@ -188,12 +192,13 @@ record! {
 }
 
 /// Reasons that say that Plimsoll protected somebody, and the words for it.
-const PROTECTIONS: [(Reason, &str); 13] = [
+const PROTECTIONS: [(Reason, &str); 14] = [
     (Reason::Shed, "shed: the upstream could do no more"),
     (Reason::BreakerTripped, "refused by a tripped breaker"),
     (Reason::NoEndpoint, "refused for want of an endpoint"),
     (Reason::BulkheadFull, "refused by a full bulkhead"),
     (Reason::Overloaded, "refused at capacity"),
+    (Reason::MemoryFull, "refused for want of memory"),
     (Reason::RateLimited, "refused by a rate limit"),
     (Reason::DeadlineUnmeetable, "refused because too late already"),
     (Reason::Draining, "refused while draining"),
@@ -225,7 +230,7 @@ impl Status {
             hedging: reading.hedges.iter().map(hedging).collect(),
             listeners: listeners(scrape),
             config: config(scrape),
-            saturation: full(saturation),
+            saturation: full(scrape),
             telemetry: told(scrape),
         };
         status.attention = attention::sentences(&status);
@@ -403,7 +408,8 @@ fn config(scrape: &Scrape<'_>) -> Config {
     }
 }
 
-fn full(saturation: &Saturation) -> Full {
+fn full(scrape: &Scrape<'_>) -> Full {
+    let (saturation, memory) = (scrape.saturation, scrape.reading.memory);
     let pressure = saturation.pressure.iter().map(|pressure| Pressure {
         resource: pressure.resource.to_owned(),
         some: pressure.some,
@@ -418,6 +424,9 @@ fn full(saturation: &Saturation) -> Full {
             None => saturation.resident_bytes,
         },
         memory_limit_bytes: saturation.memory_limit_bytes,
+        memory_level: memory.level.word().to_owned(),
+        memory_held_bytes: memory.held,
+        memory_held_max_bytes: memory.limit,
         open_fds: saturation.open_fds,
         max_fds: saturation.max_fds,
         pressure: pressure.collect(),

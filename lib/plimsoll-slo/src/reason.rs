@@ -168,6 +168,8 @@ reasons! {
     BulkheadFull => "bulkhead-full", Us, No, Safe, 503, UNAVAILABLE, "Too many requests are in flight to the upstream";
     /// The listener has as many connections or requests as it may hold.
     Overloaded => "overloaded", Us, No, Safe, 503, UNAVAILABLE, "Plimsoll is at its configured capacity";
+    /// The process holds nearly as much memory as `limits.memory` lets it, and takes no new work before the kernel would end it with all that it carries. Give it more, or bound connections, bodies and streams more tightly.
+    MemoryFull => "memory-full", Us, No, Safe, 503, UNAVAILABLE, "Plimsoll has no memory left for new work";
     /// The process ends, and the request had not ended when the time for its drain was over: it was cut off.
     Draining => "draining", Us, Maybe, Unsafe, 503, UNAVAILABLE, "Plimsoll is shutting down";
     /// A fault that an operator configured made this answer. It is a drill, not an accident.

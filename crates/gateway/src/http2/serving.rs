@@ -117,6 +117,12 @@ pub(crate) async fn serve(
     poll_fn(|cx| serving.poll(cx)).await;
 }
 
+/// Bytes that a connection's callers may send before somebody reads them.
+pub(crate) const CONNECTION_WINDOW: u32 = 2 << 20;
+
+/// Bytes of an answer that may wait in a stream.
+pub(crate) const SEND_BUFFER: usize = 256 << 10;
+
 fn builder(limits: &LimitsPlan) -> Builder {
     let mut builder = Builder::new();
     builder
@@ -126,9 +132,9 @@ fn builder(limits: &LimitsPlan) -> Builder {
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(Some(1024))
         .initial_window_size(1 << 20)
-        .initial_connection_window_size(2 << 20)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(16 << 10)
-        .max_send_buffer_size(256 << 10);
+        .max_send_buffer_size(SEND_BUFFER);
     builder
 }
 

@@ -18,6 +18,7 @@ mod health;
 mod hedging;
 mod joined;
 mod lifecycle;
+mod memory;
 mod oracle;
 mod origin;
 mod overload;

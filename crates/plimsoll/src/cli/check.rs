@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use gateway::plan::{MemoryPlan, Plan};
+
 use super::{Exit, print};
-use crate::config::{Config, shown};
+use crate::config::{Config, Scalar, Size, shown};
 use crate::reload;
 
 /// Report everything that is wrong with a configuration.
@@ -45,7 +47,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         "{} is right: {listeners}, {routes}, {upstreams}",
         shown(&args.file)
     )?;
+    text.push_str(&worst_case(plan));
     print(&text)
+}
+
+/// A note if callers at their worst could make us hold more than `limits.memory`. Only where a size was written down:
+/// the defaults bear many times more connections than any machine could serve at their worst, and say so nowhere.
+fn worst_case(plan: &Plan) -> String {
+    match plan.memory {
+        MemoryPlan::Bytes(limit) if plan.bytes_max() > limit => format!(
+            "note: with every connection and stream at its worst, {} could be held, more than limits.memory, {}: new \
+             work is refused before that\n",
+            Scalar::render(&Size(rounded(plan.bytes_max()))),
+            Scalar::render(&Size(limit)),
+        ),
+        _ => String::new(),
+    }
+}
+
+/// Whole mebibytes: no more is meant.
+fn rounded(bytes: u64) -> u64 {
+    bytes >> 20 << 20
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -15,7 +15,7 @@ use http::HeaderName;
 
 use super::stanza::{stanza, words};
 use super::value::address::Endpoint;
-use super::value::quantity::Ratio;
+use super::value::quantity::{MemoryBound, Ratio};
 use super::value::word::{EnvName, Name};
 use crate::config::read::At;
 use listener::Listener;
@@ -36,6 +36,8 @@ stanza! {
         admin: Admin = "{}";
         /// Where Plimsoll's own logs and traces go.
         telemetry: Telemetry = "{}";
+        /// Bounds on the process as a whole.
+        limits: ProcessLimits = "{}";
         /// How long a drain may take before what is left is cut off.
         drain_max: Duration = "30s", from "0s" to "1h";
         /// How long a drain leaves connections open for what callers are about to send: one more request of HTTP/1,
@@ -45,6 +47,14 @@ stanza! {
         upgrade_max: Duration = "30s", from "1s" to "5m";
         /// Threads that carry traffic, one to a core; 0 takes every core.
         cores: usize = "0", from "0" to "1024";
+    }
+}
+
+stanza! {
+    /// Bounds on the process as a whole.
+    ProcessLimits {
+        /// Memory that may be held before new work is refused: a share of what the machine or the control group has, or a size.
+        memory: MemoryBound = "80%";
     }
 }
 

@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use gateway::plan::{CallersPlan, ObservePlan, Plan};
+use gateway::plan::{CallersPlan, MemoryPlan, ObservePlan, Plan};
 
 use super::near::nearest;
 use super::problem::{Mark, Place, Problem};
-use super::raw::{Admin, Callers, Observe, TopLevel};
+use super::raw::{Admin, Callers, Observe, ProcessLimits, TopLevel};
 use super::read::{At, Reader, Value};
 use super::secrets::TokenSource;
+use super::value::quantity::MemoryBound;
 use super::value::word::Name;
 use super::{AdminConfig, Config};
 
@@ -117,6 +118,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         observe,
         admin,
         telemetry,
+        limits,
         drain_max,
         drain_idle,
         upgrade_max,
@@ -142,6 +144,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     let plan = Plan {
         callers: resolve_callers(callers.value, &mut scope),
         observe: resolve_observe(observe.value),
+        memory: resolve_memory(limits.value),
         drain_max: drain_max.value,
         drain_idle: drain_idle.value,
         upstreams: upstreams
@@ -209,6 +212,15 @@ fn resolve_callers(callers: Callers, scope: &mut Scope<'_>) -> CallersPlan {
             .collect(),
         tenant_header: Some(tenant_header.value),
         priority_header: Some(priority_header.value),
+    }
+}
+
+fn resolve_memory(limits: ProcessLimits) -> MemoryPlan {
+    let ProcessLimits { memory } = limits;
+    match memory.value {
+        MemoryBound::Off => MemoryPlan::Off,
+        MemoryBound::Share(share) => MemoryPlan::Share(share.0),
+        MemoryBound::Size(size) => MemoryPlan::Bytes(size.0),
     }
 }
 

@@ -31,7 +31,7 @@ const EXAMPLES: [(&str, &str); 21] = [
 ];
 
 /// What the short file shows. A stanza is shown with those of its keys that are listed.
-const ESSENTIAL: [&str; 22] = [
+const ESSENTIAL: [&str; 24] = [
     "listeners",
     "listeners.name",
     "listeners.listen",
@@ -53,6 +53,8 @@ const ESSENTIAL: [&str; 22] = [
     "admin",
     "admin.listen",
     "admin.token_file",
+    "limits",
+    "limits.memory",
     "drain_max",
 ];
 

@@ -242,6 +242,7 @@ fn every_key_is_applied_or_waits() {
         ("upstreams", SMALL.replace(":3000", ":3001")),
         ("callers", SMALL.to_owned() + "callers: { tenant_header: x }"),
         ("observe", SMALL.to_owned() + "observe: { slow: 2s }"),
+        ("limits", SMALL.to_owned() + "limits: { memory: 1GiB }"),
         ("drain_max", SMALL.to_owned() + "drain_max: 1s"),
         ("drain_idle", SMALL.to_owned() + "drain_idle: 1s"),
         ("upgrade_max", SMALL.to_owned() + "upgrade_max: 1m"),

@@ -3,12 +3,14 @@
 use gateway::admission::AdmissionReading;
 use gateway::hedging::{End, HedgeReading};
 use gateway::ledger::SeriesKey;
-use plimsoll_policy::{BreakerState, NoHedge, Pressure, Priority, ShedWhy};
+use plimsoll_policy::{BreakerState, MemoryLevel, NoHedge, Pressure, Priority, ShedWhy};
 use plimsoll_slo::Reason;
 
 use super::sheet::{Distribution, Family, Kind, Number, Sheet};
 use super::{BOUNDS, Scrape};
-use crate::reading::{EndpointReading, ListenerReading, Phase, Series, UpstreamReading, breaker_word};
+use crate::reading::{
+    EndpointReading, ListenerReading, MemoryReading, Phase, Series, UpstreamReading, breaker_word,
+};
 use crate::saturation::Saturation;
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Family {
@@ -417,6 +419,7 @@ pub(super) fn plimsoll(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
         sheet.sample(&[("result", result)], count);
     }
     telemetry(sheet, scrape);
+    memory(sheet, &reading.memory);
     let config = &reading.config;
     sheet.family(counter(
         "plimsoll_config_reloads",
@@ -450,6 +453,30 @@ pub(super) fn plimsoll(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
         help: "The version that runs.",
     });
     sheet.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1u64);
+}
+
+/// What we hold, as `limits.memory` counts it.
+fn memory(sheet: &mut impl Sheet, memory: &MemoryReading) {
+    sheet.family(gauge(
+        "plimsoll_memory_held_bytes",
+        "bytes",
+        "Pages of the process that no file is behind, and buffers of its control group's sockets.",
+    ));
+    sheet.sample(&[], memory.held);
+    sheet.family(gauge(
+        "plimsoll_memory_held_max_bytes",
+        "bytes",
+        "What may be held, by limits.memory; absent when that is off.",
+    ));
+    sheet.sample_if_known(&[], memory.limit);
+    sheet.family(gauge(
+        "plimsoll_memory_level",
+        "",
+        "How near the one is to the other: 1 for the level that is reached.",
+    ));
+    for level in MemoryLevel::ALL {
+        sheet.sample(&[("level", level.word())], level == memory.level);
+    }
 }
 
 /// What was told, and what of it was lost.

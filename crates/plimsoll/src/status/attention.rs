@@ -141,6 +141,18 @@ fn limits(status: &Status, said: &mut Vec<String>) {
         let (now, max) = (super::text::bytes(now), super::text::bytes(max));
         said.push(format!("Memory is nearly used up: {now} of {max}."));
     }
+    if let Some(max) = full.memory_held_max_bytes
+        && let Some(refused) = refused_at(&full.memory_level)
+    {
+        let (now, max) = (
+            super::text::bytes(full.memory_held_bytes),
+            super::text::bytes(max),
+        );
+        said.push(format!(
+            "Memory is {}: {now} are held of the {max} that `limits.memory` allows, and {refused}.",
+            full.memory_level
+        ));
+    }
     for pressure in full
         .pressure
         .iter()
@@ -150,6 +162,16 @@ fn limits(status: &Status, said: &mut Vec<String>) {
         said.push(format!(
             "Work on this machine waits for {resource} {share} of the time."
         ));
+    }
+}
+
+/// What a level of memory keeps out.
+fn refused_at(level: &str) -> Option<&'static str> {
+    match level {
+        "tight" => Some("new connections are turned away"),
+        "scarce" => Some("new connections and what may be shed are refused"),
+        "full" => Some("all new work is refused"),
+        _ => None,
     }
 }
 

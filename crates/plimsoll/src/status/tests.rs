@@ -6,7 +6,8 @@ use super::*;
 use crate::exemplars::Exemplars;
 use crate::history::Window;
 use crate::reading::sample::{self, event, key, tally};
-use crate::reading::{Reading, SentReading, TelemetryReading};
+use crate::reading::{MemoryReading, Reading, SentReading, TelemetryReading};
+use crate::saturation::Saturation;
 
 fn status(reading: &Reading, series: Vec<Series>) -> Status {
     let spans = SentReading {
@@ -92,6 +93,36 @@ fn what_is_well_needs_no_attention_and_what_is_unknown_is_not_shown_as_good() {
         !text.contains("100.00 %")
             && text.starts_with(concat!("plimsoll ", env!("CARGO_PKG_VERSION"), ": serving, at"))
     );
+}
+
+#[test]
+fn short_memory_is_told_with_what_it_keeps_out() {
+    use plimsoll_policy::MemoryLevel;
+    for (level, sentence) in [
+        (
+            MemoryLevel::Tight,
+            "Memory is tight: 240 MiB are held of the 256 MiB that `limits.memory` allows, and new connections are turned away.",
+        ),
+        (
+            MemoryLevel::Full,
+            "Memory is full: 240 MiB are held of the 256 MiB that `limits.memory` allows, and all new work is refused.",
+        ),
+    ] {
+        let mut reading = calm();
+        reading.memory = MemoryReading {
+            level,
+            held: 240 << 20,
+            limit: Some(256 << 20),
+        };
+        let status = status(&reading, Vec::new());
+        assert_eq!(status.attention, [sentence]);
+        let text = text(&status);
+        let row = text
+            .lines()
+            .find(|line| line.trim_start().starts_with("memory held"))
+            .unwrap();
+        assert!(row.contains("240 MiB") && row.contains("256 MiB"), "{row}");
+    }
 }
 
 #[test]

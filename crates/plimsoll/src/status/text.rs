@@ -335,6 +335,11 @@ pub(super) fn saturation(status: &Status) -> Rows {
         full.memory_limit_bytes.map(bytes),
     );
     row(
+        "memory held",
+        Some(bytes(full.memory_held_bytes)),
+        full.memory_held_max_bytes.map(bytes),
+    );
+    row(
         "file descriptors",
         full.open_fds.map(|n| n.to_string()),
         full.max_fds.map(|n| n.to_string()),

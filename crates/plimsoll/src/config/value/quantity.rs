@@ -132,6 +132,43 @@ impl Scalar for Size {
     }
 }
 
+/// A bound on memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum MemoryBound {
+    Off,
+    /// Of what there is.
+    Share(Ratio),
+    Size(Size),
+}
+
+impl Scalar for MemoryBound {
+    const SHAPE: ScalarShape = ScalarShape {
+        what: "a bound on memory, of 32 MiB or more",
+        right: "`80%`, `512MiB` or `off`",
+        json: Json::Pattern("^(off|[0-9]+(\\.[0-9]+)?%|[0-9]+(KB|MB|GB|KiB|MiB|GiB))$"),
+    };
+
+    fn parse(text: &str) -> Option<Self> {
+        // Three times what an idle process holds: with less, traffic could only be refused.
+        const SIZE_MIN: Size = Size(32 << 20);
+        if text == "off" {
+            return Some(Self::Off);
+        }
+        if text.ends_with('%') {
+            return Ratio::parse(text).filter(|share| share.0 > 0.0).map(Self::Share);
+        }
+        Size::parse(text).filter(|size| *size >= SIZE_MIN).map(Self::Size)
+    }
+
+    fn render(&self) -> String {
+        match self {
+            Self::Off => "off".to_owned(),
+            Self::Share(share) => Scalar::render(share),
+            Self::Size(size) => Scalar::render(size),
+        }
+    }
+}
+
 /// So many in a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
@@ -224,6 +261,21 @@ mod tests {
         }
         for text in ["", "64", "64kib", "1.5MiB", "18446744073709551615GiB", "KiB"] {
             assert_eq!(check::<Size>(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bound_on_memory_is_a_share_a_size_or_off() {
+        for (text, rendered) in [
+            ("80%", "80%"),
+            ("512MiB", "512MiB"),
+            ("32MiB", "32MiB"),
+            ("off", "off"),
+        ] {
+            assert_eq!(check::<MemoryBound>(text).as_deref(), Some(rendered), "{text}");
+        }
+        for text in ["", "0", "0%", "0.8", "101%", "31MiB", "on", "80", "-1%"] {
+            assert_eq!(check::<MemoryBound>(text), None, "{text}");
         }
     }
 
