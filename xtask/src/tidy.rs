@@ -12,6 +12,7 @@ mod names;
 mod pages;
 mod paths;
 mod rust;
+mod safety;
 mod size;
 mod tree;
 mod waiting;
@@ -30,6 +31,7 @@ const RULES: &[(&str, Check)] = &[
     ("names", names::check),
     ("words", words::check),
     ("waiting", waiting::check),
+    ("safety", safety::check),
     ("paths", paths::check),
     ("pages", pages::check),
     ("book", book::check),

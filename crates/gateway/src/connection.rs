@@ -9,11 +9,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use http::HeaderValue;
 use plimsoll_slo::Reason;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::body::Inbound;
 use crate::env::{Accepted, Stream};
@@ -31,7 +31,7 @@ use crate::upgrade::Tunnel;
 use crate::wire::{Order, Wire};
 
 /// What HTTP/2 by prior knowledge begins with (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a drain waits for the first bytes of a connection: they may be on their way.
 const FIRST_BYTES: std::time::Duration = std::time::Duration::from_secs(1);
@@ -65,9 +65,8 @@ impl Caught {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
+pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted, counted: Counted) {
     let listener = Arc::clone(world.listener());
-    let _counted = Counted::new(&listener);
     let limits = listener.plan.limits.clone();
     let opened = core.env.sleep(limits.head_time);
     let Accepted { stream, peer } = accepted;
@@ -116,20 +115,23 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted) {
     } else {
         serve_http1(&core, &Rc::new(caught), stream, ahead, &limits).await;
     }
-    drop(tracking);
+    drop((tracking, counted));
 }
 
-/// Answers a connection that there is no room for: whoever it is should know that it is not the network. In a flood,
-/// of which the answers would be the next, most are only closed.
+/// Answers a connection that there is no room for: whoever it is should know that it is not the network.
 pub(crate) fn turn_away(core: &Rc<Core>, world: World, accepted: Accepted, refusal: Refusal) {
+    let Accepted { mut stream, peer } = accepted;
     // Over TLS a handshake would cost what there is too little of.
-    let answered = world.listener().tls.is_none() && core.turning_away.get() < TURN_AWAY_AT_ONCE;
-    let peer = accepted.peer.map(|peer| peer.ip().to_canonical());
-    Ticket::refused(core, world, peer, refusal);
-    if answered {
+    let cleartext = world.listener().tls.is_none();
+    Ticket::refused(core, world, peer.map(|peer| peer.ip().to_canonical()), refusal);
+    if cleartext && core.turning_away.get() < TURN_AWAY_AT_ONCE {
         core.turning_away.set(core.turning_away.get() + 1);
         core.env
-            .spawn_local(say_and_close(Rc::clone(core), accepted.stream, refusal));
+            .spawn_local(say_and_close(Rc::clone(core), stream, refusal));
+    } else if cleartext {
+        // In a flood nobody is waited for. A new socket takes so few bytes at once.
+        let words = crate::respond::last_words(refusal);
+        let _ = Pin::new(&mut stream).poll_write(&mut Context::from_waker(Waker::noop()), &words);
     }
 }
 
@@ -188,7 +190,7 @@ async fn serve_http1(
     let wire = Rc::clone(&caught.wire);
     let talk = Rc::new(Talk::new(stream, &ahead, head, wire, Rc::clone(&core.scratch)));
     loop {
-        let (head, terms) = match talk.next().await {
+        let (head, terms) = match talk.next(core).await {
             Ok(Some(request)) => request,
             Ok(None) => {
                 // Nobody was told that it ends here. What crosses its end is answered with nothing, and not with a
@@ -268,12 +270,18 @@ impl<F: Future> Future for CatchPanic<F> {
 }
 
 /// Counts an open connection of a listener.
-struct Counted(Arc<Listener>);
+pub(crate) struct Counted(Arc<Listener>);
 
 impl Counted {
-    fn new(listener: &Arc<Listener>) -> Self {
-        listener.counts.open.fetch_add(1, Relaxed);
-        Self(Arc::clone(listener))
+    /// `None` if there are as many as may be. Counted at the accept, and not when its task begins: a whole queue of
+    /// connections may be accepted before the first of their tasks runs.
+    pub(crate) fn one_more(listener: &Arc<Listener>) -> Option<Self> {
+        let max = listener.plan.limits.connections;
+        let counted = listener
+            .counts
+            .open
+            .fetch_update(Relaxed, Relaxed, |open| (open < max).then_some(open + 1));
+        counted.ok().map(|_| Self(Arc::clone(listener)))
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use plimsoll_slo::Instant;
 use tokio::sync::{mpsc, watch};
 
-use crate::connection;
+use crate::connection::{self, Counted};
 use crate::env::{Accepted, Bound, Env, Listening};
 use crate::event::{Event, Teller};
 use crate::inherited::{Handed, Inherited, spread};
@@ -521,20 +521,20 @@ fn admit(core: &Rc<Core>, name: &str, last: &mut Option<World>, accepted: Accept
         return;
     };
     let listener = Arc::clone(world.listener());
-    let refusal = if !memory::admits_connections(core) {
-        Some(memory::NO_CONNECTION)
-    } else if listener.counts.open.load(Relaxed) >= listener.plan.limits.connections {
-        Some(connection::TOO_MANY)
+    let admitted = if memory::admits_connections(core) {
+        Counted::one_more(&listener).ok_or(connection::TOO_MANY)
     } else {
-        None
+        Err(memory::NO_CONNECTION)
     };
-    if let Some(refusal) = refusal {
-        listener.counts.refused.fetch_add(1, Relaxed);
-        connection::turn_away(core, world, accepted, refusal);
-        return;
+    match admitted {
+        Ok(counted) => core
+            .env
+            .spawn_local(connection::serve(Rc::clone(core), world, accepted, counted)),
+        Err(refusal) => {
+            listener.counts.refused.fetch_add(1, Relaxed);
+            connection::turn_away(core, world, accepted, refusal);
+        }
     }
-    core.env
-        .spawn_local(connection::serve(Rc::clone(core), world, accepted));
 }
 
 impl Core {

@@ -5,6 +5,7 @@
 //! connections that are idle. What is under way goes on, bounded by the limits of its own. If nobody sets a level,
 //! there is none.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -20,16 +21,26 @@ use crate::respond::Refused;
 
 /// The level, as all cores see it.
 #[derive(Debug, Default)]
-pub(crate) struct Memory(AtomicU8);
+pub(crate) struct Memory {
+    level: AtomicU8,
+    give_back: OnceLock<fn()>,
+}
 
 impl Memory {
     fn set(&self, level: MemoryLevel) {
-        self.0.store(level as u8, Relaxed);
+        self.level.store(level as u8, Relaxed);
     }
 
     pub(crate) fn level(&self) -> MemoryLevel {
-        let level = usize::from(self.0.load(Relaxed));
+        let level = usize::from(self.level.load(Relaxed));
         MemoryLevel::ALL.get(level).copied().unwrap_or(MemoryLevel::Full)
+    }
+
+    /// Gives back what this core has freed, if there is a way to.
+    pub(crate) fn give_back(&self) {
+        if let Some(give_back) = self.give_back.get() {
+            give_back();
+        }
     }
 }
 
@@ -37,6 +48,13 @@ impl Gateway {
     /// From now on only such work comes in as this level allows.
     pub fn set_memory_level(&self, level: MemoryLevel) {
         self.memory().set(level);
+    }
+
+    /// While memory is short, every core calls this once a second: allocators keep what each thread has freed. Only the
+    /// first one given is taken.
+    pub fn give_back_by(&self, give_back: fn()) {
+        // A second one is no error, and can do nothing better.
+        let _ = self.memory().give_back.set(give_back);
     }
 
     /// What may come in now.
@@ -54,6 +72,18 @@ pub(crate) const NO_CONNECTION: Refusal = Refusal::new(
     Reason::MemoryFull,
     "memory is tight, and new connections are what is given up first",
 );
+
+/// What is said when memory is full in the middle of a head.
+pub(crate) const NO_HEAD: Refusal = Refusal::new(
+    Reason::MemoryFull,
+    "memory is full, and a head that is not whole yet is not waited for",
+);
+
+/// Whether a head that is under way may grow. Asked at every read of one, since heads may come in on all connections
+/// at once.
+pub(crate) fn admits_heads(core: &Core) -> bool {
+    core.memory_level() < MemoryLevel::Full
+}
 
 /// Whether a connection may come in.
 pub(crate) fn admits_connections(core: &Core) -> bool {

@@ -236,6 +236,9 @@ impl Core {
                 endpoint.sweep(now, upstream.shared.plan.idle_time.min(idle_max));
             }
         }
+        if !memory::admits_connections(self) {
+            self.shared.memory().give_back();
+        }
     }
 }
 

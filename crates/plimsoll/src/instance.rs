@@ -18,6 +18,7 @@ use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::{self, Admin, AdminBackend};
+use crate::allocator;
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::history::History;
 use crate::inheritance::Inheritance;
@@ -107,6 +108,7 @@ impl Instance {
         let (journal, writer) = open_journal(&env, &config, out)?;
         let opened = control.block_on(open_ports(env, &config, &mut inheritance))?;
         let (admin, (gateway, seats, events)) = opened;
+        gateway.give_back_by(allocator::give_back);
         let _inside = control.enter();
         let otlp = config.telemetry.otlp.as_ref();
         let collector = otlp
