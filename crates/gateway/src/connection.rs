@@ -190,7 +190,7 @@ async fn serve_http1(
     let wire = Rc::clone(&caught.wire);
     let talk = Rc::new(Talk::new(stream, &ahead, head, wire, Rc::clone(&core.scratch)));
     loop {
-        let (head, terms) = match talk.next(core).await {
+        let (head, terms) = match talk.next(core.shared.memory()).await {
             Ok(Some(request)) => request,
             Ok(None) => {
                 // Nobody was told that it ends here. What crosses its end is answered with nothing, and not with a

@@ -199,6 +199,11 @@ impl Fields {
         Self { bytes, rows, first }
     }
 
+    /// How many there are; over HTTP/2, all pieces of a cookie are one.
+    pub(crate) fn count(&self) -> usize {
+        self.rows.len()
+    }
+
     /// About as many bytes as writing all of them takes.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len() + 2 * self.rows.len()

@@ -7,6 +7,7 @@
 //! Nothing is read from a stream, and so nothing is let through by its window, but what somebody has asked for.
 
 pub(crate) mod carrying;
+mod chatter;
 mod pulse;
 mod sending;
 pub(crate) mod serving;
@@ -21,6 +22,26 @@ use http::header::CONTENT_LENGTH;
 use http_body::Frame;
 
 use crate::body::Broke;
+use crate::framing::{self, Refusal};
+use crate::message::RequestHead;
+use crate::plan::LimitsPlan;
+
+/// Holds a head to the limits that HTTP/1's scanner holds its own to. h2 bounds the size of all fields together by
+/// itself, more loosely, so that a head which is a little too large gets an answer that says so.
+pub(crate) fn bound(head: &RequestHead, limits: &LimitsPlan) -> Result<(), Refusal> {
+    let target = head.target.path_and_query.len();
+    let authority = head.target.authority.as_ref().map_or(0, Bytes::len);
+    if target > limits.target_bytes {
+        return Err(framing::head::LONG_TARGET);
+    }
+    if head.fields.count() > limits.headers {
+        return Err(framing::head::MANY_FIELDS);
+    }
+    if head.fields.size() + target + authority > limits.head_bytes {
+        return Err(framing::head::TOO_LARGE);
+    }
+    Ok(())
+}
 
 /// A body on its way in.
 pub(crate) struct Incoming {

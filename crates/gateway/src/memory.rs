@@ -44,6 +44,14 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Whether a head that is under way may grow. Asked at every read of one, since heads may come in on all
+    /// connections at once.
+    pub(crate) fn admits_heads(&self) -> bool {
+        self.level() < MemoryLevel::Full
+    }
+}
+
 impl Gateway {
     /// From now on only such work comes in as this level allows.
     pub fn set_memory_level(&self, level: MemoryLevel) {
@@ -78,12 +86,6 @@ pub(crate) const NO_HEAD: Refusal = Refusal::new(
     Reason::MemoryFull,
     "memory is full, and a head that is not whole yet is not waited for",
 );
-
-/// Whether a head that is under way may grow. Asked at every read of one, since heads may come in on all connections
-/// at once.
-pub(crate) fn admits_heads(core: &Core) -> bool {
-    core.memory_level() < MemoryLevel::Full
-}
 
 /// Whether a connection may come in.
 pub(crate) fn admits_connections(core: &Core) -> bool {

@@ -276,6 +276,7 @@ impl Tracked {
         if self.retires.is_some_and(|when| now >= when) {
             self.wire.give_order(Order::Drain);
         }
+        self.wire.forgive_chatter();
         let heads = self.wire.heads();
         if self.wire.is_in_head() && heads == self.heads {
             let since = *self.head_since.get_or_insert(now);

@@ -23,6 +23,7 @@ use crate::body::upload::{Upload, UploadLimits};
 use crate::connection::Caught;
 use crate::fields::{Fields, Known, Own};
 use crate::framing::head::is_authority;
+use crate::http2;
 use crate::identity::{self, Caller, Trace};
 use crate::journeys::{Departure, Journey};
 use crate::memory;
@@ -120,6 +121,9 @@ async fn flow(
     let (view, listener) = (&world.view, &**world.listener());
     // A new connection is not accepted while draining; a request that came on an old one is still taken: refusing
     // it would be an error that waiting two milliseconds avoids.
+    if conn.http2 {
+        http2::bound(&head, &listener.plan.limits).map_err(|refusal| Box::new(refusal.into()))?;
+    }
     acceptable(&head, conn)?;
 
     // For whom does the service call?

@@ -33,6 +33,9 @@ pub(crate) struct Wire {
     early: Cell<bool>,
     /// How often writing was blocked, and went on again: odd while it is blocked.
     stalls: Cell<u32>,
+    /// Frames in a row that asked for nothing, and whether they are forgiven.
+    chatter: Cell<u32>,
+    forgiven: Cell<bool>,
     /// It has switched protocols.
     tunnel: Cell<bool>,
     order: Cell<Order>,
@@ -107,6 +110,26 @@ impl Wire {
     /// The number of the stall that goes on now, if one does.
     pub(crate) fn stall(&self) -> Option<u32> {
         Some(self.stalls.get()).filter(|stalls| stalls % 2 == 1)
+    }
+
+    /// So many frames in a row have asked for nothing.
+    pub(crate) fn chattered(&self, frames: u32) {
+        self.chatter.set(frames);
+    }
+
+    /// Frames in a row that asked for nothing.
+    pub(crate) fn chatter(&self) -> u32 {
+        self.chatter.get()
+    }
+
+    /// Such frames are forgiven when they are spread over time: called once a second.
+    pub(crate) fn forgive_chatter(&self) {
+        self.forgiven.set(true);
+    }
+
+    /// Whether they were forgiven since this was asked last.
+    pub(crate) fn take_forgiven(&self) -> bool {
+        self.forgiven.take()
     }
 
     /// Asks the owner of the connection to drain or close it. Orders only ever become stricter.

@@ -126,6 +126,8 @@ reasons! {
     HeadTooLarge => "head-too-large", Caller, No, Never, 431, RESOURCE_EXHAUSTED, "The request head is too large";
     /// This caller has used up its rate; `Retry-After` says when the next request will be admitted.
     RateLimited => "rate-limited", Caller, No, Safe, 429, RESOURCE_EXHAUSTED, "The rate limit is used up";
+    /// An HTTP/2 connection made work and asked for nothing: it reset streams as fast as it opened them, sent headers without an end or beyond all measure, or frames that say nothing. It was closed with GOAWAY (ENHANCE_YOUR_CALM), which is how rapid reset, CONTINUATION floods and header bombs end.
+    Http2Flood => "http2-flood", Caller, Maybe, Unsafe, 429, RESOURCE_EXHAUSTED, "The HTTP/2 connection made work for nothing";
     /// The caller's deadline had passed, or left too little time to be met, before anything was sent to the upstream.
     DeadlineUnmeetable => "deadline-unmeetable", Caller, No, Never, 504, DEADLINE_EXCEEDED, "The deadline cannot be met";
     /// The caller went away before it had its answer. Nobody was answered; the service may still have done the work.

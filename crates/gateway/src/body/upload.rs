@@ -381,7 +381,7 @@ mod tests {
         let came = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
         let stream = Stream::Other(Box::new(ours));
         let talk = Rc::new(Talk::new(stream, came, LIMITS, Rc::default(), Rc::default()));
-        let head = talk.next().await;
+        let head = talk.next(&crate::memory::Memory::default()).await;
         assert!(head.is_ok_and(|head| head.is_some()));
         let limits = UploadLimits {
             body: 100,

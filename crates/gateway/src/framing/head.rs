@@ -85,10 +85,7 @@ pub(crate) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Option<Head>, Re
         } else {
             header(line, at, &mut seen)?;
             if lines > limits.headers {
-                return Err(Refusal::new(
-                    Reason::HeadTooLarge,
-                    "there are more headers than the limit",
-                ));
+                return Err(MANY_FIELDS);
             }
         }
         lines += 1;
@@ -106,7 +103,15 @@ pub(crate) fn scan(bytes: &[u8], limits: &HeadLimits) -> Result<Option<Head>, Re
     Ok(None)
 }
 
-const TOO_LARGE: Refusal = Refusal::new(Reason::HeadTooLarge, "the head is larger than the limit");
+pub(crate) const TOO_LARGE: Refusal = Refusal::new(Reason::HeadTooLarge, "the head is larger than the limit");
+
+pub(crate) const MANY_FIELDS: Refusal =
+    Refusal::new(Reason::HeadTooLarge, "there are more headers than the limit");
+
+pub(crate) const LONG_TARGET: Refusal = Refusal::new(
+    Reason::TargetTooLong,
+    "the request target is longer than the limit",
+);
 
 /// Fields that a usual head has no more of.
 const ROWS: usize = 16;
@@ -124,10 +129,7 @@ fn request_line(line: &[u8], at: usize, limits: &HeadLimits, seen: &mut Seen) ->
         return Err(Refusal::malformed("the method is not a token"));
     }
     if target.len() > limits.target {
-        return Err(Refusal::new(
-            Reason::TargetTooLong,
-            "the request target is longer than the limit",
-        ));
+        return Err(LONG_TARGET);
     }
     if target.is_empty() || !all(&TARGET, target) {
         return Err(Refusal::malformed(

@@ -27,9 +27,8 @@ use crate::fields::Known;
 use crate::framing::Refusal;
 use crate::framing::chunk::Chunks;
 use crate::framing::head::{self, Body, Head, HeadLimits};
-use crate::memory;
+use crate::memory::{self, Memory};
 use crate::message::RequestHead;
-use crate::percore::Core;
 use crate::wire::{Order, Wire};
 
 /// Bytes of further requests that are kept while one is answered. One read may bring more.
@@ -97,21 +96,21 @@ impl Talk {
     ///
     /// # Errors
     /// [`Refusal`] of what came instead. The connection cannot go on.
-    pub(crate) async fn next(&self, core: &Core) -> Result<Option<(RequestHead, Terms)>, Refusal> {
-        let next = poll_fn(|cx| self.poll_next(core, cx, false)).await;
+    pub(crate) async fn next(&self, memory: &Memory) -> Result<Option<(RequestHead, Terms)>, Refusal> {
+        let next = poll_fn(|cx| self.poll_next(memory, cx, false)).await;
         if !matches!(next, Ok(None)) || self.wire.order() != Order::Drain {
             return next;
         }
         // A request may have come in this very moment. The runtime hears of it when it looks at its sockets, which it
         // does before this task goes on.
         tokio::task::yield_now().await;
-        poll_fn(|cx| self.poll_next(core, cx, true)).await
+        poll_fn(|cx| self.poll_next(memory, cx, true)).await
     }
 
     /// `last` is a last look at a connection that is to be left.
     fn poll_next(
         &self,
-        core: &Core,
+        memory: &Memory,
         cx: &mut Context<'_>,
         last: bool,
     ) -> Poll<Result<Option<(RequestHead, Terms)>, Refusal>> {
@@ -135,7 +134,7 @@ impl Talk {
             if self.wire.is_late() {
                 return Poll::Ready(Err(LATE));
             }
-            if side.is_in_head() && !memory::admits_heads(core) {
+            if side.is_in_head() && !memory.admits_heads() {
                 return Poll::Ready(Err(memory::NO_HEAD));
             }
             let leaves = match self.wire.order() {
@@ -379,7 +378,7 @@ mod tests {
         let talk = Talk::new(Stream::Tcp(stream), b"", limits, Rc::clone(&wire), Rc::default());
         wire.give_order(Order::Drain);
         caller.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        assert!(matches!(talk.next().await, Ok(Some(_))));
-        assert!(matches!(talk.next().await, Ok(None)));
+        assert!(matches!(talk.next(&Memory::default()).await, Ok(Some(_))));
+        assert!(matches!(talk.next(&Memory::default()).await, Ok(None)));
     }
 }

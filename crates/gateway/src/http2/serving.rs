@@ -38,9 +38,11 @@ use crate::body::Inbound;
 use crate::body::answer::AnswerBody;
 use crate::connection::{Caught, answer};
 use crate::env::{Env, Stream};
+use crate::framing::Refusal;
 use crate::message::RequestHead;
 use crate::percore::Core;
 use crate::plan::LimitsPlan;
+use crate::ticket::Ticket;
 use crate::wire::Order;
 
 const PATIENCE: Patience = Patience {
@@ -92,7 +94,7 @@ pub(crate) async fn serve(
             biased;
             shaken = handshake.as_mut() => match shaken {
                 Ok(connection) => break connection,
-                Err(_) => return,
+                Err(error) => return refuse(core, &caught, &error),
             },
             order = wire.stricter_than(known) => known = order,
         }
@@ -127,10 +129,16 @@ fn builder(limits: &LimitsPlan) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        // Rapid reset (CVE-2023-44487) and its kin: so many streams that we or the peer reset are borne.
+        // Twice what is allowed: up to there a head is answered by us, with a reason and its count; beyond, h2 answers
+        // with a bare 431, and beyond four times that it ends the connection.
+        .max_header_list_size(u32::try_from(limits.head_bytes.saturating_mul(2)).unwrap_or(u32::MAX))
+        // Streams that the peer reset before we looked at them (rapid reset, CVE-2023-44487).
         .max_pending_accept_reset_streams(20)
+        // Streams that the peer made us reset (CVE-2025-8671). Over the life of a connection, so it must bear what a
+        // long one does by mistake.
         .max_local_error_reset_streams(Some(1024))
+        // Streams of ours that are remembered after their reset, for frames that are still under way.
+        .max_concurrent_reset_streams(50)
         .initial_window_size(1 << 20)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(16 << 10)
@@ -166,13 +174,8 @@ impl Serving {
                 }
             }
         }
-        while let Poll::Ready(accepted) = self.connection.poll_accept(cx) {
-            let Some(Ok((request, respond))) = accepted else {
-                return Poll::Ready(());
-            };
-            self.shared.caught.wire.head_passed();
-            let answering = Rc::clone(&self.shared).stream(request, respond);
-            self.shared.core.env.spawn_local(answering);
+        if self.poll_streams(cx).is_ready() || (self.calm() && self.poll_streams(cx).is_ready()) {
+            return Poll::Ready(());
         }
         self.retire();
         if self.keep_alive.poll(cx).is_ready() {
@@ -184,6 +187,67 @@ impl Serving {
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     }
+
+    /// Begins what streams there are; ready when the connection is over.
+    fn poll_streams(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Poll::Ready(accepted) = self.connection.poll_accept(cx) {
+            let (request, respond) = match accepted {
+                Some(Ok(accepted)) => accepted,
+                Some(Err(error)) => {
+                    refuse(&self.shared.core, &self.shared.caught, &error);
+                    return Poll::Ready(());
+                }
+                None => return Poll::Ready(()),
+            };
+            self.shared.caught.wire.head_passed();
+            let answering = Rc::clone(&self.shared).stream(request, respond);
+            self.shared.core.env.spawn_local(answering);
+        }
+        Poll::Pending
+    }
+
+    /// Ends a connection that only chatters. h2 sends the GOAWAY at its next turn, and is over then.
+    fn calm(&mut self) -> bool {
+        let caught = &self.shared.caught;
+        if self.told == Order::Close || caught.wire.chatter() < CHATTER_MAX {
+            return false;
+        }
+        self.told = Order::Close;
+        Ticket::refused(
+            &self.shared.core,
+            caught.world(&self.shared.core),
+            caught.peer,
+            CHATTER,
+        );
+        self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        true
+    }
+}
+
+/// Frames in a row, within a second, that may ask for nothing.
+const CHATTER_MAX: u32 = 1000;
+
+const CHATTER: Refusal = Refusal::new(
+    plimsoll_slo::Reason::Http2Flood,
+    "a thousand frames within a second asked for nothing",
+);
+
+/// Counts a connection that h2 has ended for what its peer did. A peer that went away did nothing.
+fn refuse(core: &Rc<Core>, caught: &Caught, error: &h2::Error) {
+    if !error.is_library() || !error.is_go_away() {
+        return;
+    }
+    let refusal = match error.reason() {
+        Some(Reason::ENHANCE_YOUR_CALM) => Refusal::new(
+            plimsoll_slo::Reason::Http2Flood,
+            "streams were reset as fast as they came, or headers or frames came without end",
+        ),
+        _ => Refusal::new(
+            plimsoll_slo::Reason::MalformedRequest,
+            "the connection broke a rule of HTTP/2 (RFC 9113)",
+        ),
+    };
+    Ticket::refused(core, caught.world(core), caught.peer, refusal);
 }
 
 impl Shared {

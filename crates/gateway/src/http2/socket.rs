@@ -11,7 +11,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::chatter::Chatter;
 use super::pulse::Pulse;
+use crate::connection::PREFACE;
 use crate::env::Stream;
 use crate::wire::Wire;
 
@@ -29,6 +31,8 @@ struct Inner {
     pulse: Rc<Pulse>,
     /// Where stalls are told, if anybody looks.
     wire: Option<Rc<Wire>>,
+    /// Of a caller's frames.
+    chatter: Chatter,
     gathers: bool,
     /// h2 has bytes that were not taken: it may be in the middle of something.
     refused: bool,
@@ -55,6 +59,7 @@ impl Socket {
             ahead,
             pulse: Rc::clone(pulse),
             wire,
+            chatter: Chatter::behind(PREFACE.len()),
             gathers: false,
             refused: false,
             out: Vec::new(),
@@ -117,6 +122,16 @@ impl Inner {
         }
     }
 
+    /// Counts frames that ask for nothing.
+    fn listen(&mut self, read: &[u8]) {
+        if let Some(wire) = &self.wire {
+            if wire.take_forgiven() {
+                self.chatter.forgive();
+            }
+            wire.chattered(self.chatter.read(read));
+        }
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if !self.gathers {
             let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
@@ -141,15 +156,19 @@ impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let inner = &mut *self.0.borrow_mut();
         if inner.ahead.is_empty() {
+            let before = buf.filled().len();
             let read = Pin::new(&mut inner.stream).poll_read(cx, buf);
             if read.is_ready() {
                 inner.pulse.heard();
+                inner.listen(&buf.filled()[before..]);
             }
             return read;
         }
         let taken = inner.ahead.len().min(buf.remaining());
+        let before = buf.filled().len();
         buf.put_slice(&inner.ahead[..taken]);
         inner.ahead.drain(..taken);
+        inner.listen(&buf.filled()[before..]);
         if inner.ahead.is_empty() {
             inner.ahead = Vec::new();
         }
