@@ -36,6 +36,14 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "a condition of another thread is looked at again and again, within a bound",
     ),
     (
+        "crates/plimsoll/tests/it/attacks.rs",
+        "attackers that are slow on purpose, or come one after the other",
+    ),
+    (
+        "crates/plimsoll/tests/it/attacks/victim.rs",
+        "a neighbour that asks now and then, and a look at memory as often",
+    ),
+    (
         "xtask/src/tidy/waiting.rs",
         "the examples of this rule name what it looks for",
     ),
