@@ -226,12 +226,37 @@ fn host(value: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
     }
 }
 
-/// Whether this is a host and perhaps a port, as far as its bytes tell.
+/// Whether this is a host and perhaps a port (RFC 3986 §3.2): a name, or an address in brackets, and digits behind a
+/// colon. Anything more can be cut in two ways, and who routes by it and who serves by it may not cut alike. Escapes are
+/// left to addresses, whose zones need them: nobody's name has any.
 pub(crate) fn is_authority(value: &[u8]) -> bool {
-    let plain = |b: &u8| {
-        b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%' | b'~')
+    let (host_is_good, port) = if let Some(inner) = value.strip_prefix(b"[") {
+        let Some(end) = memchr(b']', inner) else {
+            return false;
+        };
+        let address =
+            |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'.' | b'%' | b'-' | b'_' | b'~');
+        let (host, rest) = (&inner[..end], &inner[end + 1..]);
+        (!host.is_empty() && host.iter().all(address), rest)
+    } else {
+        let end = memchr(b':', value).unwrap_or(value.len());
+        let name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'~');
+        (end > 0 && value[..end].iter().all(name), &value[end..])
     };
-    !value.is_empty() && value.iter().all(plain)
+    host_is_good && is_port(port)
+}
+
+/// Nothing, or a colon and a port, which may be empty.
+fn is_port(rest: &[u8]) -> bool {
+    let Some((colon, digits)) = rest.split_first() else {
+        return true;
+    };
+    let number = digits.iter().try_fold(0u32, |sum, b| {
+        b.is_ascii_digit()
+            .then(|| sum * 10 + u32::from(b - b'0'))
+            .filter(|sum| *sum <= 65_535)
+    });
+    *colon == b':' && number.is_some()
 }
 
 fn content_length(value: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
