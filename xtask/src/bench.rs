@@ -4,7 +4,7 @@
 //! decisions. Both say what was aimed at, and whether it was met, by the number.
 
 mod aims;
-mod build;
+pub(crate) mod build;
 mod cases;
 mod gateway;
 mod idle;

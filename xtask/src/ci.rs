@@ -44,6 +44,11 @@ const STEPS: &[Step] = &[
         work: test,
     },
     Step {
+        name: "peers",
+        about: "programs that we did not write agree: h2spec, other servers",
+        work: peers,
+    },
+    Step {
         name: "doctest",
         about: "the examples in the documentation",
         work: doctest,
@@ -183,6 +188,18 @@ fn doctest(tally: &mut Tally) -> anyhow::Result<Ending> {
         tally,
         &["test", "--locked", "--workspace", "--no-fail-fast", "--doc"],
     )
+}
+
+/// The suites of `cargo xtask conformance`, with what is on this machine.
+fn peers(tally: &mut Tally) -> anyhow::Result<Ending> {
+    let (passed, failed) = crate::conformance::run_suites(&[], &[])?;
+    tally.passed += passed;
+    tally.failed += failed;
+    Ok(if failed == 0 {
+        Ending::Passed
+    } else {
+        Ending::Failed
+    })
 }
 
 fn tidy(_: &mut Tally) -> anyhow::Result<Ending> {

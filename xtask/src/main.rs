@@ -11,6 +11,7 @@
 
 mod bench;
 mod ci;
+mod conformance;
 mod sim;
 mod tidy;
 
@@ -30,6 +31,11 @@ const VERBS: &[(&str, &str, Run)] = &[
         "ci",
         "everything that must pass before a change goes in; also on a laptop",
         ci::run,
+    ),
+    (
+        "conformance",
+        "the gateway beside programs that know the rules: h2spec, and other servers",
+        conformance::run,
     ),
     (
         "sim",

@@ -12,11 +12,19 @@ use serde_json::Value;
 /// If it does not build.
 pub(crate) fn binary(package: &str) -> anyhow::Result<PathBuf> {
     eprintln!("building {package} in the profile `dist`: a few minutes if it is not there yet");
+    binary_in(package, "dist")
+}
+
+/// The same with another profile.
+///
+/// # Errors
+/// If it does not build.
+pub(crate) fn binary_in(package: &str, profile: &str) -> anyhow::Result<PathBuf> {
     let words = [
         "build",
         "--locked",
         "--profile",
-        "dist",
+        profile,
         "--message-format",
         "json-render-diagnostics",
         "--package",
