@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: how fast it is, measured in this run and on this machine.
 //!
-//! `gateway` puts the shipped binary beside the proxies that people would otherwise take, `policy` times the single
-//! decisions. Both say what was aimed at, and whether it was met, by the number.
+//! `gateway` puts the shipped binary beside the proxies that people would otherwise take, `overload` does so while the
+//! service behind them is asked for more than it can do, `policy` times the single decisions. All say what was aimed
+//! at, and whether it was met, by the number.
 
 mod aims;
 pub(crate) mod build;
@@ -12,6 +13,7 @@ mod load;
 mod machine;
 mod measure;
 mod origin;
+mod overload;
 mod peers;
 mod policy;
 mod process;
@@ -31,6 +33,11 @@ const BENCHES: &[(&str, &str, Run)] = &[
         "gateway",
         "plimsoll beside HAProxy, nginx and Envoy: CPU, latency, memory, reload",
         gateway::run,
+    ),
+    (
+        "overload",
+        "plimsoll beside HAProxy and Envoy, up to ten times the load that the service bears",
+        overload::run,
     ),
     (
         "policy",
@@ -69,8 +76,9 @@ fn usage() -> String {
         .map(|(name, about, _)| format!("  {name:<9}{about}\n"))
         .collect();
     format!(
-        "usage: cargo xtask bench <name>\n\n{}\n{}",
+        "usage: cargo xtask bench <name>\n\n{}\n{}\n{}",
         benches.concat(),
-        gateway::usage()
+        gateway::usage(),
+        overload::usage()
     )
 }

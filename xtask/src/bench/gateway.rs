@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::cases::{CASES, Case, Work};
-use super::machine::Machine;
-use super::measure::{Bench, OTHER_CPU, make_pair};
+use super::machine::{self, Machine};
+use super::measure::{Bench, make_pair};
 use super::peers::{PEERS, Peer};
 use super::results::Results;
 use super::tools::Tools;
@@ -110,7 +110,7 @@ pub(super) fn run(words: &[String]) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let asked = Asked::read(words)?;
-    check_machine()?;
+    machine::suffices(DESCRIPTORS)?;
     let (bench, machine) = prepare(&asked)?;
     let results = rounds(&bench, &asked)?;
     let text = format!(
@@ -125,27 +125,6 @@ pub(super) fn run(words: &[String]) -> anyhow::Result<ExitCode> {
         report::keep("gateway", &machine.date, &text)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn check_machine() -> anyhow::Result<()> {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    anyhow::ensure!(
-        cpus > OTHER_CPU,
-        "it takes two CPUs: one for the proxy, one for the rest"
-    );
-    let limits =
-        std::fs::read_to_string("/proc/self/limits").context("reading the limits of this process")?;
-    let open = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))
-        .and_then(|line| line.split_whitespace().next()?.parse().ok())
-        // The one word that is no number is `unlimited`.
-        .unwrap_or(u64::MAX);
-    anyhow::ensure!(
-        open >= DESCRIPTORS,
-        "{open} files may be open and {DESCRIPTORS} are needed; to allow them: ulimit -n {DESCRIPTORS}"
-    );
-    Ok(())
 }
 
 fn prepare(asked: &Asked) -> anyhow::Result<(Bench, Machine)> {

@@ -1,8 +1,12 @@
 //! Where and of what a run was: without this a number says nothing.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
+use anyhow::Context as _;
+
+use super::measure::OTHER_CPU;
 use super::peers::PEERS;
 use super::tools::{Tools, printed};
 
@@ -47,10 +51,7 @@ impl Machine {
     /// Takes down the versions of what is measured and of what measures.
     pub(crate) fn with_versions(mut self, tools: &Tools) -> Self {
         for peer in PEERS {
-            let mut command = Command::new(tools.of_peer(peer.name));
-            let text = printed(command.args(peer.version)).unwrap_or_default();
-            self.versions
-                .push(format!("{} {}", peer.name, version(&text).unwrap_or("unknown")));
+            self.add_version(peer.name, tools.of_peer(peer.name), peer.version);
         }
         // wrk prints its version with its usage, and calls that a failure.
         let wrk = Command::new(&tools.wrk).arg("--version").output();
@@ -60,10 +61,15 @@ impl Machine {
         );
         self.versions
             .push(format!("wrk {}", version(&text).unwrap_or("unknown")));
-        let text = printed(Command::new(&tools.h2load).arg("--version")).unwrap_or_default();
-        self.versions
-            .push(format!("h2load {}", version(&text).unwrap_or("unknown")));
+        self.add_version("h2load", &tools.h2load, &["--version"]);
         self
+    }
+
+    /// Takes down the version of one program, as it says it when called with these arguments.
+    pub(crate) fn add_version(&mut self, name: &str, program: &Path, arguments: &[&str]) {
+        let text = printed(Command::new(program).args(arguments)).unwrap_or_default();
+        self.versions
+            .push(format!("{name} {}", version(&text).unwrap_or("unknown")));
     }
 
     /// One paragraph of Markdown.
@@ -87,6 +93,30 @@ impl Machine {
             versions.join(", ")
         )
     }
+}
+
+/// Makes sure that there are two CPUs, and that so many files may be open.
+///
+/// # Errors
+/// What is missing, with the command that helps.
+pub(crate) fn suffices(descriptors: u64) -> anyhow::Result<()> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    anyhow::ensure!(
+        cpus > OTHER_CPU,
+        "it takes two CPUs: one for the proxy, one for the rest"
+    );
+    let limits = fs::read_to_string("/proc/self/limits").context("reading the limits of this process")?;
+    let open = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|line| line.split_whitespace().next()?.parse().ok())
+        // The one word that is no number is `unlimited`.
+        .unwrap_or(u64::MAX);
+    anyhow::ensure!(
+        open >= descriptors,
+        "{open} files may be open and {descriptors} are needed; to allow them: ulimit -n {descriptors}"
+    );
+    Ok(())
 }
 
 /// The first word that looks like a version, such as `2.6.12-1` or `nginx/1.22.1`.

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::Context as _;
 
-use super::aims::{AIMS, OURS};
+use super::aims::{AIMS, Judged, OURS};
 use super::cases::{CASES, Case, Work};
 use super::peers::PEERS;
 use super::results::{Figure, Results, Spread};
@@ -48,9 +48,14 @@ fn titled(head: &str, case: &Case, rows: &str) -> String {
 }
 
 fn aims(results: &Results) -> String {
-    let rows: Vec<String> = AIMS
+    let judged: Vec<Judged> = AIMS.iter().filter_map(|aim| aim.judge(results)).collect();
+    verdicts(&judged)
+}
+
+/// The table of what was aimed at; nothing if there is nothing to judge.
+pub(crate) fn verdicts(judged: &[Judged]) -> String {
+    let rows: Vec<String> = judged
         .iter()
-        .filter_map(|aim| aim.judge(results))
         .map(|judged| {
             format!(
                 "| {} | {} | {} | {} |\n",
@@ -122,7 +127,8 @@ fn sum(numbers: &[f64]) -> f64 {
     numbers.iter().fold(0.0, |sum, number| sum + number)
 }
 
-/// Writes `bench/results/DATE-NAME.md`, and the section NAME of `bench/README.md`.
+/// Writes `bench/results/DATE-NAME.md`, and the section NAME of `bench/README.md`. Links are written as the latter needs
+/// them.
 ///
 /// # Errors
 /// If one cannot be written, or the section is not there.
@@ -130,7 +136,7 @@ pub(crate) fn keep(name: &str, date: &str, text: &str) -> anyhow::Result<()> {
     let directory = crate::root().join("bench/results");
     fs::create_dir_all(&directory).context("creating bench/results")?;
     let path = directory.join(format!("{date}-{name}.md"));
-    let whole = format!("# {name}, {date}\n\n{text}");
+    let whole = format!("# {name}, {date}\n\n{}", text.replace("](results/", "]("));
     fs::write(&path, whole).with_context(|| format!("writing {}", path.display()))?;
     let readme = crate::root().join(README);
     let old = fs::read_to_string(&readme).with_context(|| format!("reading {README}"))?;
@@ -165,7 +171,7 @@ mod tests {
     #[test]
     fn the_readme_has_the_sections() {
         let readme = fs::read_to_string(crate::root().join(README)).unwrap();
-        for name in ["gateway", "policy", "upgrades"] {
+        for name in ["gateway", "overload", "policy", "upgrades"] {
             assert!(with_section(&readme, name, "").is_some(), "{name}");
         }
     }

@@ -51,7 +51,7 @@ impl Tools {
     /// # Errors
     /// What is missing and cannot be installed, with the command that would.
     pub(crate) fn gather(plimsoll: PathBuf, xtask: PathBuf, directory: &Path) -> anyhow::Result<Self> {
-        install()?;
+        install(|_| true)?;
         Ok(Self {
             plimsoll,
             haproxy: packaged("haproxy")?,
@@ -75,7 +75,11 @@ impl Tools {
     }
 }
 
-fn packaged(name: &str) -> anyhow::Result<PathBuf> {
+/// Finds a program that a package of Debian's brings.
+///
+/// # Errors
+/// If it is not there; [`install`] comes first.
+pub(crate) fn packaged(name: &str) -> anyhow::Result<PathBuf> {
     find(name).with_context(|| format!("finding {name}"))
 }
 
@@ -91,10 +95,14 @@ pub(super) fn find(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn install() -> anyhow::Result<()> {
+/// Installs those of the packaged programs that are asked for by name and missing.
+///
+/// # Errors
+/// What is missing and cannot be installed, with the command that would.
+pub(crate) fn install(needed: impl Fn(&str) -> bool) -> anyhow::Result<()> {
     let missing: Vec<_> = PACKAGED
         .iter()
-        .filter(|(name, ..)| find(name).is_none())
+        .filter(|(name, ..)| needed(name) && find(name).is_none())
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -122,7 +130,11 @@ fn install() -> anyhow::Result<()> {
     )
 }
 
-fn envoy(directory: &Path) -> anyhow::Result<PathBuf> {
+/// Finds Envoy, or installs it below this directory.
+///
+/// # Errors
+/// If it cannot be installed.
+pub(crate) fn envoy(directory: &Path) -> anyhow::Result<PathBuf> {
     let venv = directory.join("venv");
     if let Some(found) = in_venv(&venv) {
         return Ok(found);

@@ -1,0 +1,120 @@
+//! From a load that any service bears to ten times what this one can do.
+//!
+//! Every level begins with a few seconds at half the capacity, and then steps up: so each is also a test of how fast a
+//! proxy adapts. Services and proxies are started anew for each, since a service without protection needs minutes to
+//! work off what one level left in its queue.
+
+use std::time::Duration;
+
+use super::{SERVICE, SHAPE, WARM, load};
+use crate::bench::overload::arrivals::{CRITICAL_SHARE, Class, Phase, stream};
+use crate::bench::overload::peers::Peer;
+use crate::bench::overload::samples::{Samples, Summary};
+use crate::bench::overload::settled;
+use crate::bench::overload::world::{Ground, Run, World};
+
+/// Times the capacity. The first is the measure of an unloaded service.
+pub(crate) const LEVELS: &[f64] = &[0.3, 0.5, 0.7, 0.9, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0];
+/// What a proxy is given to adapt before a level counts; the aim says so.
+pub(crate) const SETTLE: Duration = Duration::from_secs(3);
+/// What comes before each step.
+const BEFORE: f64 = 0.5;
+const WINDOW: Duration = Duration::from_secs(2);
+/// Goodput that is this share of the final one has settled.
+const NEAR: f64 = 0.95;
+/// Latency that is at most this many times the unloaded one is as it should be.
+pub(crate) const P99_TIMES: f64 = 2.0;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Level {
+    pub(crate) times: f64,
+    pub(crate) run: Run,
+    /// From the step to the end.
+    pub(crate) stepped: (Duration, Duration),
+}
+
+/// All levels of one peer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sweep(pub(crate) Vec<Level>);
+
+impl Level {
+    /// After the time to adapt.
+    pub(crate) fn summary(&self) -> Summary {
+        let (from, to) = self.counted();
+        self.run.samples.between(from, to)
+    }
+
+    pub(crate) fn of_class(&self, class: Class) -> Summary {
+        let (from, to) = self.counted();
+        self.run.samples.of(from, to, |sample| sample.class == class)
+    }
+
+    /// Of the whole load, without the time before the step.
+    pub(crate) fn since_step(&self) -> Summary {
+        self.run.samples.between(self.stepped.0, self.stepped.1)
+    }
+
+    /// Whether the critical requests alone could all be served.
+    pub(crate) fn critical_fits(&self) -> bool {
+        self.times * CRITICAL_SHARE < 1.0
+    }
+
+    fn counted(&self) -> (Duration, Duration) {
+        (self.stepped.0 + SETTLE, self.stepped.1)
+    }
+
+    /// How long after the step the goodput stays near its final value, and the latency near the unloaded one. `None`
+    /// for what does not stay so until the end, and for a goodput of nothing.
+    pub(crate) fn settled(&self, unloaded_p99: f64) -> [Option<Duration>; 2] {
+        let samples: &Samples = &self.run.samples;
+        let enough = self.summary().goodput() * NEAR;
+        [
+            settled::after(samples, self.stepped, WINDOW, |window| {
+                window.good > 0 && window.goodput() >= enough
+            }),
+            settled::after(samples, self.stepped, WINDOW, |window| {
+                window.p99 <= unloaded_p99 * P99_TIMES
+            }),
+        ]
+    }
+}
+
+impl Sweep {
+    /// The 99th percentile of the lightest load, in milliseconds.
+    pub(crate) fn unloaded_p99(&self) -> f64 {
+        self.0.first().map_or(f64::NAN, |level| level.summary().p99)
+    }
+
+    pub(crate) fn at(&self, times: f64) -> Option<&Level> {
+        self.0.iter().find(|level| (level.times - times).abs() < 1e-9)
+    }
+
+    /// The most good answers per second that this peer gave at any level.
+    pub(crate) fn peak(&self) -> f64 {
+        self.0
+            .iter()
+            .map(|level| level.summary().goodput())
+            .fold(0.0, f64::max)
+    }
+}
+
+/// Runs one level.
+///
+/// # Errors
+/// If it cannot be run.
+pub(crate) fn level(ground: &Ground, peer: &Peer, times: f64, seconds: u64) -> anyhow::Result<Level> {
+    let capacity = SERVICE.capacity();
+    let length = SETTLE + Duration::from_secs(seconds);
+    let phases = [
+        Phase::new(capacity * times.min(BEFORE), WARM),
+        Phase::new(capacity * times, length),
+    ];
+    let arrivals = stream(SERVICE.seed, &phases, 0.0);
+    let world = World::start(ground, peer, SHAPE)?;
+    let run = world.load(load(&arrivals, world.front))?;
+    Ok(Level {
+        times,
+        run,
+        stepped: (WARM, WARM + length),
+    })
+}
