@@ -224,7 +224,7 @@ impl<'a> Work<'a> {
 /// A failed attempt, as the retry policy sees it.
 pub(crate) struct Failed {
     pub(crate) failure: Failure,
-    /// A layer closer to the service says that it has retried already.
+    /// A layer closer to the service says that it has retried already, or may not.
     retried_below: bool,
 }
 
@@ -233,11 +233,8 @@ impl Failed {
     pub(crate) fn of(attempt: &Result<Answered, Missed>, env: &crate::env::Env) -> Option<Self> {
         let ((kind, pushback), retried_below) = match attempt {
             Ok(answered) => {
-                let below = answered
-                    .head
-                    .fields
-                    .number(Known::Attempts)
-                    .is_some_and(|n| n > 1);
+                // A layer that has made one attempt and says so would have made more, but for its budget.
+                let below = answered.head.fields.number(Known::Attempts).is_some();
                 (Judged::of(&answered.head, env).failure?, below)
             }
             Err(missed) => {
@@ -370,16 +367,16 @@ pub(crate) fn conclude(
             Ok(Answer::Passed(Box::new(Passed {
                 answered,
                 terms,
-                attempts: ticket.attempts(),
+                attempts: ticket.attempts_told(),
             })))
         }
         Err(missed) => {
             let mut refused = Refused::new(missed.reason).cause(missed.cause);
             refused.retry_after = missed.retry_after.or_else(|| usual_wait(missed.reason));
-            if ticket.attempts() > 1 {
-                let attempts = HeaderValue::from(ticket.attempts());
-                refused.own.push((Known::Attempts, attempts));
-            }
+            let attempts = ticket.attempts_told();
+            refused
+                .own
+                .extend(attempts.map(|attempts| (Known::Attempts, attempts)));
             Err(Box::new(refused))
         }
     }

@@ -21,7 +21,8 @@ pub(crate) enum Answer {
 pub(crate) struct Passed {
     pub(crate) answered: Answered,
     pub(crate) terms: Terms,
-    pub(crate) attempts: u32,
+    /// For those who would try again.
+    pub(crate) attempts: Option<HeaderValue>,
 }
 
 impl Answer {
@@ -76,9 +77,7 @@ impl Passed {
         }
         let mut own = Own::with_capacity(4);
         own.push((Known::RequestId, ticket.request_id.clone()));
-        if self.attempts > 1 {
-            own.push((Known::Attempts, HeaderValue::from(self.attempts)));
-        }
+        own.extend(self.attempts.map(|attempts| (Known::Attempts, attempts)));
         Reply {
             status,
             dropped: Dropped::of(&fields, &own),

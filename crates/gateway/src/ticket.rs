@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
-use plimsoll_policy::Priority;
+use plimsoll_policy::{Priority, Stop};
 use plimsoll_slo::{Class, Instant, Outcome, Reason};
 
 use crate::event::{AttemptNote, Event, Traced};
@@ -147,8 +147,12 @@ impl Ticket {
     }
 
     /// Attempts so far.
-    pub(crate) fn attempts(&self) -> u32 {
-        self.attempts
+    /// What the answer says of attempts: how many there were, if there was more than one or would have been but for
+    /// the budget. Layers in front of us read it and leave off: what we hold back for want of a budget they would send
+    /// again out of theirs, and four layers with 10 % each would make 46 % of it.
+    pub(crate) fn attempts_told(&self) -> Option<HeaderValue> {
+        let held_back = self.retry_stopped == Some(Stop::BudgetExhausted.word());
+        (self.attempts > 1 || held_back).then(|| HeaderValue::from(self.attempts))
     }
 
     /// The last attempt came to nothing before anything was sent: a permit, an endpoint or a breaker was in the way.

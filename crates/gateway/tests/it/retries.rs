@@ -122,10 +122,16 @@ async fn only_one_layer_retries() {
         "2",
         "the number goes on"
     );
-    let below = Origin::answering(|_| {
+    let (attempts, stopped) = behind("3").await;
+    assert_eq!((attempts, stopped), (1, Some("other-layer-retries")));
+}
+
+/// Attempts at an upstream that fails and tells so many of its own, and why there were no more.
+async fn behind(told: &'static str) -> (u32, Option<&'static str>) {
+    let below = Origin::answering(move |_| {
         Response::builder()
             .status(503)
-            .header("x-plimsoll-attempts", "3")
+            .header("x-plimsoll-attempts", told)
             .body(full(""))
             .unwrap()
     })
@@ -133,10 +139,26 @@ async fn only_one_layer_retries() {
     let mut world = plain(&[&below]).await;
     assert_eq!(world.get("/").await.status, 503);
     let event = world.event().await;
+    (event.outcome.attempts, event.retry_stopped)
+}
+
+#[tokio::test]
+async fn what_one_budget_held_back_no_other_layer_sends() {
+    let origin = Origin::failing(503).await;
+    let none = BudgetConfig { share: 0.0, burst: 0 };
+    let mut world = World::of(&[&origin])
+        .upstream(|upstream| (upstream.breaker, upstream.outlier, upstream.budget) = (None, None, none))
+        .start()
+        .await;
+    let answer = world.get("/").await;
     assert_eq!(
-        (event.outcome.attempts, event.retry_stopped),
-        (1, Some("other-layer-retries"))
+        (answer.status, answer.header("x-plimsoll-attempts")),
+        (503, "1"),
+        "it says that it tried once and will not again"
     );
+    assert_eq!(world.event().await.retry_stopped, Some("budget-exhausted"));
+    let (attempts, stopped) = behind("1").await;
+    assert_eq!((attempts, stopped), (1, Some("other-layer-retries")));
 }
 
 #[tokio::test]
