@@ -6,7 +6,7 @@ use super::Findings;
 use super::arrivals::Class;
 use super::peers::{OURS, Retrying};
 use super::scenarios::chain::Chain;
-use super::scenarios::dependency::{Dependency, SLOWER};
+use super::scenarios::dependency::{Dependency, OVERLOADED, SLOW};
 use super::scenarios::steady;
 use super::scenarios::sweep::{P99_TIMES, Sweep};
 use super::world::Run;
@@ -23,6 +23,7 @@ const HOPS_MOST: f64 = 1.2;
 /// The budget that is judged over four hops: the one that ours has without being told.
 const BUDGET: u32 = 10;
 const MOVED_MOST: f64 = 0.05;
+const TOLD_APART_LEAST: f64 = 0.99;
 /// What those who do not need the dependency are owed while it is slow.
 const UNAFFECTED_LEAST: f64 = 0.999;
 
@@ -178,9 +179,7 @@ fn dependency(findings: &Findings) -> Vec<Judged> {
     let Some(found) = of_ours(&findings.dependencies) else {
         return Vec::new();
     };
-    let slow = 1..SLOWER.len();
-    let share = slow
-        .clone()
+    let share = SLOW
         .map(|at| found.summary(at, false).good_share())
         .fold(1.0, f64::min);
     let unaffected = Judged {
@@ -193,42 +192,79 @@ fn dependency(findings: &Findings) -> Vec<Judged> {
             found.run.void(),
         ),
     };
-    let what = "Dependency 5× and 10× slower: the limit of the service moves by".to_owned();
-    let aim = "< 5 %".to_owned();
-    let moved = match moved(found) {
-        Some(moved) => Judged {
-            what,
-            measured: format!("{:.1} %", moved * 100.0),
-            aim,
-            verdict: verdict(
-                moved < MOVED_MOST,
-                &format!("{:.1} %", (moved - MOVED_MOST) * 100.0),
-                found.run.void(),
-            ),
-        },
-        None => Judged {
-            what,
-            measured: "no limit is told".to_owned(),
-            aim,
-            verdict: "**missed**: there is nothing to see".to_owned(),
-        },
+    vec![unaffected, limit_moved(found), told_apart(found)]
+}
+
+fn limit_moved(found: &Dependency) -> Judged {
+    let moved = SLOW
+        .map(|at| moved(limit(found, 0), limit(found, at)))
+        .fold(0.0, f64::max);
+    let measured = match (limit(found, 0), moved) {
+        (None, 0.0) => "nowhere: it is not in the way".to_owned(),
+        (None, _) => "it begins to bind".to_owned(),
+        (Some(limit), _) => format!("{:.1} % of {limit:.0}", moved * 100.0),
     };
-    vec![unaffected, moved]
+    Judged {
+        what: "Dependency 5× and 10× slower: the limit of the service moves by".to_owned(),
+        measured,
+        aim: "< 5 %".to_owned(),
+        verdict: verdict(
+            moved < MOVED_MOST,
+            &format!("{:.1} %", (moved - MOVED_MOST) * 100.0),
+            found.run.void(),
+        ),
+    }
 }
 
-/// The furthest that the middle limit of a slow stretch is from the one before, as a share of that.
-fn moved(found: &Dependency) -> Option<f64> {
-    let before = limit(found, 0)?;
-    (1..SLOWER.len())
-        .map(|at| Some((limit(found, at)? / before - 1.0).abs()))
-        .try_fold(0.0, |most, moved| Some(f64::max(most, moved?)))
+/// How far a limit has moved, as a share of what it was. A limit that was not in the way and is now has moved as far
+/// as it can; one that has gone out of the way hurts nobody.
+fn moved(before: Option<f64>, after: Option<f64>) -> f64 {
+    match (before, after) {
+        (_, None) => 0.0,
+        (None, Some(_)) => 1.0,
+        (Some(before), Some(after)) => (after / before - 1.0).abs(),
+    }
 }
 
-/// The middle one of the limits seen in a stretch.
+/// How often the status page was right about which of the two it is.
+fn told_apart(found: &Dependency) -> Judged {
+    let said = |at: usize, overloaded: bool| {
+        let right = found
+            .seen(at)
+            .filter(|glance| glance.overloaded == Some(overloaded))
+            .count();
+        (right, found.seen(at).count())
+    };
+    let slow = SLOW
+        .map(|at| said(at, false))
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let over = said(OVERLOADED, true);
+    let (right, all) = (slow.0 + over.0, slow.1 + over.1);
+    let share = right as f64 / all.max(1) as f64;
+    Judged {
+        what: "A slow dependency and an overload are told apart on the status page, when looked at"
+            .to_owned(),
+        measured: format!("{} of {} and {} of {} times", slow.0, slow.1, over.0, over.1),
+        aim: "≥ 99 %".to_owned(),
+        verdict: verdict(
+            share >= TOLD_APART_LEAST,
+            &format!("{:.0} %", (TOLD_APART_LEAST - share) * 100.0),
+            found.run.void(),
+        ),
+    }
+}
+
+/// The middle one of the limits seen in a stretch; `None` if mostly there was none in the way.
 pub(crate) fn limit(found: &Dependency, at: usize) -> Option<f64> {
-    let mut limits: Vec<f64> = found.seen(at).filter_map(|glance| glance.limit).collect();
+    let mut limits: Vec<f64> = found
+        .seen(at)
+        .map(|glance| glance.limit.unwrap_or(f64::INFINITY))
+        .collect();
     limits.sort_by(f64::total_cmp);
-    limits.get(limits.len() / 2).copied()
+    limits
+        .get(limits.len() / 2)
+        .copied()
+        .filter(|limit| limit.is_finite())
 }
 
 fn budgets(chains: &[Chain]) -> Option<Judged> {
@@ -356,6 +392,13 @@ mod tests {
         let mut busy = chain(4, 10, 1100);
         busy.run.busy = 0.9;
         assert!(verdict_of(hops(&[busy])).starts_with("void: "));
+    }
+
+    #[test]
+    fn a_limit_that_comes_into_the_way_has_moved_and_one_that_leaves_it_has_not() {
+        assert!((moved(Some(20.0), Some(19.0)) - 0.05).abs() < 1e-9);
+        assert!((moved(None, Some(1000.0)) - 1.0).abs() < 1e-9);
+        assert!(moved(Some(20.0), None).abs() < 1e-9 && moved(None, None).abs() < 1e-9);
     }
 
     #[test]

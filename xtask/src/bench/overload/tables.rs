@@ -7,7 +7,7 @@ use super::arrivals::Class;
 use super::judge::{limit, seconds};
 use super::peers::Retrying;
 use super::samples::Summary;
-use super::scenarios::dependency::SLOWER;
+use super::scenarios::dependency::{SLOW, STRETCHES};
 use super::scenarios::sweep::{Level, Sweep};
 use super::world::Run;
 
@@ -132,12 +132,14 @@ fn steadies(findings: &Findings) -> String {
 
 fn dependencies(findings: &Findings) -> String {
     let mut rows = Vec::new();
-    for (at, times) in SLOWER.iter().enumerate() {
+    for (at, now) in STRETCHES.iter().enumerate() {
         for (peer, found) in &findings.dependencies {
             let side =
                 |summary: &Summary| format!("{} | {}", percent(summary.good_share()), millis(summary.p99));
             rows.push(format!(
-                "| {times}× | {peer}{} | {} | {} | {} |\n",
+                "| {}× | {}× | {peer}{} | {} | {} | {} |\n",
+                now.slower,
+                now.times,
                 void_mark(&found.run),
                 side(&found.summary(at, false)),
                 side(&found.summary(at, true)),
@@ -146,8 +148,8 @@ fn dependencies(findings: &Findings) -> String {
         }
     }
     let mut text = titled(
-        "A slow dependency, which half of the requests need; load 0.5 times the capacity",
-        "| dependency takes | proxy | good of those that do not need it, % | p99, ms | good of those that do, % | p99, ms | limit |",
+        "A slow dependency, which half of the requests need, and then an overload",
+        "| dependency takes | load | proxy | good of those that do not need it, % | p99, ms | good of those that do, % | p99, ms | limit |",
         &rows,
     );
     for (_, found) in &findings.dependencies {
@@ -159,7 +161,7 @@ fn dependencies(findings: &Findings) -> String {
 /// What ours said about it on its status page, each sentence once.
 fn said(found: &super::scenarios::dependency::Dependency) -> String {
     let mut sentences: Vec<String> = Vec::new();
-    for at in 1..SLOWER.len() {
+    for at in SLOW {
         for glance in found.seen(at) {
             for sentence in &glance.attention {
                 let sentence = without_numbers(sentence);
@@ -173,9 +175,13 @@ fn said(found: &super::scenarios::dependency::Dependency) -> String {
         return String::new();
     }
     if sentences.is_empty() {
-        return "\nMeanwhile its status page had nothing to say.\n".to_owned();
+        return "\nWhile the dependency was slow, the status page of plimsoll had nothing to say.\n"
+            .to_owned();
     }
-    format!("\nMeanwhile its status page said: {}\n", sentences.join(" "))
+    format!(
+        "\nWhile the dependency was slow, the status page of plimsoll said: {}\n",
+        sentences.join(" ")
+    )
 }
 
 /// Sentences that differ in a number only are the same sentence.

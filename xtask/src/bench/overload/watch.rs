@@ -20,8 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Glance {
     /// Since the watch began.
     pub(crate) at: Duration,
-    /// What may be in flight to the service at once; `None` if the gateway has no such limit.
+    /// What may be at work in the service at once; `None` while no limit is in the way.
     pub(crate) limit: Option<f64>,
+    /// Whether it says that the service is asked for more than it can do; `None` if it does not say.
+    pub(crate) overloaded: Option<bool>,
     /// What it says an operator should look at.
     pub(crate) attention: Vec<String>,
 }
@@ -91,6 +93,13 @@ fn seen(status: &Value) -> Glance {
     Glance {
         at: Duration::ZERO,
         limit: service.and_then(|upstream| upstream["limit"].as_f64()),
+        overloaded: service
+            .and_then(|upstream| upstream["pressure"].as_str())
+            .and_then(|pressure| match pressure {
+                "bound" => Some(true),
+                "free" => Some(false),
+                _ => None,
+            }),
         attention: attention
             .filter_map(|said| said.as_str().map(str::to_owned))
             .collect(),
@@ -105,10 +114,10 @@ mod tests {
     fn a_glance_is_of_the_service_and_of_what_needs_attention() {
         let status = serde_json::json!({
             "attention": ["It is draining."],
-            "upstreams": [{ "name": "dependency", "limit": 5 }, { "name": "service", "limit": 20.5 }],
+            "upstreams": [{ "name": "dependency", "limit": 5 }, { "name": "service", "limit": 20, "pressure": "bound" }],
         });
         let glance = seen(&status);
-        assert_eq!(glance.limit, Some(20.5));
+        assert_eq!((glance.limit, glance.overloaded), (Some(20.0), Some(true)));
         assert_eq!(glance.attention, ["It is draining."]);
         assert_eq!(seen(&serde_json::json!({})), Glance::default());
     }

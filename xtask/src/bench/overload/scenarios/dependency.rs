@@ -1,8 +1,10 @@
-//! Half of the requests need a dependency, and it gets 5 and then 10 times slower.
+//! Half of the requests need a dependency, and it gets 5 and then 10 times slower; then the service itself is asked
+//! for too much.
 //!
-//! The service itself is as quick as before: a request that waits for the dependency holds no worker. So nobody who
-//! does not need the dependency should notice, and a limit that is learned from how long the service takes should stay
-//! where it is, although half of all requests take several times as long.
+//! While the dependency is slow the service is as quick as before: a request that waits for the dependency holds no
+//! worker. So nobody who does not need the dependency should notice, and a limit that is learned from how long the
+//! service takes should stay where it is, although half of all requests take several times as long. The overload that
+//! comes last is there to see that the two are told apart.
 
 use std::time::Duration;
 
@@ -21,10 +23,39 @@ const DEPENDENCY: Sort = Sort {
     variation: 0.5,
     seed: 5,
 };
-const TIMES: f64 = 0.5;
 const JOINED_SHARE: f64 = 0.5;
-/// How many times slower, stretch by stretch.
-pub(crate) const SLOWER: &[f64] = &[1.0, 5.0, 10.0];
+
+/// What goes on for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch {
+    /// How many times slower the dependency is than it was.
+    pub(crate) slower: f64,
+    /// The load, in times of the service's capacity.
+    pub(crate) times: f64,
+}
+
+/// In their order; the first is how things should be, the last is the overload.
+pub(crate) const STRETCHES: &[Stretch] = &[
+    Stretch {
+        slower: 1.0,
+        times: 0.5,
+    },
+    Stretch {
+        slower: 5.0,
+        times: 0.5,
+    },
+    Stretch {
+        slower: 10.0,
+        times: 0.5,
+    },
+    Stretch {
+        slower: 1.0,
+        times: 2.0,
+    },
+];
+/// Those in which the dependency is slow.
+pub(crate) const SLOW: std::ops::Range<usize> = 1..3;
+pub(crate) const OVERLOADED: usize = 3;
 
 #[derive(Debug)]
 pub(crate) struct Dependency {
@@ -62,8 +93,13 @@ impl Dependency {
 /// If it cannot be run.
 pub(crate) fn run(ground: &Ground, peer: &Peer, seconds: u64) -> anyhow::Result<Dependency> {
     let stretch = Duration::from_secs(seconds);
-    let length = WARM + stretch * SLOWER.len() as u32;
-    let phases = [Phase::new(SERVICE.capacity() * TIMES, length)];
+    let capacity = SERVICE.capacity();
+    let mut phases = vec![Phase::new(capacity * STRETCHES[0].times, WARM)];
+    phases.extend(
+        STRETCHES
+            .iter()
+            .map(|now| Phase::new(capacity * now.times, stretch)),
+    );
     let arrivals = stream(SERVICE.seed + 6, &phases, JOINED_SHARE);
     let shape = Shape {
         dependency: Some(DEPENDENCY),
@@ -75,13 +111,13 @@ pub(crate) fn run(ground: &Ground, peer: &Peer, seconds: u64) -> anyhow::Result<
         .transpose()?;
     let slower = world.dependency.as_ref();
     let run = world.load(Load {
-        acts: SLOWER
+        acts: STRETCHES
             .iter()
             .enumerate()
-            .map(|(at, times)| -> (Duration, Box<dyn Fn()>) {
+            .map(|(at, now)| -> (Duration, Box<dyn Fn()>) {
                 let act = move || {
                     if let Some(service) = slower {
-                        service.slow_down(*times);
+                        service.slow_down(now.slower);
                     }
                 };
                 (WARM + stretch * at as u32, Box::new(act))

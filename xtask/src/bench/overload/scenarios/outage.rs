@@ -16,9 +16,9 @@ use crate::bench::overload::settled;
 use crate::bench::overload::world::{Ground, Run, World};
 
 const TIMES: f64 = 0.7;
-const BEFORE: Duration = Duration::from_secs(8);
+const BEFORE: Duration = Duration::from_secs(6);
 pub(crate) const OUTAGE: Duration = Duration::from_secs(30);
-const AFTER: Duration = Duration::from_secs(20);
+const AFTER: Duration = Duration::from_secs(15);
 /// What naive callers do.
 const RETRIES: u8 = 3;
 const WINDOW: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ impl Outage {
             .map(|second| {
                 let from = Duration::from_secs(second);
                 let window = self.run.samples.between(from, from + Duration::from_secs(1));
-                (second as f64, window.good_share() * 100.0)
+                (second as f64 + 0.5, window.good_share() * 100.0)
             })
             .collect()
     }
