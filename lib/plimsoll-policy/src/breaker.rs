@@ -69,11 +69,13 @@ pub struct BreakerConfig {
     pub consecutive: u32,
     /// How long it stays tripped the first time; 1 s by default.
     pub open_base: Duration,
-    /// How long it stays tripped at most; 60 s by default, for that is also the longest that a recovery goes unseen.
+    /// How long it stays tripped at most; 2 s by default. It is also the longest that a recovery goes unseen, and what
+    /// it saves is one probe: to an upstream that is down, one request every two seconds is nothing.
     pub open_max: Duration,
     /// Probes in flight at most; 1 by default. 0 counts as 1, or nothing would ever be found out.
     pub probes_max: u32,
-    /// How long each share of the ramp lasts at least; 2 s by default, so 6 s from the first good probe to all.
+    /// How long each share of the ramp lasts at least; 500 ms by default, so 1.5 s from the first good probe to all.
+    /// With `open_max` that brings an upstream back within 4 s of its own recovery, however long it was gone.
     pub ramp_step: Duration,
     /// When probes that have not come back are given up; 10 s by default. Longer than the time of one try, or a
     /// slow upstream is probed more often than `probes_max` says.
@@ -87,9 +89,9 @@ impl Default for BreakerConfig {
             requests_min: 20,
             consecutive: 0,
             open_base: Duration::from_secs(1),
-            open_max: Duration::from_mins(1),
+            open_max: Duration::from_secs(2),
             probes_max: 1,
-            ramp_step: Duration::from_secs(2),
+            ramp_step: Duration::from_millis(500),
             probe_timeout: Duration::from_secs(10),
         }
     }

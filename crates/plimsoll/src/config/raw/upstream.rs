@@ -110,11 +110,11 @@ stanza! {
         /// How long it stays tripped the first time; twice as long each time after.
         open_base: Duration = "1s", from "10ms" to "10m";
         /// The longest that it stays tripped.
-        open_max: Duration = "1m", from "10ms" to "1h";
+        open_max: Duration = "2s", from "10ms" to "1h";
         /// Requests in flight at once while it tries whether the upstream is back.
         probes_max: u32 = "1", from "1" to "1000";
         /// How long each step back to full traffic takes at least.
-        ramp_step: Duration = "2s", from "0s" to "10m";
+        ramp_step: Duration = "500ms", from "0s" to "10m";
         /// When a probe that has not come back is given up. Should be longer than a try may take.
         probe_timeout: Duration = "10s", from "10ms" to "10m";
     }
