@@ -404,3 +404,31 @@ fn onward(asked: &wire::Asked<'_>) -> Vec<u8> {
     text.push_str("\r\n");
     text.into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_to_the_dependency_is_the_headers_of_tracing_and_nothing_else() {
+        let bytes =
+            b"GET /joined/7 HTTP/1.1\r\nhost: a\r\nx-priority: critical\r\ntraceparent: 00-1-2-01\r\n\
+            x-request-id: r-7\r\n\r\n";
+        let asked = wire::request(bytes).unwrap().unwrap();
+        let text = String::from_utf8(onward(&asked)).unwrap();
+        let lines: Vec<&str> = text.trim_end().split("\r\n").collect();
+        let expected = ["host: dependency", "traceparent: 00-1-2-01", "x-request-id: r-7"];
+        assert_eq!(lines[1..], expected, "{text}");
+    }
+
+    #[test]
+    fn capacity_is_workers_over_time() {
+        let sort = Sort {
+            workers: 16,
+            mean: Duration::from_millis(32),
+            variation: 0.5,
+            seed: 1,
+        };
+        assert!((sort.capacity() - 500.0).abs() < 1e-9);
+    }
+}

@@ -80,9 +80,11 @@ impl Level {
 }
 
 impl Sweep {
-    /// The 99th percentile of the lightest load, in milliseconds.
+    /// The 99th percentile of the lightest load, in milliseconds. It has no step that would have to be adapted to, so
+    /// all of it counts.
     pub(crate) fn unloaded_p99(&self) -> f64 {
-        self.0.first().map_or(f64::NAN, |level| level.summary().p99)
+        let whole = |level: &Level| level.run.samples.between(Duration::ZERO, level.stepped.1);
+        self.0.first().map_or(f64::NAN, |level| whole(level).p99)
     }
 
     pub(crate) fn at(&self, times: f64) -> Option<&Level> {
