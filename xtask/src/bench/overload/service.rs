@@ -68,6 +68,7 @@ impl Sort {
 struct Shared {
     state: AtomicU8,
     stopped: AtomicBool,
+    forgets: AtomicBool,
     /// In thousandths.
     slow: AtomicU64,
     failing_percent: AtomicU64,
@@ -143,6 +144,12 @@ impl Service {
     /// Has it answer so many in a hundred with 503, as evenly as can be.
     pub(crate) fn fail(&self, percent: u64) {
         self.shared.failing_percent.store(percent, Ordering::SeqCst);
+    }
+
+    /// Has it drop what it works on and what is in its queue, whose callers have long given up.
+    pub(crate) fn forget(&self) {
+        self.shared.forgets.store(true, Ordering::SeqCst);
+        self.wake();
     }
 
     /// Requests that have come so far.
@@ -241,6 +248,9 @@ impl Serving {
     fn heed(&mut self) -> io::Result<()> {
         let slow = self.shared.slow.load(Ordering::SeqCst);
         self.workers.slow_down(slow as f64 / 1000.0);
+        if self.shared.forgets.swap(false, Ordering::SeqCst) {
+            self.workers.forget();
+        }
         if self.is(State::Hanging) {
             let since = self.now();
             while self.is(State::Hanging) {
@@ -250,7 +260,7 @@ impl Serving {
         }
         if self.is(State::Down) {
             self.listener = None;
-            self.workers.crash();
+            self.workers.forget();
             self.connections.clear();
             self.free.clear();
             while self.is(State::Down) {

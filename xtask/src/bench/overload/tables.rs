@@ -8,14 +8,14 @@ use super::judge::{limit, seconds};
 use super::peers::Retrying;
 use super::samples::Summary;
 use super::scenarios::dependency::{SLOW, STRETCHES};
-use super::scenarios::sweep::{Level, Sweep};
+use super::scenarios::sweep::{FRESH, Level, Sweep};
 use super::world::Run;
 
 /// All tables, in the order of the scenarios; nothing of what was not run.
 pub(crate) fn all(findings: &Findings) -> String {
     let parts = [
         sweeps(&findings.sweeps),
-        steps(&findings.sweeps),
+        steps(findings),
         steadies(findings),
         dependencies(findings),
         outages(findings),
@@ -78,30 +78,37 @@ fn level_row(peer: &str, level: &Level) -> String {
     )
 }
 
-fn steps(sweeps: &[(&'static str, Sweep)]) -> String {
+fn steps(findings: &Findings) -> String {
     let mut rows = Vec::new();
-    for times in [2.0, 10.0] {
-        for (peer, sweep) in sweeps {
-            let Some(level) = sweep.at(times) else {
-                continue;
-            };
-            let [goodput, latency] = level.settled(sweep.unloaded_p99()).map(seconds);
-            let (from, to) = level.stepped;
-            let critical = level
-                .run
-                .samples
-                .of(from, to, |sample| sample.class == Class::Critical);
-            rows.push(format!(
-                "| {times} | {peer}{} | {goodput} | {latency} | {} |\n",
-                void_mark(&level.run),
-                percent(critical.good_share())
-            ));
+    for (peer, level) in &findings.fresh {
+        let sweep = findings.sweeps.iter().find(|(known, _)| known == peer);
+        rows.extend(sweep.map(|(_, sweep)| step_row(" of a proxy just started", peer, level, sweep)));
+    }
+    for times in [FRESH, 10.0] {
+        for (peer, sweep) in &findings.sweeps {
+            rows.extend(sweep.at(times).map(|level| step_row("", peer, level, sweep)));
         }
     }
     titled(
         "The step up from half the capacity: how long until it stays so, and the critical requests from its first moment on",
-        "| to | proxy | goodput within 5 % of its final value | p99 within 2× the unloaded one | critical, % |",
+        "| to | proxy | good, 1/s, after 3 s | goodput within 5 % of its final value | p99 within 2× the unloaded one | critical, % |",
         &rows,
+    )
+}
+
+fn step_row(what: &str, peer: &str, level: &Level, sweep: &Sweep) -> String {
+    let [goodput, latency] = level.settled(sweep.unloaded_p99()).map(seconds);
+    let (from, to) = level.stepped;
+    let critical = level
+        .run
+        .samples
+        .of(from, to, |sample| sample.class == Class::Critical);
+    format!(
+        "| {}×{what} | {peer}{} | {:.0} | {goodput} | {latency} | {} |\n",
+        level.times,
+        void_mark(&level.run),
+        level.summary().goodput(),
+        percent(critical.good_share())
     )
 }
 
@@ -298,6 +305,7 @@ fn runs(findings: &Findings) -> Vec<&Run> {
             .iter()
             .flat_map(|(_, sweep)| sweep.0.iter().map(|level| &level.run)),
     );
+    runs.extend(findings.fresh.iter().map(|(_, level)| &level.run));
     runs.extend(findings.steadies.iter().map(|(_, found)| &found.run));
     runs.extend(findings.dependencies.iter().map(|(_, found)| &found.run));
     runs.extend(findings.outages.iter().map(|(.., found)| &found.run));

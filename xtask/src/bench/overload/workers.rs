@@ -98,7 +98,7 @@ impl<T> Workers<T> {
     }
 
     /// Forgets everything that was under way.
-    pub(crate) fn crash(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.idle += self.running.len();
         self.running.clear();
         self.queue.clear();
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(workers.next(), Some(60 * MS));
         workers.froze(100 * MS);
         assert_eq!(workers.next(), Some(160 * MS));
-        workers.crash();
+        workers.forget();
         assert_eq!((workers.next(), workers.done(1000 * MS)), (None, None));
         workers.take(Duration::ZERO, 3);
         assert_eq!(workers.next(), Some(50 * MS), "its worker is free again");

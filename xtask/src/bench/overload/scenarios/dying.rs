@@ -19,7 +19,7 @@ const ENDPOINT: Sort = Sort {
 const ENDPOINTS: usize = 3;
 /// Of all three; three quarters of what two can do.
 const TIMES: f64 = 0.5;
-const AFTER: Duration = Duration::from_secs(15);
+const AFTER: Duration = Duration::from_secs(12);
 
 /// The ways of dying, each with its name.
 pub(crate) const WAYS: &[(&str, State)] = &[("refuses", State::Down), ("hangs", State::Hanging)];

@@ -16,9 +16,9 @@ use crate::bench::overload::settled;
 use crate::bench::overload::world::{Ground, Run, World};
 
 const TIMES: f64 = 0.7;
-const BEFORE: Duration = Duration::from_secs(6);
+const BEFORE: Duration = Duration::from_secs(5);
 pub(crate) const OUTAGE: Duration = Duration::from_secs(30);
-const AFTER: Duration = Duration::from_secs(15);
+const AFTER: Duration = Duration::from_secs(13);
 /// What naive callers do.
 const RETRIES: u8 = 3;
 const WINDOW: Duration = Duration::from_secs(1);

@@ -1,8 +1,9 @@
 //! From a load that any service bears to ten times what this one can do.
 //!
-//! Every level begins with a few seconds at half the capacity, and then steps up: so each is also a test of how fast a
-//! proxy adapts. Services and proxies are started anew for each, since a service without protection needs minutes to
-//! work off what one level left in its queue.
+//! The first level is a calm minute, in which whoever learns can learn what is usual. Every other one begins with a few
+//! seconds at half the capacity, and then steps up: so each is also a test of how fast a proxy adapts. The proxy runs on
+//! from level to level, as proxies do, and the service drops what the last one left in its queue, which it would need
+//! minutes to work off. The step to twice the capacity is made once more with a proxy that has just been started.
 
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use super::{SERVICE, SHAPE, WARM, load};
 use crate::bench::overload::arrivals::{CRITICAL_SHARE, Class, Phase, stream};
 use crate::bench::overload::peers::Peer;
 use crate::bench::overload::samples::{Samples, Summary};
+use crate::bench::overload::service::Service;
 use crate::bench::overload::settled;
+use crate::bench::overload::twice;
 use crate::bench::overload::world::{Ground, Run, World};
 
 /// Times the capacity. The first is the measure of an unloaded service.
@@ -19,6 +22,10 @@ pub(crate) const LEVELS: &[f64] = &[0.3, 0.5, 0.7, 0.9, 1.0, 1.5, 2.0, 3.0, 5.0,
 pub(crate) const SETTLE: Duration = Duration::from_secs(3);
 /// What comes before each step.
 const BEFORE: f64 = 0.5;
+/// How long the first level lasts. Ours remembers peaks for a minute, and Envoy measures anew every minute.
+const CALM: Duration = Duration::from_secs(70);
+/// The step that is made with a proxy that has just been started.
+pub(crate) const FRESH: f64 = 2.0;
 const WINDOW: Duration = Duration::from_secs(2);
 /// Goodput that is this share of the final one has settled.
 const NEAR: f64 = 0.95;
@@ -100,19 +107,49 @@ impl Sweep {
     }
 }
 
-/// Runs one level.
+/// Starts a proxy and runs all levels with it.
+///
+/// # Errors
+/// If one cannot be run.
+pub(crate) fn all(
+    ground: &Ground,
+    peer: &Peer,
+    seconds: u64,
+    tell: impl Fn(&Level),
+) -> anyhow::Result<Sweep> {
+    let world = World::start(ground, peer, SHAPE)?;
+    let mut sweep = Sweep::default();
+    for times in LEVELS {
+        let calm = sweep.0.is_empty() && peer.launch.is_some();
+        let length = if calm {
+            CALM
+        } else {
+            SETTLE + Duration::from_secs(seconds)
+        };
+        let level = twice(|| level(&world, *times, length), |level| &level.run)?;
+        tell(&level);
+        sweep.0.push(level);
+    }
+    Ok(sweep)
+}
+
+/// The one step of a proxy that has just been started.
 ///
 /// # Errors
 /// If it cannot be run.
-pub(crate) fn level(ground: &Ground, peer: &Peer, times: f64, seconds: u64) -> anyhow::Result<Level> {
+pub(crate) fn fresh(ground: &Ground, peer: &Peer, seconds: u64) -> anyhow::Result<Level> {
+    let world = World::start(ground, peer, SHAPE)?;
+    level(&world, FRESH, SETTLE + Duration::from_secs(seconds))
+}
+
+fn level(world: &World, times: f64, length: Duration) -> anyhow::Result<Level> {
+    world.services.iter().for_each(Service::forget);
     let capacity = SERVICE.capacity();
-    let length = SETTLE + Duration::from_secs(seconds);
     let phases = [
         Phase::new(capacity * times.min(BEFORE), WARM),
         Phase::new(capacity * times, length),
     ];
     let arrivals = stream(SERVICE.seed, &phases, 0.0);
-    let world = World::start(ground, peer, SHAPE)?;
     let run = world.load(load(&arrivals, world.front))?;
     Ok(Level {
         times,
