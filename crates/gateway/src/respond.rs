@@ -2,13 +2,14 @@
 //!
 //! HTTP callers get an RFC 9457 problem document, gRPC callers a status with `google.rpc` details; both carry the
 //! row of the Reason table, so that a program can tell what happened, whether it was delivered and whether to retry.
+//! Their texts are [`Problem`]'s, which servers with the policies in their own process use as well.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use plimsoll_slo::{Delivered, Reason, RetrySafety};
+use plimsoll_slo::{Delivered, Problem, Reason};
 
 use crate::fields::{Known, Own};
 use crate::framing::Refusal;
@@ -68,8 +69,16 @@ impl Refused {
         self
     }
 
-    fn delivered(&self) -> Delivered {
-        self.delivered.unwrap_or(self.reason.info().delivered)
+    /// What is said of it, about the request with this id.
+    fn problem<'a>(&'a self, request_id: &'a str) -> Problem<'a> {
+        Problem {
+            cause: self.cause.as_deref(),
+            retry_after: self.retry_after,
+            delivered: self.delivered,
+            pretend: self.pretend,
+            request_id,
+            ..Problem::new(self.reason)
+        }
     }
 }
 
@@ -81,16 +90,15 @@ impl From<Refusal> for Refused {
 
 /// The answer in HTTP. `x-plimsoll-reason` is for callers that do not read bodies.
 pub(crate) fn http(refused: &Refused, request_id: &str) -> Said {
-    let info = refused.reason.info();
-    let status = refused.pretend.map_or(info.status, |(status, _)| status);
+    let problem = refused.problem(request_id);
     let mut own = refused.own.clone();
     own.push((
         Known::ContentType,
         HeaderValue::from_static("application/problem+json"),
     ));
-    own.push((Known::Reason, HeaderValue::from_static(info.code)));
-    if let Some(after) = refused.retry_after {
-        own.push((Known::RetryAfter, HeaderValue::from(whole_seconds(after))));
+    own.push((Known::Reason, HeaderValue::from_static(refused.reason.code())));
+    if let Some(seconds) = problem.retry_after_seconds() {
+        own.push((Known::RetryAfter, HeaderValue::from(seconds)));
     }
     let allow = refused.allow.as_deref().map(HeaderValue::from_str);
     if let Some(Ok(allow)) = allow {
@@ -98,35 +106,30 @@ pub(crate) fn http(refused: &Refused, request_id: &str) -> Said {
     }
     Said {
         // Every status of the table and of a checked fault is in 100..=999.
-        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        status: StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         own,
-        body: problem(refused, status, request_id).into(),
+        body: problem.json().into(),
         close: closes_connection(refused.reason),
     }
 }
 
 /// The answer in gRPC: status 200 and trailers only, which here means headers only.
 pub(crate) fn grpc(refused: &Refused, request_id: &str) -> Said {
-    let info = refused.reason.info();
-    let code = refused.pretend.map_or(info.grpc, |(_, grpc)| grpc);
-    let message = match &refused.cause {
-        Some(cause) => format!("{}: {cause}", info.title),
-        None => info.title.to_owned(),
-    };
+    let problem = refused.problem(request_id);
     let mut own = refused.own.clone();
     own.push((Known::ContentType, HeaderValue::from_static("application/grpc")));
-    own.push((Known::Reason, HeaderValue::from_static(info.code)));
-    own.push((Known::GrpcStatus, HeaderValue::from(u16::from(code))));
-    own.push((Known::GrpcMessage, percent_encoded(&message)));
-    let details = grpc_details(refused, code, &message, request_id);
-    if let Ok(value) = HeaderValue::from_str(&base64(&details)) {
-        own.push((Known::GrpcDetails, value));
+    own.push((Known::Reason, HeaderValue::from_static(refused.reason.code())));
+    own.push((Known::GrpcStatus, HeaderValue::from(u16::from(problem.grpc()))));
+    // Both texts are printable ASCII.
+    let texts = [
+        (Known::GrpcMessage, problem.grpc_message()),
+        (Known::GrpcDetails, problem.grpc_details()),
+    ];
+    for (name, text) in texts {
+        own.extend(HeaderValue::try_from(text).map(|value| (name, value)));
     }
-    if let Some(after) = refused.retry_after {
-        let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+    if let Some(millis) = problem.grpc_pushback_ms() {
         own.push((Known::GrpcPushback, HeaderValue::from(millis)));
-    } else if info.retry == RetrySafety::Never {
-        own.push((Known::GrpcPushback, HeaderValue::from_static("-1")));
     }
     Said {
         status: StatusCode::OK,
@@ -182,152 +185,6 @@ fn closes_connection(reason: Reason) -> bool {
     )
 }
 
-fn problem(refused: &Refused, status: u16, request_id: &str) -> String {
-    let info = refused.reason.info();
-    let mut json = String::with_capacity(512);
-    let _ = write!(
-        json,
-        r#"{{"type":"urn:plimsoll:reason:{code}","title":"{title}","status":{status},"detail":"#,
-        code = info.code,
-        title = info.title,
-    );
-    json_string(&mut json, info.explain);
-    let _ = write!(json, r#","code":"{}","cause":"#, info.code);
-    json_string(&mut json, refused.cause.as_deref().unwrap_or(info.title));
-    let _ = write!(
-        json,
-        r#","blame":"{}","delivered":"{}","retriable":"{}""#,
-        info.blame.word(),
-        refused.delivered().word(),
-        info.retry.word(),
-    );
-    if let Some(after) = refused.retry_after {
-        let _ = write!(json, r#","retry_after_ms":{}"#, after.as_millis());
-    }
-    if !request_id.is_empty() {
-        json.push_str(r#","request_id":"#);
-        json_string(&mut json, request_id);
-    }
-    json.push_str("}\n");
-    json
-}
-
-/// Appends `text` as a JSON string (RFC 8259 §7).
-pub(crate) fn json_string(json: &mut String, text: &str) {
-    json.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => json.push_str("\\\""),
-            '\\' => json.push_str("\\\\"),
-            '\n' => json.push_str("\\n"),
-            c if u32::from(c) < 0x20 => {
-                let _ = write!(json, "\\u{:04x}", u32::from(c));
-            }
-            c => json.push(c),
-        }
-    }
-    json.push('"');
-}
-
-/// `Retry-After` is in whole seconds; rounding up never sends anyone back too early.
-fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
-/// Percent-encoding of `grpc-message` (gRPC over HTTP/2, "Responses").
-fn percent_encoded(text: &str) -> HeaderValue {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if matches!(byte, 0x20..=0x7e) && byte != b'%' {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// `google.rpc.Status` with an `ErrorInfo`, and a `RetryInfo` when the wait is known.
-fn grpc_details(refused: &Refused, code: u8, message: &str, request_id: &str) -> Vec<u8> {
-    let info = refused.reason.info();
-    let mut error_info = Vec::new();
-    proto_bytes(&mut error_info, 1, info.code.as_bytes());
-    proto_bytes(&mut error_info, 2, b"plimsoll");
-    let metadata = [
-        ("blame", info.blame.word()),
-        ("delivered", refused.delivered().word()),
-        ("retriable", info.retry.word()),
-        ("request_id", request_id),
-    ];
-    for (key, value) in metadata {
-        let mut entry = Vec::new();
-        proto_bytes(&mut entry, 1, key.as_bytes());
-        proto_bytes(&mut entry, 2, value.as_bytes());
-        proto_bytes(&mut error_info, 3, &entry);
-    }
-    let mut status = Vec::new();
-    proto_varint(&mut status, 1, u64::from(code));
-    proto_bytes(&mut status, 2, message.as_bytes());
-    proto_bytes(
-        &mut status,
-        3,
-        &any("type.googleapis.com/google.rpc.ErrorInfo", &error_info),
-    );
-    if let Some(after) = refused.retry_after {
-        let mut delay = Vec::new();
-        proto_varint(&mut delay, 1, after.as_secs());
-        proto_varint(&mut delay, 2, u64::from(after.subsec_nanos()));
-        let mut retry_info = Vec::new();
-        proto_bytes(&mut retry_info, 1, &delay);
-        proto_bytes(
-            &mut status,
-            3,
-            &any("type.googleapis.com/google.rpc.RetryInfo", &retry_info),
-        );
-    }
-    status
-}
-
-fn any(type_url: &str, value: &[u8]) -> Vec<u8> {
-    let mut any = Vec::new();
-    proto_bytes(&mut any, 1, type_url.as_bytes());
-    proto_bytes(&mut any, 2, value);
-    any
-}
-
-fn proto_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    out.push(field << 3 | 2);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn proto_varint(out: &mut Vec<u8>, field: u8, value: u64) {
-    out.push(field << 3);
-    varint(out, value);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value as u8 & 0x7f) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Base64 without padding, as gRPC's binary headers have it.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let bits =
-            chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for index in 0..=chunk.len() {
-            text.push(char::from(ALPHABET[(bits >> (18 - 6 * index) & 63) as usize]));
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,21 +209,6 @@ mod tests {
             assert_eq!(said.status, 200);
             assert_eq!(value(&said, Known::GrpcPushback).as_deref(), Some("1500"));
             assert!(value(&said, Known::GrpcDetails).is_some());
-        }
-    }
-
-    #[test]
-    fn base64_agrees_with_the_rfc() {
-        let cases = [
-            ("", ""),
-            ("f", "Zg"),
-            ("fo", "Zm8"),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg"),
-            ("foobar", "Zm9vYmFy"),
-        ];
-        for (plain, encoded) in cases {
-            assert_eq!(base64(plain.as_bytes()), encoded);
         }
     }
 }
