@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::StatusCode;
 use plimsoll_policy::{
-    BreakerDecision, BulkheadDecision, FailureKind, Pass, Permit, Pushback, Report, RetryBudget, Usual,
+    BreakerDecision, BulkheadDecision, Judged, Pass, Permit, Pushback, Report, RetryBudget, Usual,
     parse_grpc_pushback, parse_retry_after, penalty,
 };
 use plimsoll_slo::{Instant, Reason};
@@ -129,7 +128,7 @@ impl Begun {
             Ok((head, lease, since)) => {
                 let at = core.env.now();
                 endpoint.heard(at);
-                let verdict = Judged::of(&head, &core.env);
+                let verdict = judge(&head, &core.env);
                 if verdict.well {
                     let took = sending.self_time(since, at, away);
                     admission.record(at, took, found, sending.usual);
@@ -368,60 +367,20 @@ impl Sending<'_> {
 /// How often an upload's pace is looked at.
 const PACE_CHECK: Duration = Duration::from_secs(1);
 
-/// What an answer says about the endpoint.
-pub(crate) struct Judged {
-    failed: bool,
-    /// What was asked for was done: such an answer says how long that takes.
-    well: bool,
-    report: Report,
-    rtt_penalty: Option<Duration>,
-    /// How it would look to the retry policy; `None` when it is no failure.
-    pub(crate) failure: Option<(FailureKind, Pushback)>,
-}
-
-impl Judged {
-    pub(crate) fn of(head: &AnswerHead, env: &Env) -> Self {
-        let (fields, status) = (&head.fields, head.status);
-        let retry_after = fields
-            .get(Known::RetryAfter)
-            .and_then(|value| parse_retry_after(value, env.wall().as_secs()));
-        if let Some(code) = grpc_status(fields) {
-            let pushback = fields.get(Known::GrpcPushback);
-            let pushback = pushback.map_or(Pushback::None, parse_grpc_pushback);
-            return Self::grpc(code, pushback);
-        }
-        let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
-        let pushback = retry_after.map_or(Pushback::None, Pushback::After);
-        Self {
-            failed,
-            well: status.as_u16() < 400,
-            report: if failed {
-                Report::Failure
-            } else if status == StatusCode::TOO_MANY_REQUESTS {
-                Report::Neutral
-            } else {
-                Report::Success
-            },
-            rtt_penalty: failed.then(|| penalty(retry_after)),
-            failure: (status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS)
-                .then_some((FailureKind::Status(status.as_u16()), pushback)),
-        }
+/// What an answer's head says about the service, by its fields.
+pub(crate) fn judge(head: &AnswerHead, env: &Env) -> Judged {
+    let fields = &head.fields;
+    if let Some(code) = grpc_status(fields) {
+        let pushback = fields.get(Known::GrpcPushback);
+        return Judged::grpc(code, pushback.map_or(Pushback::None, parse_grpc_pushback));
     }
-
-    fn grpc(code: u8, pushback: Pushback) -> Self {
-        let failed = matches!(code, 2 | 4 | 13 | 14 | 15);
-        Self {
-            failed,
-            well: code == 0,
-            report: match code {
-                8 => Report::Neutral,
-                _ if failed => Report::Failure,
-                _ => Report::Success,
-            },
-            rtt_penalty: failed.then(|| penalty(None)),
-            failure: (code != 0).then_some((FailureKind::Grpc(code), pushback)),
-        }
-    }
+    let retry_after = fields
+        .get(Known::RetryAfter)
+        .and_then(|value| parse_retry_after(value, env.wall().as_secs()));
+    Judged::http(
+        head.status.as_u16(),
+        retry_after.map_or(Pushback::None, Pushback::After),
+    )
 }
 
 /// The breaker's pass: reported once, or given back when the attempt is dropped.

@@ -12,7 +12,7 @@ use plimsoll_policy::{
 use plimsoll_slo::{Instant, Reason};
 
 use crate::admission::Slot;
-use crate::attempt::{Answered, Judged, Missed, Sending, Until};
+use crate::attempt::{Answered, Missed, Sending, Until, judge};
 use crate::body::answer::Terms;
 use crate::body::upload::Upload;
 use crate::event::AttemptNote;
@@ -231,19 +231,20 @@ pub(crate) struct Failed {
 impl Failed {
     /// `None` when the attempt is an answer to pass on.
     pub(crate) fn of(attempt: &Result<Answered, Missed>, env: &crate::env::Env) -> Option<Self> {
-        let ((kind, pushback), retried_below) = match attempt {
+        let (failure, retried_below) = match attempt {
             Ok(answered) => {
                 // A layer that has made one attempt and says so would have made more, but for its budget.
                 let below = answered.head.fields.number(Known::Attempts).is_some();
-                (Judged::of(&answered.head, env).failure?, below)
+                (judge(&answered.head, env).failure?, below)
             }
             Err(missed) => {
                 let pushback = missed.retry_after.map_or(Pushback::None, Pushback::After);
-                ((FailureKind::Refused(missed.reason), pushback), false)
+                let kind = FailureKind::Refused(missed.reason);
+                (Failure { kind, pushback }, false)
             }
         };
         Some(Self {
-            failure: Failure { kind, pushback },
+            failure,
             retried_below,
         })
     }
@@ -372,7 +373,7 @@ pub(crate) fn conclude(
         }
         Err(missed) => {
             let mut refused = Refused::new(missed.reason).cause(missed.cause);
-            refused.retry_after = missed.retry_after.or_else(|| usual_wait(missed.reason));
+            refused.retry_after = missed.retry_after.or(missed.reason.usual_wait());
             let attempts = ticket.attempts_told();
             refused
                 .own
@@ -380,15 +381,6 @@ pub(crate) fn conclude(
             Err(Box::new(refused))
         }
     }
-}
-
-/// How long to stay away where the policy does not say: long enough that things may have changed.
-fn usual_wait(reason: Reason) -> Option<Duration> {
-    matches!(
-        reason,
-        Reason::BulkheadFull | Reason::NoEndpoint | Reason::UpstreamUnresolved | Reason::UpstreamRefused
-    )
-    .then_some(Duration::from_secs(1))
 }
 
 /// Whether a connection to the upstream is sure to be HTTP/1, the only one with an Upgrade.

@@ -16,6 +16,7 @@ mod fault;
 mod grpc_timeout;
 mod health;
 mod hedge;
+mod judged;
 mod memory;
 mod outlier;
 mod pace;
@@ -44,6 +45,7 @@ pub use fault::{
 pub use grpc_timeout::{GrpcTimeout, parse_grpc_timeout, write_grpc_timeout};
 pub use health::{Health, HealthChange, HealthConfig};
 pub use hedge::{Candidate, HedgeConfig, HedgeDecision, HedgePlan, Late, NoHedge, is_safe};
+pub use judged::Judged;
 pub use memory::{MemoryGauge, MemoryLevel};
 pub use outlier::{EjectWhy, HostSample, OutlierAction, OutlierChange, OutlierConfig, Outliers};
 pub use pace::{PaceConfig, PaceVerdict, UploadPace};

@@ -196,6 +196,24 @@ impl Reason {
         self.info().code
     }
 
+    /// How long to stay away where the policy that refused does not say: 1 s, long enough that a full bulkhead or a
+    /// restarting service may have changed. `None` where time changes nothing, or nobody knows how much.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use plimsoll_slo::Reason;
+    /// assert_eq!(Reason::BulkheadFull.usual_wait(), Some(Duration::from_secs(1)));
+    /// assert_eq!(Reason::UpstreamReset.usual_wait(), None);
+    /// ```
+    pub const fn usual_wait(self) -> Option<core::time::Duration> {
+        match self {
+            Self::BulkheadFull | Self::NoEndpoint | Self::UpstreamUnresolved | Self::UpstreamRefused => {
+                Some(core::time::Duration::from_secs(1))
+            }
+            _ => None,
+        }
+    }
+
     /// Finds a reason by its code.
     ///
     /// ```

@@ -33,6 +33,7 @@ const NOT_POLICIES: &[(&str, &str)] = &[
     ("backoff", "arithmetic of retries, told on their page"),
     ("dice", "randomness as an argument"),
     ("grpc_timeout", "how a deadline is written on the wire"),
+    ("judged", "which answers are failures, for all policies alike"),
     ("pushback", "how an upstream asks for a pause on the wire"),
     ("slots", "what the adaptive limit counts, told on its page"),
     ("script", "words of the test scripts"),
