@@ -4,3 +4,4 @@
 mod admitting;
 mod allocation;
 mod overload;
+mod vectors;
