@@ -10,6 +10,7 @@ use super::{Finding, Package, Tree, rust};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("plimsoll-slo", &[]),
     ("plimsoll-policy", &["plimsoll-slo"]),
+    ("plimsoll-tower", &["plimsoll-policy", "plimsoll-slo"]),
     ("gateway", &["plimsoll-policy", "plimsoll-slo"]),
     ("order-desk", &[]),
     (

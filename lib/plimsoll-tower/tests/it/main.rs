@@ -1,0 +1,7 @@
+//! The layers as their users see them: what is asked of a service, what it gets to see, and what is held meanwhile.
+//! Time is paused wherever somebody waits.
+#![allow(clippy::disallowed_methods)] // a test stands outside the layers' Env: it is the world
+#![allow(clippy::unwrap_used)] // clippy lets test functions unwrap, but not the helpers between them
+
+mod service;
+mod vectors;
