@@ -20,6 +20,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "that waiting for as long as `Retry-After` says is enough",
     ),
     (
+        "crates/gateway/tests/it/still.rs",
+        "the clock is paused, and sleeping turns it",
+    ),
+    (
         "crates/gateway/tests/it/reconcile.rs",
         "the clock is paused, and sleeping turns it",
     ),
@@ -30,6 +34,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
     (
         "crates/gateway/tests/it/slow.rs",
         "slowness is what is tested: callers that trickle, readers that stall",
+    ),
+    (
+        "crates/gateway/tests/it/vectors.rs",
+        "the clock is paused, and sleeping turns it",
     ),
     (
         "crates/gateway/tests/it/world.rs",

@@ -114,7 +114,7 @@ impl Vectors {
         let decided = check(
             self.text,
             |_| true,
-            |answer| answer,
+            str::to_owned,
             |case| self.answers(case, SeededDice::new(case.number("seed"))),
         );
         assert!(decided >= 300, "only {decided} decisions");

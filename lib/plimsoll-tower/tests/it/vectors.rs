@@ -35,7 +35,7 @@ fn check(text: &str, mut play: impl AsyncFnMut(&Case<'_>, Env) -> Vec<String>) -
     format::check(
         text,
         |_| true,
-        |answer| answer,
+        str::to_owned,
         |case| {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_time().start_paused(true).build().unwrap();

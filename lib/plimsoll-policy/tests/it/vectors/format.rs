@@ -193,14 +193,14 @@ pub(crate) fn cases(text: &str) -> Vec<Case<'_>> {
 }
 
 /// Plays the cases of a text that `chosen` takes, and says how many decisions they were. `said` is what counts of an
-/// answer: all of it, or [`without_dice`].
+/// answer: all of it, or less.
 ///
 /// # Panics
 /// When an answer differs; the first twenty that do are told.
 pub(crate) fn check(
     text: &str,
     chosen: impl Fn(&Case<'_>) -> bool,
-    said: fn(&str) -> &str,
+    said: fn(&str) -> String,
     mut play: impl FnMut(&Case<'_>) -> Vec<String>,
 ) -> usize {
     let (mut differences, mut wrong, mut decided) = (String::new(), 0, 0);
@@ -238,6 +238,7 @@ pub(crate) fn check(
 
 /// The part of an answer that does not hang on the dice.
 #[allow(dead_code)] // as above
-pub(crate) fn without_dice(answer: &str) -> &str {
-    answer.split('~').next().unwrap_or(answer).trim_end()
+pub(crate) fn without_dice(answer: &str) -> String {
+    let kept = answer.split('~').next().unwrap_or(answer);
+    kept.trim_end().to_owned()
 }
