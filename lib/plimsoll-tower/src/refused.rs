@@ -153,5 +153,16 @@ pub fn reason_of(error: &(dyn Error + 'static)) -> Reason {
 
 /// An error and all that caused it, as deep as any chain sensibly goes: one that leads back to itself must end.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source()).take(32)
+    std::iter::successors(Some(error), |&error| below(error)).take(32)
+}
+
+/// What stands behind an error. One of I/O passes over the error that it was made of when it is asked for its source.
+fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+    {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }

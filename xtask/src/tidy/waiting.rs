@@ -52,6 +52,22 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "a neighbour that asks now and then, and a look at memory as often",
     ),
     (
+        "lib/plimsoll-tower/tests/it/dropping.rs",
+        "the clock is paused, and sleeping turns it",
+    ),
+    (
+        "lib/plimsoll-tower/tests/it/hops.rs",
+        "the clock is paused, and sleeping turns it",
+    ),
+    (
+        "lib/plimsoll-tower/tests/it/service.rs",
+        "the clock is paused, and sleeping turns it",
+    ),
+    (
+        "lib/plimsoll-tower/tests/it/vectors.rs",
+        "the clock is paused, and sleeping turns it",
+    ),
+    (
         "xtask/src/tidy/waiting.rs",
         "the examples of this rule name what it looks for",
     ),

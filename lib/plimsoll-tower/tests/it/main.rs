@@ -2,6 +2,13 @@
 //! Time is paused wherever somebody waits.
 #![allow(clippy::disallowed_methods)] // a test stands outside the layers' Env: it is the world
 #![allow(clippy::unwrap_used)] // clippy lets test functions unwrap, but not the helpers between them
+#![allow(clippy::float_cmp)] // balances of budgets are whole tokens here
 
+mod answers;
+mod dropping;
+mod hops;
+mod idle;
+mod replay;
 mod service;
+mod sharing;
 mod vectors;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use http_body::Body;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
 use plimsoll_slo::Reason;
 use plimsoll_tower::{BoxError, Refused};
+use tokio::sync::mpsc;
 use tower::Service;
 
 /// What becomes of each attempt at a request, in turn, and what the service saw of it. An extension of the request.
@@ -117,5 +118,20 @@ fn become_of(what: &str, answer: Full<Bytes>) -> Result<Response<Full<Bytes>>, B
             };
             Ok(answered.body(answer)?)
         }
+    }
+}
+
+/// A body whose frames a test sends as it likes; an error breaks it off.
+pub(crate) struct Piped(pub(crate) mpsc::Receiver<Result<Frame<Bytes>, BoxError>>);
+
+impl Body for Piped {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.0.poll_recv(cx)
     }
 }
