@@ -6,6 +6,7 @@
 
 mod answers;
 mod dropping;
+mod examples;
 mod hops;
 mod idle;
 mod replay;
