@@ -208,6 +208,15 @@ async fn a_breaker_judges_its_service_and_not_its_callers() {
                 .is_err()
         );
         assert!(service.clone().oneshot(get(&Script::of("404:0"))).await.is_ok());
+        for nobody in [
+            "no-endpoint",
+            "upstream-unresolved",
+            "breaker-tripped",
+            "bulkhead-full",
+        ] {
+            let script = Script::of(&format!("{nobody}:0"));
+            assert!(service.clone().oneshot(get(&script)).await.is_err());
+        }
         let mut late = get(&Script::of("200:0"));
         late.extensions_mut().insert(Deadline::within(Duration::ZERO));
         let error = service.clone().oneshot(late).await.unwrap_err();

@@ -20,7 +20,7 @@ use plimsoll_tower::{
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt as _};
 
-use crate::service::{Script, Scripted, get};
+use crate::service::{Script, Scripted, Strict, get};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -155,4 +155,33 @@ async fn readiness_is_that_of_the_service_inside() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 502, "there is somebody to tell");
+}
+
+/// A clone need not be ready when the service is, so the one that was asked is the one that is called, also later.
+#[tokio::test(start_paused = true)]
+async fn the_service_that_was_ready_is_the_one_that_is_called() {
+    let ask = |script| get(&Script::of(script));
+    let budget = Arc::new(RetryBudget::new(&BudgetConfig::default()));
+    let mut service = RetryLayer::new(RetryConfig::default(), budget).layer(Strict::default());
+    for _ in 0..2 {
+        std::future::poll_fn(|cx| Service::<Request<Full<Bytes>>>::poll_ready(&mut service, cx))
+            .await
+            .unwrap();
+        assert_eq!(
+            service.call(ask("503:0,503:0,200:0")).await.unwrap().status(),
+            200
+        );
+    }
+    let delay = FaultRule {
+        share: 1.0,
+        by_header: None,
+        action: FaultAction::Delay(Duration::from_millis(30)),
+    };
+    let mut service = FaultLayer::new(FaultConfig { rules: vec![delay] }).layer(Strict::default());
+    for _ in 0..2 {
+        std::future::poll_fn(|cx| Service::<Request<Full<Bytes>>>::poll_ready(&mut service, cx))
+            .await
+            .unwrap();
+        assert!(service.call(ask("200:0")).await.is_ok());
+    }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // clippy lets test functions unwrap, but not the helpers between them
 #![allow(clippy::float_cmp)] // balances of budgets are whole tokens here
 
+mod allocation;
 mod answers;
 mod dropping;
 mod examples;

@@ -108,6 +108,22 @@ async fn a_body_of_as_many_bytes_as_are_kept_is_sent_again_and_one_byte_more_is_
     }
 }
 
+/// Nobody said how long it would be.
+#[tokio::test]
+async fn a_body_that_outgrows_what_is_kept_is_sent_once() {
+    for (last, attempts) in [("four", 2), ("fiver", 1)] {
+        let sent = Sent::default();
+        let (frames, body) = mpsc::channel(8);
+        for frame in ["sixty ", last] {
+            frames.send(Ok(Frame::data(frame.into()))).await.unwrap();
+        }
+        drop(frames);
+        let service = layer(10).layer(reading(&[503, 200], &sent));
+        service.oneshot(put(Piped(body))).await.unwrap();
+        assert_eq!(sent.lock().unwrap().len(), attempts, "ending in {last}");
+    }
+}
+
 #[tokio::test]
 async fn a_long_body_of_which_nothing_was_read_is_sent_again() {
     let service = service_fn(async |request: Request<Replay<Full<Bytes>>>| {

@@ -99,6 +99,9 @@ where
 
 fn become_of(what: &str, answer: Full<Bytes>) -> Result<Response<Full<Bytes>>, BoxError> {
     let refused = |reason| Err(Refused::new(reason).into());
+    if let Some(reason) = Reason::from_code(what) {
+        return refused(reason);
+    }
     match what {
         "reset" => Err("the connection broke".into()),
         "refused" => Err(Box::new(std::io::Error::from(
@@ -118,6 +121,40 @@ fn become_of(what: &str, answer: Full<Bytes>) -> Result<Response<Full<Bytes>>, B
             };
             Ok(answered.body(answer)?)
         }
+    }
+}
+
+/// Insists on its contract: whoever calls it has asked it, and not another of its clones, whether it is ready.
+#[derive(Default)]
+pub(crate) struct Strict {
+    ready: bool,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<B> Service<Request<B>> for Strict
+where
+    Scripted: Service<Request<B>>,
+{
+    type Response = <Scripted as Service<Request<B>>>::Response;
+    type Error = <Scripted as Service<Request<B>>>::Error;
+    type Future = <Scripted as Service<Request<B>>>::Future;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        assert!(
+            std::mem::take(&mut self.ready),
+            "the one that is called was not ready"
+        );
+        Scripted::default().call(request)
     }
 }
 

@@ -103,6 +103,18 @@ proptest! {
     }
 }
 
+/// Routers ask a layer for one service per route; what it bounds, it bounds over all of them.
+#[test]
+fn services_of_one_layer_share_as_clones_do() {
+    let prompt = service_fn(async |_: Request<Full<Bytes>>| answer(200));
+    let quota = Quota::new(1, Duration::from_hours(1), 3).unwrap();
+    let layer = RateLayer::new("v", quota);
+    let (one, other) = (layer.layer(prompt), layer.layer(prompt));
+    assert_eq!((count(&one, 1, 2), count(&other, 1, 2)), (2, 1));
+    // Another layer is another limit.
+    assert_eq!(count(&RateLayer::new("v", quota).layer(prompt), 1, 2), 2);
+}
+
 /// Of all who come while a breaker probes, as many go through as it has probes.
 #[test]
 fn a_breaker_sends_no_more_probes_than_it_has() {

@@ -29,7 +29,7 @@ pub(super) const VECTORS: Vectors = Vectors {
 const METHODS: &[&str] = &["GET", "GET", "PUT", "DELETE", "POST", "POST+key", "PATCH"];
 const STATUSES: &[&str] = &["503", "503", "502", "500", "429", "503/1", "503/9"];
 /// What the gateway cannot be made to see of its upstream by a status.
-const OTHER: &[&str] = &["503", "reset", "refused", "late", "grpc14", "grpc8"];
+const OTHER: &[&str] = &["503", "503/1", "reset", "refused", "late", "grpc14", "grpc8"];
 
 fn draw(dice: &mut SeededDice) -> (String, Vec<String>) {
     let base = dice.within(0, 40);
@@ -57,7 +57,7 @@ fn draw(dice: &mut SeededDice) -> (String, Vec<String>) {
             .collect();
         attempts.push(format!("200:{}", dice.within(0, 30)));
         let left = match dice.below(3) {
-            0 if !statuses_only => dice.within(125, 400),
+            0 if !statuses_only => dice.within(10, 150),
             _ => 60_000,
         };
         let body = dice.one(&[&0, &40, &64, &65]);
