@@ -9,13 +9,14 @@
 //! | [`AnswerLayer`] | nothing: it answers what the others refused | outermost in a server |
 //! | [`DeadlineLayer`] | `deadline-unmeetable`, `deadline-exceeded` | outside of all that wait |
 //! | [`RateLayer`] | `rate-limited` | before what is dear |
+//! | [`LimitLayer`] | `shed` | before faults; an adaptive limit, and a queue for who matters more |
 //! | [`FaultLayer`] | `fault-injected`, `fault-forbidden` | before retries, or inside them to try them out |
 //! | [`RetryLayer`] | nothing: it passes on the last failure | around all that is per attempt |
 //! | [`BulkheadLayer`] | `bulkhead-full` | per attempt, or around a whole service |
 //! | [`BreakerLayer`] | `breaker-tripped` | per attempt, inside the bulkhead |
 //! | [`TryLayer`] | `upstream-timeout`, `deadline-exceeded` | innermost, next to the wire |
 //!
-//! A client in that order; a server takes the first three or four and the bulkhead.
+//! A client in that order; a server takes the first four or five and the bulkhead.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -65,6 +66,7 @@ mod bulkhead;
 mod deadline;
 mod env;
 mod fault;
+mod limit;
 mod rate;
 mod refused;
 mod replay;
@@ -81,6 +83,7 @@ pub use bulkhead::{BulkheadLayer, BulkheadService, Held};
 pub use deadline::{DeadlineLayer, DeadlineService, Timed};
 pub use env::{Deadline, Env};
 pub use fault::{FaultLayer, FaultService};
+pub use limit::{LimitLayer, LimitService};
 pub use rate::{RateLayer, RateService};
 pub use refused::{BoxError, Refused, reason_of};
 pub use replay::Replay;

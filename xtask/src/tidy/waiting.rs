@@ -60,6 +60,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "the clock is paused, and sleeping turns it",
     ),
     (
+        "lib/plimsoll-tower/tests/it/limit.rs",
+        "the clock is paused, and sleeping turns it",
+    ),
+    (
         "lib/plimsoll-tower/tests/it/service.rs",
         "the clock is paused, and sleeping turns it",
     ),

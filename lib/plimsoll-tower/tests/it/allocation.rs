@@ -11,8 +11,8 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use plimsoll_policy::{BreakerConfig, FaultConfig};
-use plimsoll_tower::{AnswerLayer, BreakerLayer, BulkheadLayer, FaultLayer};
+use plimsoll_policy::{AdaptiveConfig, BreakerConfig, FaultConfig};
+use plimsoll_tower::{AnswerLayer, BreakerLayer, BulkheadLayer, FaultLayer, LimitLayer};
 use tower::{Layer, Service, ServiceBuilder};
 
 /// A service that answers at once.
@@ -57,6 +57,7 @@ fn what_lets_through_allocates_nothing() {
     let layers = ServiceBuilder::new()
         .layer(AnswerLayer::new())
         .layer(FaultLayer::new(FaultConfig::default()))
+        .layer(LimitLayer::new(AdaptiveConfig::default()))
         .layer(BulkheadLayer::new(10))
         .layer(BreakerLayer::new(BreakerConfig::default()))
         .service(Prompt);

@@ -10,6 +10,7 @@ mod dropping;
 mod examples;
 mod hops;
 mod idle;
+mod limit;
 mod replay;
 mod service;
 mod sharing;
