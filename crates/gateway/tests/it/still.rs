@@ -148,6 +148,8 @@ pub(crate) struct Got {
     pub(crate) status: u16,
     pub(crate) fields: BTreeMap<String, String>,
     pub(crate) body: String,
+    /// Since the case began, when it was asked.
+    pub(crate) asked: Duration,
     /// Since the case began, to the end of the head.
     pub(crate) at: Duration,
     /// From there to the last byte.
@@ -187,7 +189,7 @@ impl Bench {
         let upstream = UpstreamPlan::new("origin", vec![EndpointPlan::Host("origin".to_owned(), 80)]);
         let mut plan = Plan::in_front_of(SocketAddr::from(([127, 0, 0, 1], 80)), upstream);
         let (route, upstream) = (&mut plan.listeners[0].routes[0], &mut plan.upstreams[0]);
-        (route.retry, upstream.breaker, upstream.outlier) = (None, None, None);
+        (route.retry, upstream.breaker, upstream.outlier, upstream.adaptive) = (None, None, None, None);
         // Longer than anything takes, so that only what a test is about is decided.
         route.deadline = DeadlineConfig {
             total: Duration::from_mins(4),
@@ -216,6 +218,7 @@ impl Bench {
         script: &str,
         fields: &str,
     ) -> Option<Got> {
+        let asked = self.began.elapsed();
         let (mut near, far) = duplex(ROOM);
         let accepted = Accepted {
             stream: Stream::Other(Box::new(far)),
@@ -245,6 +248,7 @@ impl Bench {
             status: first.split(' ').nth(1).unwrap().parse().unwrap(),
             fields,
             body: String::from_utf8(body).unwrap(),
+            asked,
             at,
             took: self.began.elapsed().saturating_sub(at),
             attempts: self.seen.lock().unwrap().get(name).cloned().unwrap_or_default(),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway::plan::{KeyPart, RatePlan, RoutePlan, UpstreamPlan};
+use gateway::plan::{AdaptivePlan, KeyPart, RatePlan, RoutePlan, UpstreamPlan};
 use http::HeaderName;
 use tokio::time::{sleep, sleep_until, timeout_at};
 
@@ -290,4 +290,42 @@ fn fault() {
         },
     );
     assert_eq!(decided, 228);
+}
+
+#[test]
+fn shed() {
+    let decided = check(
+        format::SHED,
+        |_| true,
+        async |case| {
+            let (limit, wait) = (case.number("limit"), case.ms("wait"));
+            let plan = AdaptivePlan {
+                min: limit,
+                max: Some(limit),
+                wait,
+            };
+            let bench = Bench::new(|_, upstream| upstream.adaptive = Some(plan), 0).await;
+            side_by_side(
+                bench,
+                case,
+                |step| {
+                    let script = format!("200:{}", step.word(2));
+                    (script, format!("x-priority: {}\r\n", step.word(1)))
+                },
+                |got| {
+                    let took = got.at.saturating_sub(got.asked).as_millis();
+                    match got.reason() {
+                        "" => {
+                            let stayed = got.attempts[0]["x-script"].strip_prefix("200:").unwrap();
+                            format!("admit {}", took - stayed.parse::<u128>().unwrap())
+                        }
+                        "shed" => format!("shed {took}"),
+                        reason => reason.to_owned(),
+                    }
+                },
+            )
+            .await
+        },
+    );
+    assert_eq!(decided, 960);
 }

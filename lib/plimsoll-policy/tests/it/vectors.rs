@@ -13,6 +13,7 @@ mod fault;
 mod format;
 mod rate;
 mod retry;
+mod shed;
 mod tries;
 
 use format::{Case, cases, check, without_dice};
@@ -141,4 +142,4 @@ macro_rules! hold {
     ($($name:ident)+) => { $( #[test] fn $name() { self::$name::VECTORS.hold(); } )+ };
 }
 
-hold! { breaker bulkhead deadline fault rate retry tries }
+hold! { breaker bulkhead deadline fault rate retry shed tries }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
-use plimsoll_policy::RetryBudget;
+use plimsoll_policy::{AdaptiveConfig, Priority, RetryBudget};
 use plimsoll_slo::Reason;
 use plimsoll_tower::{
-    BoxError, BreakerLayer, BulkheadLayer, Deadline, DeadlineLayer, Env, FaultLayer, RateLayer, Refused,
-    RetryLayer, TryLayer,
+    BoxError, BreakerLayer, BulkheadLayer, Deadline, DeadlineLayer, Env, FaultLayer, LimitLayer, RateLayer,
+    Refused, RetryLayer, TryLayer,
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower::{Layer, Service, ServiceExt as _};
@@ -390,4 +390,48 @@ fn fault() {
         answers
     });
     assert_eq!(decided, 480);
+}
+
+#[test]
+fn shed() {
+    let decided = check(format::SHED, async |case, env| {
+        let limit = case.number("limit");
+        let layer = LimitLayer::new(AdaptiveConfig {
+            min: limit,
+            max: limit,
+        })
+        .wait(case.ms("wait"))
+        .in_env(env)
+        .priority(|parts| Priority::named(parts.headers["x-priority"].as_bytes()).unwrap());
+        let began = Instant::now();
+        let request = |step: &Step<'_>| {
+            let mut request = get(&Script::of(&format!("200:{}", step.word(2))));
+            request
+                .headers_mut()
+                .insert("x-priority", step.word(1).parse().unwrap());
+            request.extensions_mut().insert((began + step.ms(0), step.ms(2)));
+            request
+        };
+        // When it came, and how long it stayed, so that the rest is what it waited.
+        let timed = tower::service_fn(move |request: Request<Full<Bytes>>| {
+            let (came, stays) = *request.extensions().get::<(Instant, Duration)>().unwrap();
+            let asked = layer.layer(Scripted::default()).oneshot(request);
+            async move {
+                let answered = asked.await;
+                let took = came.elapsed();
+                let (word, waited) = match &answered {
+                    Ok(_) => ("admit", took.saturating_sub(stays)),
+                    Err(error) if refusal(error).0 == Reason::Shed => ("shed", took),
+                    Err(_) => return answered,
+                };
+                let said = Response::builder().header("x-said", format!("{word} {}", waited.as_millis()));
+                Ok(said.body(Full::default())?)
+            }
+        });
+        side_by_side(case, timed, request, |answered, _, _| {
+            answered.unwrap().headers["x-said"].to_str().unwrap().to_owned()
+        })
+        .await
+    });
+    assert_eq!(decided, 960);
 }

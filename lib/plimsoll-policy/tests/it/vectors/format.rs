@@ -20,6 +20,7 @@ pub(crate) const RATE: &str = include_str!("../../../testdata/vectors/rate.txt")
 pub(crate) const BULKHEAD: &str = include_str!("../../../testdata/vectors/bulkhead.txt");
 pub(crate) const BREAKER: &str = include_str!("../../../testdata/vectors/breaker.txt");
 pub(crate) const DEADLINE: &str = include_str!("../../../testdata/vectors/deadline.txt");
+pub(crate) const SHED: &str = include_str!("../../../testdata/vectors/shed.txt");
 pub(crate) const TRY: &str = include_str!("../../../testdata/vectors/try.txt");
 pub(crate) const RETRY: &str = include_str!("../../../testdata/vectors/retry.txt");
 pub(crate) const FAULT: &str = include_str!("../../../testdata/vectors/fault.txt");
