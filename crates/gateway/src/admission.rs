@@ -15,13 +15,12 @@
 //! two always agree when the lock is free. Answers to those that wait are sent after the lock is released: a waker may
 //! do what it likes.
 
-use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plimsoll_policy::{
-    Adaptive, AdaptiveConfig, Dice, Hold, Place, Pressure, Priority, Pushed, Sample, SeededDice, ShedQueue,
+    Adaptive, AdaptiveConfig, Dice, Place, Pressure, Priority, Pushed, Sample, SeededDice, ShedQueue,
     ShedWhy, Slots, Usual, Waiter, Waits, shed_retry_after,
 };
 use plimsoll_slo::{Instant, Reason};
@@ -30,6 +29,10 @@ use tokio::sync::oneshot;
 use crate::env::Env;
 use crate::plan::UpstreamPlan;
 use crate::respond::Refused;
+
+pub(crate) use slot::{SharedSlot, Slot};
+
+mod slot;
 
 /// The slots of one upstream. Outlives plans.
 pub struct Admission {
@@ -458,98 +461,6 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// The slot of a request. It goes back when it is dropped.
-pub(crate) struct Slot<'a> {
-    admission: &'a Arc<Admission>,
-    shared: OnceCell<Arc<SharedSlot>>,
-}
-
-/// A slot that others may park, from any core.
-#[derive(Debug)]
-pub(crate) struct SharedSlot {
-    admission: Arc<Admission>,
-    hold: Hold,
-}
-
-impl<'a> Slot<'a> {
-    fn of(admission: &'a Arc<Admission>) -> Self {
-        Self {
-            admission,
-            shared: OnceCell::new(),
-        }
-    }
-
-    /// For those that may park it.
-    pub(crate) fn share(&self) -> Arc<SharedSlot> {
-        let shared = self.shared.get_or_init(|| {
-            Arc::new(SharedSlot {
-                admission: Arc::clone(self.admission),
-                hold: Hold::default(),
-            })
-        });
-        Arc::clone(shared)
-    }
-
-    /// One more of the upstream's slots, whether one is free or not, until the guard is dropped: for a second attempt
-    /// beside the first.
-    pub(crate) fn another(&self) -> Another {
-        self.admission.slots.unpark();
-        Another(Arc::clone(self.admission))
-    }
-
-    /// Parks it until the guard is dropped.
-    pub(crate) fn park(&self) -> Parked {
-        let shared = self.share();
-        shared.park();
-        Parked(shared)
-    }
-}
-
-/// A slot that a second attempt holds.
-pub(crate) struct Another(Arc<Admission>);
-
-impl Drop for Another {
-    fn drop(&mut self) {
-        self.0.leave();
-    }
-}
-
-/// A slot that is parked as long as this is held.
-pub(crate) struct Parked(Arc<SharedSlot>);
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        self.0.unpark();
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        match self.shared.get() {
-            None => self.admission.leave(),
-            Some(shared) => shared.wake(shared.hold.end(&self.admission.slots)),
-        }
-    }
-}
-
-impl SharedSlot {
-    /// The upstream has nothing to do for the request until [`Self::unpark`].
-    pub(crate) fn park(&self) {
-        self.wake(self.hold.park(&self.admission.slots));
-    }
-
-    /// It has again.
-    pub(crate) fn unpark(&self) {
-        self.wake(self.hold.unpark(&self.admission.slots));
-    }
-
-    fn wake(&self, waited_for: bool) {
-        if waited_for {
-            self.admission.dispatch();
-        }
     }
 }
 

@@ -180,7 +180,9 @@ impl Desk {
             let next = self.queue.pop(self.now, waits, |id, _| gone.push(id));
             // One of them was counted out when the slot was taken.
             (1..gone.len() + usize::from(next.is_some())).for_each(|_| self.slots.stop_waiting());
-            gone.into_iter().for_each(|id| self.shed(id));
+            for id in gone {
+                self.shed(id);
+            }
             match next {
                 Some(id) => self.send(id),
                 None => drop(self.slots.leave()),
