@@ -14,24 +14,28 @@
 //! work, and doubles again when it is in the way and nothing says that requests wait inside. Long polls, slow exports
 //! and a restart under full load are not overload.
 //!
-//! **`t₀` is never probed for.** Envoy's gradient controller cuts the limit to 3 every minute to measure it, and serves
-//! errors meanwhile. Here it is learned whenever the limit is not in the way. While it is, small moves of the limit tell
-//! whether `t₀` still holds, by the *tilt* `Δln t / Δln n`: in a service that queues, taking away a tenth of the requests
-//! takes a tenth of the time off (tilt 1); in one that does not, the time stays as it is (tilt 0). A limit that goes
-//! down in vain was wrong about `t₀`; one that stands is tried a little lower every few seconds.
+//! **What tells a queue from a slow service** is the *tilt* `Δln t / Δln n` when the limit is moved: in a service that
+//! queues, taking away a tenth of the requests takes a tenth of the time off (tilt 1); in one that does not, the time
+//! stays as it is (tilt 0). It must be the limit that moves `n`. By itself `n` rises with `t` in either case, since
+//! `n = rate × t`; and within a window those that were sent first have taken longest, whatever they found.
 //!
-//! **States:** *free*, the limit is out of the way; *bound*, requests waited inside and the limit holds them off.
+//! **`t₀` is never measured by emptying the service.** Envoy's gradient controller cuts the limit to 3 every minute for
+//! that, and serves errors meanwhile. Here it is learned while the limit is out of the way, and slowly, so that a queue
+//! that creeps up is not taken for it. When requests seem to wait, the limit goes to three fifths of what is at work for
+//! a few windows; only a tilt binds it. Once bound, it is tried a little lower and higher now and then, and what that
+//! shows corrects `t₀`.
+//!
+//! **States:** *free*, the limit is out of the way; *bound*, requests waited inside and the limit holds them off; it
+//! begins with the *probe*, from which it may go back to free.
 //! **Failure:** none. With few samples it decides seldom, and with none it does not bind.
 
 use core::time::Duration;
 
 use plimsoll_slo::Instant;
 
-use fit::Fit;
 pub use usual::Usual;
 use window::{Closed, Window};
 
-mod fit;
 mod usual;
 mod window;
 
@@ -96,8 +100,8 @@ pub struct Adaptive {
     calm: u32,
     /// Windows in a row in which requests waited inside.
     strikes: u32,
-    /// How times went with what was at work, within each of the last windows in which the limit was not in the way.
-    natural: Fit,
+    /// What was measured in them.
+    struck: Mean,
     peaks: Peaks,
     /// Where the limit began to go down.
     mark: Option<(f64, Point)>,
@@ -126,12 +130,14 @@ impl Point {
 enum Trial {
     /// Not now; so many windows since.
     Rest(u32),
-    Lower(Mean),
+    /// To see whether it should bind at all.
+    Probe(Settled),
+    Lower(Settled),
     /// And what the lower one measured.
-    Higher(Point, Mean),
+    Higher(Point, Settled),
 }
 
-/// Windows taken together, without the first: some of it was sent at another limit.
+/// Windows taken together: their geometric mean.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mean {
     windows: u32,
@@ -140,18 +146,45 @@ struct Mean {
 }
 
 impl Mean {
-    /// Takes another window in. The mean of all, once they are so many.
-    fn add(&mut self, point: Point, windows: u32) -> Option<Point> {
-        if self.windows > 0 {
-            self.busy += point.busy;
-            self.ratio += point.ratio;
-        }
+    fn add(&mut self, point: Point) {
         self.windows += 1;
-        let taken = f64::from(windows);
-        (self.windows > windows).then(|| Point {
-            busy: self.busy / taken,
-            ratio: self.ratio / taken,
-        })
+        self.busy += point.busy.ln();
+        self.ratio += point.ratio;
+    }
+
+    fn get(&self) -> Point {
+        let windows = f64::from(self.windows.max(1));
+        Point {
+            busy: (self.busy / windows).exp(),
+            ratio: self.ratio / windows,
+        }
+    }
+}
+
+/// Windows at a limit that was just set, without those in which more comes back than it allows, which was sent before,
+/// and without the first of the others.
+#[derive(Clone, Copy, Debug, Default)]
+struct Settled {
+    passed: u32,
+    first_is_over: bool,
+    mean: Mean,
+}
+
+/// Windows after which a limit is taken as settled whatever comes back: slots that come back from parking go over it.
+const PASSED: u32 = 20;
+
+impl Settled {
+    /// Takes another window in. The mean of all, once they are so many.
+    fn add(&mut self, point: Point, windows: u32, limit: u32) -> Option<Point> {
+        self.passed += 1;
+        if point.busy > f64::from(limit) * 1.1 + 1.0 && self.passed < PASSED {
+            return None;
+        }
+        if self.first_is_over {
+            self.mean.add(point);
+        }
+        self.first_is_over = true;
+        (self.mean.windows >= windows).then(|| self.mean.get())
     }
 }
 
@@ -191,18 +224,20 @@ const UNSURE: Pace = Pace {
     gain: 0.5,
 };
 
-/// Windows in which `t₀` was learned until it is trusted.
+/// Windows in which `t₀` was learned until it is trusted, and those of the beginning, when anything is better than
+/// nothing.
 const CALM: u32 = 20;
-/// Windows in which requests wait inside before the limit binds: one may be a pause of the garbage collector.
-const STRIKES: u32 = 2;
+const BEGINNING: u32 = 5;
+/// Windows in a row in which requests wait inside before the limit binds, and the same if it is in the way already: a
+/// burst passes, and so does a pause of the garbage collector.
+const STRIKES: [u32; 2] = [4, 2];
 /// The lowest limit that is set while the peak of what is at work is lower still.
 const FLOOR: f64 = 20.0;
-/// How much the windows before the last count for what varies by itself, and the standard error up to which that is
-/// believed.
-const FADING: f64 = 0.8;
-const ERROR: f64 = 0.25;
+/// How far the limit goes down to see whether it should bind, and for how many windows.
+const PROBE: f64 = 0.6;
+const PROBING: u32 = 3;
 /// Below this tilt nothing waits inside.
-const FLAT: f64 = 0.3;
+const FLAT: f64 = 0.4;
 
 impl Adaptive {
     /// A limit that is out of the way.
@@ -219,7 +254,7 @@ impl Adaptive {
             baseline: None,
             calm: 0,
             strikes: 0,
-            natural: Fit::default(),
+            struck: Mean::default(),
             peaks: Peaks::new(config.max, now),
             mark: None,
             trial: Trial::Rest(0),
@@ -241,6 +276,7 @@ impl Adaptive {
         let pace = self.pace();
         let tried = match self.trial {
             Trial::Rest(_) => self.limit,
+            Trial::Probe(_) => self.limit * PROBE,
             Trial::Lower(_) => self.limit * pace.lower,
             Trial::Higher(..) => self.limit * pace.higher,
         };
@@ -306,16 +342,20 @@ impl Adaptive {
         };
         let (waiting, band) = (self.waiting_inside(), Band::of(closed.busy));
         let queued = waiting > band.most;
-        self.strikes = if queued { self.strikes + 1 } else { 0 };
+        if queued {
+            self.strikes += 1;
+            self.struck.add(point);
+        } else {
+            (self.strikes, self.struck) = (0, Mean::default());
+        }
         let bound = self.pressure == Pressure::Bound;
-        if bound && closed.full && self.is_trying(point, waiting, band) {
+        if bound && (closed.full || self.is_probing()) && self.is_trying(point, waiting, band) {
             return;
         }
-        if queued && !closed.full && self.natural.slope(ERROR).is_some_and(|tilt| tilt < FLAT) {
-            // Times do not go with what is at work.
-            self.settle_for(closed.ratio);
-        } else if queued && (bound || self.strikes >= STRIKES) {
+        if queued && bound {
             self.descend(point, band);
+        } else if queued && self.strikes >= STRIKES[usize::from(closed.full)] {
+            self.probe();
         } else if !closed.full && !queued {
             self.learn();
             self.relax(now);
@@ -337,13 +377,36 @@ impl Adaptive {
             ratio,
         };
         self.baseline.get_or_insert(closed.ratio);
-        // While the limit is in the way what is at work hardly varies, and how it does is of its own making.
-        let natural = if closed.full {
-            Fit::default()
-        } else {
-            closed.fit.centred()
+    }
+
+    /// Requests wait inside, or it looks like it. No more come in than are at work, and fewer for a moment: if that
+    /// makes none of them quicker, it is the service that has become slower, and nobody is to be shed for it.
+    fn probe(&mut self) {
+        let point = self.struck.get();
+        self.pressure = Pressure::Bound;
+        self.mark = Some((self.limit, point));
+        self.limit = self.clamped(self.limit.min(point.busy));
+        self.trial = Trial::Probe(Settled::default());
+    }
+
+    const fn is_probing(&self) -> bool {
+        matches!(self.trial, Trial::Probe(_))
+    }
+
+    /// What the probe has found.
+    fn found(&mut self, low: Point, band: Band) {
+        self.trial = Trial::Rest(0);
+        let Some((limit, mark)) = self.mark.take() else {
+            return;
         };
-        self.natural = natural.with(self.natural, FADING);
+        if low.busy < 0.9 * mark.busy && mark.tilt(low).is_some_and(|tilt| tilt >= FLAT) {
+            self.now = low;
+            self.descend(low, band);
+        } else {
+            self.pressure = Pressure::Free;
+            self.limit = self.clamped(limit);
+            self.settle_for(f64::midpoint(mark.ratio, low.ratio));
+        }
     }
 
     /// That is what requests take now.
@@ -356,7 +419,12 @@ impl Adaptive {
     /// Nothing is in the way: what is measured is what requests take.
     fn learn(&mut self) {
         let ratio = self.now.ratio;
-        self.baseline = self.baseline.map(|baseline| baseline + 0.05 * (ratio - baseline));
+        let baseline = self.baseline.unwrap_or(ratio);
+        // Slowly: a queue that grows as slowly is not to be taken for what requests take. A service that is twice as
+        // quick has no queue.
+        let quickly = self.calm < BEGINNING || ratio < baseline - 0.7;
+        let weight = if quickly { 0.05 } else { 0.002 };
+        self.baseline = Some(baseline + weight * (ratio - baseline));
         self.calm = (self.calm + 1).min(CALM);
     }
 
@@ -406,17 +474,24 @@ impl Adaptive {
     /// Now and then the limit is put to the test, whatever it does otherwise. Whether it is being just now.
     fn is_trying(&mut self, point: Point, waiting: f64, band: Band) -> bool {
         let Pace { rest, windows, .. } = *self.pace();
+        let limit = self.limit();
         match &mut self.trial {
             Trial::Rest(since) if *since < rest => *since += 1,
-            Trial::Rest(_) => self.trial = Trial::Lower(Mean::default()),
+            Trial::Rest(_) => self.trial = Trial::Lower(Settled::default()),
+            Trial::Probe(mean) => {
+                if let Some(low) = mean.add(point, PROBING, limit) {
+                    self.found(low, band);
+                    return true;
+                }
+            }
             _ if waiting > 3.0 * band.most => self.trial = Trial::Rest(0),
             Trial::Lower(mean) => {
-                if let Some(low) = mean.add(point, windows) {
-                    self.trial = Trial::Higher(low, Mean::default());
+                if let Some(low) = mean.add(point, windows, limit) {
+                    self.trial = Trial::Higher(low, Settled::default());
                 }
             }
             Trial::Higher(low, mean) => {
-                if let Some(high) = mean.add(point, windows) {
+                if let Some(high) = mean.add(point, windows, limit) {
                     let tilt = low.tilt(high);
                     self.trial = Trial::Rest(0);
                     self.correct(tilt);

@@ -7,8 +7,8 @@ use plimsoll_slo::Instant;
 
 /// A running geometric mean of the self times of one route, shared by all cores.
 ///
-/// The first 64 samples count alike. After that one is taken every 100 ms and counts for a sixty-fourth, so that the
-/// mean follows a service that has become slower within some seconds, and hardly moves in the moment before overload is
+/// The first 255 samples count alike. After that one is taken every 100 ms and counts for as much, so that the mean
+/// follows a service that has become slower within half a minute, and hardly moves in the moment before overload is
 /// noticed, however many answers come late in it. Two cores that learn at the same time may lose one sample of two.
 ///
 /// ```
@@ -25,12 +25,12 @@ use plimsoll_slo::Instant;
 /// ```
 #[derive(Debug, Default)]
 pub struct Usual {
-    /// In the upper half the logarithm of the mean in nanoseconds, as an `f32`; then 8 bits that count the samples up
-    /// to 64, and 24 bits of when the last one was taken, in sixtieths of a second.
+    /// In the upper half the logarithm of the mean in nanoseconds, as an `f32`; then 8 bits that count the samples
+    /// up to 255, and 24 bits of when the last one was taken, in sixtieths of a second.
     word: AtomicU64,
 }
 
-const COUNT_MAX: u32 = 64;
+const COUNT_MAX: u32 = 255;
 const TICKS_MASK: u64 = (1 << 24) - 1;
 /// A tick is 2²⁴ ns, about 17 ms; 24 bits of them go round in three days.
 const TICK_BITS: u32 = 24;
@@ -102,7 +102,7 @@ mod tests {
             usual.learn(at(50), Duration::from_secs(1));
         }
         assert!(usual.ratio(Duration::from_millis(10)).abs() < 0.1);
-        for tenth in 1..=640 {
+        for tenth in 1..=2_550 {
             usual.learn(at(100 * tenth), Duration::from_millis(20));
         }
         assert!(usual.ratio(Duration::from_millis(20)).abs() < 0.01);

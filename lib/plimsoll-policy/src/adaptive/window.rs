@@ -4,8 +4,6 @@ use core::time::Duration;
 
 use plimsoll_slo::Instant;
 
-use super::fit::Fit;
-
 /// Samples that a decision wants, and how long they are gathered at least.
 const SAMPLES: u32 = 50;
 const SHORT: Duration = Duration::from_millis(100);
@@ -29,7 +27,6 @@ pub(super) struct Window {
     count: u32,
     busy: u64,
     took: Duration,
-    fit: Fit,
     /// The limit was in the way.
     pub(super) full: bool,
 }
@@ -43,8 +40,6 @@ pub(super) struct Closed {
     pub(super) ratio: f64,
     /// At work on average, as those that were answered found it when they were sent.
     pub(super) busy: f64,
-    /// How the ratios go with what was at work.
-    pub(super) fit: Fit,
     pub(super) full: bool,
 }
 
@@ -56,7 +51,6 @@ impl Window {
             count: 0,
             busy: 0,
             took: Duration::ZERO,
-            fit: Fit::default(),
             full: false,
         }
     }
@@ -67,7 +61,6 @@ impl Window {
         self.count += 1;
         self.busy += u64::from(busy);
         self.took = self.took.saturating_add(took);
-        self.fit.add(f64::from(busy.max(1)).ln(), ratio);
     }
 
     /// What it measured, if that is enough to decide on; then it begins anew.
@@ -82,7 +75,6 @@ impl Window {
         let closed = Closed {
             ratio: self.median(),
             busy: (self.busy as f64 / f64::from(self.count)).max(1.0),
-            fit: self.fit,
             full: self.full,
         };
         *self = Self::new(now);
