@@ -31,7 +31,7 @@ impl Inheritance {
     /// # Errors
     /// What a predecessor hands over cannot be taken over.
     pub(crate) fn receive() -> anyhow::Result<Self> {
-        if variable(channel::FROM).is_ok_and(|pid| pid == std::os::unix::process::parent_id().to_string()) {
+        if variable(channel::FROM).is_ok() && channel::is_there() {
             let estate =
                 channel::receive().context("receiving the sockets of the process that is replaced")?;
             return Ok(Self {

@@ -31,6 +31,7 @@ use crate::reload::Reloader;
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Finished, Telemetry};
 use crate::upgrade::Upgrader;
+use crate::upgrade::channel::Predecessor;
 use crate::upgrade::program::Program;
 
 /// Threads of the control runtime: one may be busy with a scrape while the other listens for signals.
@@ -106,8 +107,8 @@ impl Instance {
             .context("starting the control runtime")?;
         let env = Env::real();
         let (journal, writer) = open_journal(&env, &config, out)?;
-        let opened = control.block_on(open_ports(env, &config, &mut inheritance))?;
-        let (admin, (gateway, seats, events)) = opened;
+        let (admin, (gateway, seats, events)) =
+            control.block_on(open_ports(env, &config, &mut inheritance))?;
         gateway.give_back_by(allocator::give_back);
         let _inside = control.enter();
         let otlp = config.telemetry.otlp.as_ref();
@@ -133,12 +134,7 @@ impl Instance {
             gateway,
             journal,
         });
-        parts.start_tasks();
-        let cores = start_cores(seats)?;
-        if let Some(predecessor) = inheritance.predecessor.take() {
-            predecessor.take_over();
-        }
-        cores.go.send_replace(true);
+        let cores = parts.begin(seats, inheritance.predecessor.take())?;
         parts.tell_addresses();
         parts.tell_inheritance(&inheritance);
         let admin_address = admin.address();
@@ -154,7 +150,7 @@ impl Instance {
         parts.watch_cores();
         Ok(Self {
             control,
-            cores: cores.threads,
+            cores,
             writer,
             told,
             meter,
@@ -294,6 +290,25 @@ fn start_cores(seats: Vec<CoreSeat>) -> anyhow::Result<Cores> {
 }
 
 impl Parts {
+    /// Starts everything that runs, and then carries traffic: at once, or when a predecessor leaves it to this process.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    fn begin(
+        self: &Arc<Self>,
+        seats: Vec<CoreSeat>,
+        predecessor: Option<Predecessor>,
+    ) -> anyhow::Result<Vec<JoinHandle<()>>> {
+        let _starting = self.upgrader.starting();
+        self.start_tasks();
+        let cores = start_cores(seats)?;
+        if let Some(predecessor) = predecessor {
+            predecessor.take_over();
+        }
+        cores.go.send_replace(true);
+        Ok(cores.threads)
+    }
+
     /// Everything that runs beside the traffic, and how often.
     fn start_tasks(self: &Arc<Self>) {
         let env = self.gateway.env().clone();

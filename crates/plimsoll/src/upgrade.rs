@@ -89,6 +89,11 @@ impl Upgrader {
             under_way: tokio::sync::Mutex::default(),
         }
     }
+
+    /// Refuses upgrades until the guard is dropped: for as long as this process is itself one that is coming up.
+    pub(crate) fn starting(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        self.under_way.try_lock().ok()
+    }
 }
 
 /// Has a new process take over, and tells the log how that went; the new one's id.
@@ -134,15 +139,17 @@ async fn attempt(parts: &Arc<Parts>) -> Result<u32, UpgradeError> {
     let sockets = sockets(parts)?;
     let mut successor = Successor::start(parts.gateway.env(), program)?;
     let pid = successor.pid();
-    let (by, path) = (pid.to_string(), program.path.display().to_string());
-    let told = [("pid", Value::from(&*by)), ("program", Value::from(&*path))];
-    parts.journal.info("upgrade begun", &told);
+    let begun = || {
+        let (by, path) = (pid.to_string(), program.path.display().to_string());
+        let told = [("pid", Value::from(&*by)), ("program", Value::from(&*path))];
+        parts.journal.info("upgrade begun", &told);
+    };
     let limit = held.upgrade_max;
     let stopped = async { while phase.changed().await.is_ok() && *phase.borrow() == Phase::Serving {} };
     let failed = tokio::select! {
         biased;
         () = stopped => UpgradeError::Stopped,
-        ready = successor.prepare(&sockets) => match ready {
+        ready = successor.prepare(&sockets, begun) => match ready {
             Ok(()) => match commit(parts, &mut successor).await {
                 Ok(()) => return Ok(pid),
                 Err(error) => error,

@@ -279,6 +279,23 @@ async fn a_stream_holds_no_slot_behind_its_head() {
 }
 
 #[tokio::test]
+async fn a_reload_keeps_who_is_at_work_and_who_waits() {
+    let (origin, gate) = held().await;
+    let world = in_front_of(&origin).start().await;
+    let mut wires = vec![("first", occupy(&world).await)];
+    wires.push(("second", join(&world, "/second", "").await));
+    world
+        .reload(|plan| {
+            plan.observe.slow += Duration::from_secs(1);
+            plan.upstreams[0].in_flight_max += 1;
+        })
+        .await;
+    assert_eq!((busy(&world), waiting(&world)), (1, 1));
+    assert_eq!(order_of(&gate, wires).await, ["first", "second"]);
+    until("all slots to be free", || busy(&world) == 0).await;
+}
+
+#[tokio::test]
 async fn a_reload_without_a_limit_lets_the_waiting_in() {
     let (origin, gate) = held().await;
     let world = in_front_of(&origin).start().await;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway::env::Env;
 use gateway::plan::{EndpointPlan, ListenAddress};
-use gateway::{ApplyError, Phase};
+use gateway::{ApplyError, Gateway, Phase};
 use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -500,4 +501,25 @@ async fn a_protocol_that_is_switched_to_during_a_drain_is_spoken() {
         .expect("the tunnel stands");
     drop(wire);
     world.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_core_that_does_not_turn_is_noticed() {
+    let plan = World::at([([127, 0, 0, 1], 9).into()]).plan;
+    let (gateway, seats, _events) = Gateway::build(Env::real(), plan, 1).await.unwrap();
+    let turns = || gateway.turns_within(Duration::from_secs(3));
+    assert!(turns(), "it has just come up");
+    tokio::time::advance(Duration::from_secs(4)).await;
+    assert!(!turns(), "nobody runs its only core");
+    let cores = tokio::task::LocalSet::new();
+    for seat in seats {
+        cores.spawn_local(seat.run());
+    }
+    let minute = async {
+        for _ in 0..60 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    };
+    cores.run_until(minute).await;
+    assert!(turns(), "it turns with nothing to do");
 }

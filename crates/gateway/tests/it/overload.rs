@@ -327,7 +327,9 @@ async fn a_reload_keeps_what_was_learned_and_counted() {
         let endpoints: Vec<_> = upstream.state.endpoints().iter().map(of_endpoint).collect();
         let mut series = world.gateway.ledger().snapshot();
         series.retain(|(_, tally)| tally.total() > 0);
-        (upstream.retry_tokens(), endpoints, series)
+        let admission = upstream.state.admission();
+        let admission = (admission.limit, admission.usual, admission.shed);
+        (upstream.retry_tokens(), endpoints, series, admission)
     };
     let before = learned(&world);
     assert!(

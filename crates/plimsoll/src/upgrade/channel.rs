@@ -20,12 +20,12 @@ use std::os::unix::net::UnixStream;
 use gateway::env::Bound;
 use gateway::{Handed, Inherited};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketType, recvmsg, sendmsg,
 };
 use serde_json::{Value, json};
 
-/// Says to the new process that its standard input is this, and whose: nobody else is to be believed.
+/// Set for the new process, with the old one's id for whoever looks: its standard input is this channel.
 pub(crate) const FROM: &str = "PLIMSOLL_UPGRADE_FROM";
 
 const PROTOCOL: u64 = 1;
@@ -137,6 +137,15 @@ pub(crate) struct Estate {
     pub(crate) predecessor: Predecessor,
     pub(crate) listeners: Inherited,
     pub(crate) admin: Bound,
+}
+
+/// Whether standard input can be such a channel. Whose it is is not asked: an old process that has died since is no
+/// longer the parent, and its sockets wait in the channel all the same.
+pub(crate) fn is_there() -> bool {
+    let stdin = rustix::stdio::stdin();
+    let family = rustix::net::getsockname(stdin).map(|address| address.address_family());
+    let kind = rustix::net::sockopt::socket_type(stdin);
+    family == Ok(AddressFamily::UNIX) && kind == Ok(SocketType::STREAM)
 }
 
 /// Receives what a predecessor hands over on this process's standard input.

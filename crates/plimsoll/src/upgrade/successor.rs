@@ -75,14 +75,19 @@ impl Successor {
         self.pid
     }
 
-    /// Hands the sockets over and waits until it is ready.
+    /// Hands the sockets over, tells of it, and waits until it is ready.
     ///
     /// # Errors
     /// It ended instead.
-    pub(super) async fn prepare(&mut self, sockets: &Sockets) -> Result<(), UpgradeError> {
+    pub(super) async fn prepare(
+        &mut self,
+        sockets: &Sockets,
+        handed: impl FnOnce(),
+    ) -> Result<(), UpgradeError> {
         let ready = async {
             let heard = async {
                 self.channel.send(sockets).await?;
+                handed();
                 self.channel.ready().await
             };
             if heard.await.is_err() {

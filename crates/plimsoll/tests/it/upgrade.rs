@@ -247,6 +247,30 @@ fn a_new_process_that_is_killed_or_not_wanted_any_more_is_no_loss() {
     );
 }
 
+/// Then the new one is all there is, and its sockets wait for it in the channel, with whoever waits in them.
+#[test]
+fn an_old_process_that_dies_meanwhile_is_replaced_all_the_same() {
+    let (_http, http) = service("http_service.py", &[]);
+    let mut deployed = Deployed::new(&http, "");
+    let hold = deployed.link.with_extension("hold");
+    let (held, binary) = (hold.display(), env!("CARGO_BIN_EXE_plimsoll"));
+    // Comes up when it is let: a pipe that nobody writes to is waited for.
+    assert!(Command::new("mkfifo").arg(&hold).status().unwrap().success());
+    deployed.deploy(&format!("read -r line < {held}\nexec {binary} \"$@\""));
+    deployed.plimsoll.process.signal("-USR2");
+    let line = deployed.plimsoll.wait_for_log("upgrade begun");
+    let heir = Heir(line["pid"].as_str().unwrap().parse().unwrap());
+    deployed.plimsoll.process.signal("-KILL");
+    assert_eq!(deployed.plimsoll.process.end(), None);
+    let url = deployed.plimsoll.url("/headers");
+    let waits = std::thread::Builder::new().spawn(move || curl(&[&url])).unwrap();
+    std::fs::write(&hold, "go\n").unwrap();
+    assert!(waits.join().unwrap().contains(" 200"));
+    deployed.serves();
+    deployed.plimsoll.wait_for_log("operators may ask");
+    heir.end(&mut deployed.plimsoll);
+}
+
 #[test]
 fn a_signal_upgrades_and_the_command_line_can_be_anything() {
     let (_http, http) = service("http_service.py", &[]);
@@ -254,8 +278,7 @@ fn a_signal_upgrades_and_the_command_line_can_be_anything() {
     plimsoll.process.signal("-USR2");
     let line = plimsoll.wait_for_log("handed over, draining");
     let heir = Heir(line["pid"].as_str().unwrap().parse().unwrap());
-    plimsoll.wait_for_log("operators may ask");
-    assert!(curl(&[&plimsoll.url("/headers")]).contains(" 200"));
     assert_eq!(plimsoll.process.end(), Some(0));
+    assert!(curl(&[&plimsoll.url("/headers")]).contains(" 200"));
     heir.end(&mut plimsoll);
 }
