@@ -136,8 +136,10 @@ fn builder() -> Builder {
         .initial_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .max_frame_size(16 << 10)
-        .max_header_list_size(16 << 10)
-        .max_send_buffer_size(1 << 20)
+        // As large as HTTP/1 takes an answer's head; what is passed on is bounded by nothing else.
+        .max_header_list_size(256 << 10)
+        // A peer with a wide window that does not read must not hold more of each upload than a caller of an answer.
+        .max_send_buffer_size(256 << 10)
         .enable_push(false);
     builder
 }

@@ -1,10 +1,10 @@
 //! Which headers go through, which do not, and which are added.
 
-use gateway::plan::Network;
+use gateway::plan::{Network, Protocol};
 use http::Response;
 
 use crate::client::{Http2, gather};
-use crate::origin::{Origin, full};
+use crate::origin::{Origin, Speaks, full};
 use crate::world::World;
 
 #[tokio::test]
@@ -267,5 +267,29 @@ async fn trust_is_a_matter_of_the_peers_address() {
         let mut wire = crate::client::Wire::over(Box::new(stream));
         wire.ask("GET", "/", "X-Forwarded-For: 1.2.3.4\r\n", b"").await;
         assert_eq!(origin.seen().last().unwrap().header("x-forwarded-for"), chain);
+    }
+}
+
+/// Services set many cookies, and carry what they know of a caller in headers.
+#[tokio::test]
+async fn a_large_head_of_an_answer_passes_by_either_protocol() {
+    let large = "y".repeat(60 << 10);
+    for (speaks, protocol) in [(Speaks::Http1, Protocol::Http1), (Speaks::Http2, Protocol::Http2)] {
+        let large = large.clone();
+        let origin = Origin::serving(speaks, move |_| {
+            let answer = Response::builder().header("x-large", &large).body(full("ok"));
+            async move { Ok(answer.unwrap()) }
+        })
+        .await;
+        let world = World::of(&[&origin])
+            .upstream(|upstream| upstream.protocol = protocol)
+            .start()
+            .await;
+        let answer = world.get("/").await;
+        assert_eq!(
+            (answer.status, answer.header("x-large").len()),
+            (200, 60 << 10),
+            "{protocol:?}"
+        );
     }
 }
