@@ -15,6 +15,8 @@ pub mod env;
 pub mod event;
 mod fields;
 mod framing;
+#[cfg(any(test, feature = "fuzzed"))]
+pub mod fuzzed;
 mod gateway;
 pub mod hedging;
 mod http1;

@@ -5,3 +5,4 @@ mod admitting;
 mod allocation;
 mod overload;
 mod vectors;
+mod words;

@@ -1,0 +1,3 @@
+//! Promises of the judge that hold for all inputs, and that the fuzzer in `fuzz/` plays too.
+
+mod durations;
