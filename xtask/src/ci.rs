@@ -45,7 +45,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "peers",
-        about: "programs that we did not write agree: h2spec, other servers",
+        about: "programs that we did not write agree: h2spec, gRPC, other servers",
         work: peers,
     },
     Step {

@@ -14,6 +14,7 @@ mod grpc;
 mod h2spec;
 mod origin;
 mod plimsoll;
+mod websocket;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -55,6 +56,11 @@ const SUITES: &[Suite] = &[
         name: "grpc",
         about: "gRPC's interoperability tests, by three stacks (needs Go; Python and npm if there)",
         run: grpc::run,
+    },
+    Suite {
+        name: "websocket",
+        about: "two stacks, each as a server to both (needs npm and Python)",
+        run: websocket::run,
     },
 ];
 
@@ -175,6 +181,57 @@ pub(crate) fn quietly(command: &mut Command, what: &str) -> anyhow::Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(())
+}
+
+/// A Python of its own in `place`, with a package; made once.
+///
+/// # Errors
+/// There is no Python, or pip fails.
+pub(crate) fn python(place: &Path, package: &str) -> anyhow::Result<PathBuf> {
+    let home = place.join("python");
+    if !home.join("bin/pip").exists() {
+        let mut venv = Command::new("python3");
+        venv.args(["-m", "venv"]).arg(&home);
+        quietly(&mut venv, "making a Python")?;
+    }
+    // Once the package is there, pip says so without asking anybody.
+    let mut pip = Command::new(home.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", package]);
+    quietly(&mut pip, &format!("installing {package}"))?;
+    Ok(home.join("bin/python"))
+}
+
+/// Has npm install a package in `place`, once; scripts that lie there find it.
+///
+/// # Errors
+/// npm fails.
+pub(crate) fn javascript(place: &Path, package: &str) -> anyhow::Result<()> {
+    let name = package.rsplit_once('@').map_or(package, |(name, _)| name);
+    if !place.join("node_modules").join(name).exists() {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .arg(place)
+            .arg(package);
+        quietly(&mut npm, &format!("installing {package}"))?;
+    }
+    Ok(())
+}
+
+/// A command that is ended if it hangs.
+pub(crate) fn limited(program: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(program);
+    command
+}
+
+/// Writes a file to `place`; where it is.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn write(place: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+    let path = place.join(name);
+    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
 }
 
 /// A certificate for `localhost` that signs itself, made once; with its key.

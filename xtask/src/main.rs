@@ -34,7 +34,7 @@ const VERBS: &[(&str, &str, Run)] = &[
     ),
     (
         "conformance",
-        "the gateway beside programs that know the rules: h2spec, and other servers",
+        "the gateway beside programs that know the rules: h2spec, gRPC, WebSockets, other servers",
         conformance::run,
     ),
     (

@@ -5,13 +5,13 @@
 //! since no registry has theirs. Left out are what needs Google's accounts or several servers, and compression, which
 //! Go's server does not take.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
 use super::plimsoll::Plimsoll;
-use super::{Bench, Verdict, free_port, has, quietly, until_listening};
+use super::{Bench, Verdict, free_port, has, javascript, limited, python, quietly, until_listening, write};
 
 /// Of a release that the Go of a stable Debian can build.
 const MODULE: &str = "module conformance
@@ -38,9 +38,6 @@ const CASES: &[&str] = &[
     "unimplemented_service",
 ];
 
-const PYTHON: &str = "grpcio>=1.60,<2";
-const JAVASCRIPT: &str = "@grpc/grpc-js@1";
-
 pub(super) fn run(bench: &Bench, _: &[String]) -> anyhow::Result<Verdict> {
     if !has("go") {
         return Ok(Verdict::Skipped(
@@ -62,14 +59,10 @@ admin: {{ listen: '127.0.0.1:0' }}
     let (mut said, mut wrong) = (Vec::new(), Vec::new());
     let mut clients = vec![("grpc-go", by_go(&place, address.port()))];
     if has("python3") {
-        clients.push((
-            "grpcio",
-            python(&place).and_then(|python| by_script(python, &address.to_string())),
-        ));
+        clients.push(("grpcio", by_python(&place, &address.to_string())));
     }
     if has("npm") {
-        let node = javascript(&place).and_then(|node| by_script(node, &address.to_string()));
-        clients.push(("grpc-js", node));
+        clients.push(("grpc-js", by_javascript(&place, &address.to_string())));
     }
     for (name, passed) in clients {
         match passed {
@@ -160,7 +153,7 @@ fn by_go(place: &Path, port: u16) -> anyhow::Result<usize> {
 }
 
 /// Runs a script that says `ok CASE` for each that passed.
-fn by_script(mut script: Command, address: &str) -> anyhow::Result<usize> {
+fn by_script(script: &mut Command, address: &str) -> anyhow::Result<usize> {
     let output = script.arg(address).output().context("running its script")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let passed = CASES
@@ -176,46 +169,14 @@ fn by_script(mut script: Command, address: &str) -> anyhow::Result<usize> {
     Ok(passed)
 }
 
-fn python(place: &Path) -> anyhow::Result<Command> {
-    let home = place.join("python");
-    if !home.join("bin/pip").exists() {
-        let mut venv = Command::new("python3");
-        venv.args(["-m", "venv"]).arg(&home);
-        quietly(&mut venv, "making a Python")?;
-    }
-    // Once it is there, pip says so without asking anybody.
-    let mut pip = Command::new(home.join("bin/pip"));
-    pip.args(["install", "--quiet", "--disable-pip-version-check", PYTHON]);
-    quietly(&mut pip, "installing grpcio")?;
+fn by_python(place: &Path, address: &str) -> anyhow::Result<usize> {
+    let python = python(place, "grpcio>=1.60,<2")?;
     let script = write(place, "interop.py", include_str!("peers/interop.py"))?;
-    let mut python = limited(&home.join("bin/python"));
-    python.arg(script);
-    Ok(python)
+    by_script(limited(&python).arg(script), address)
 }
 
-fn javascript(place: &Path) -> anyhow::Result<Command> {
-    if !place.join("node_modules/@grpc/grpc-js").exists() {
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-            .arg(place)
-            .arg(JAVASCRIPT);
-        quietly(&mut npm, "installing grpc-js")?;
-    }
+fn by_javascript(place: &Path, address: &str) -> anyhow::Result<usize> {
+    javascript(place, "@grpc/grpc-js@1")?;
     let script = write(place, "interop.js", include_str!("peers/interop.js"))?;
-    let mut node = limited(Path::new("node"));
-    node.arg(script);
-    Ok(node)
-}
-
-/// A command that is ended if it hangs.
-fn limited(program: &Path) -> Command {
-    let mut command = Command::new("timeout");
-    command.arg("60").arg(program);
-    command
-}
-
-fn write(place: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
-    let path = place.join(name);
-    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-    Ok(path)
+    by_script(limited(Path::new("node")).arg(script), address)
 }
