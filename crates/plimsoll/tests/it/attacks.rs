@@ -36,7 +36,8 @@ fn last_status(stream: TcpStream) -> u16 {
     read_answer(&mut BufReader::new(stream)).unwrap_or(0)
 }
 
-/// An HTTP/2 attack on one connection: what is sent again and again, and what comes back in the end.
+/// An HTTP/2 attack on one connection: what is sent again and again, and what comes back in the end. The connection is
+/// kept until it is counted; of one that is gone before it was told, nobody knows why it ended.
 fn assault(victim: &Victim, begin: &[u8], again: &[u8], times: usize) -> Heard {
     let mut stream = victim.connect();
     stream.write_all(&[&hello(), begin].concat()).unwrap();
@@ -45,7 +46,9 @@ fn assault(victim: &Victim, begin: &[u8], again: &[u8], times: usize) -> Heard {
         move || hear(&mut stream, WAIT, |heard| heard.goaway.is_some())
     });
     flood(&mut stream, again, times);
-    reading.join().unwrap()
+    let heard = reading.join().unwrap();
+    victim.counts("http2-flood", 1);
+    heard
 }
 
 #[test]
@@ -143,7 +146,6 @@ fn rapid_reset() {
     }
     let heard = assault(&victim, &[], &bytes, 1);
     assert_eq!(heard.goaway, Some(CALM), "{heard:?}");
-    assert_eq!(victim.refused("http2-flood"), 1);
     victim.survived(mebibytes(24));
 }
 
@@ -158,7 +160,6 @@ fn made_to_reset() {
     }
     let heard = assault(&victim, &[], &bytes, 1);
     assert_eq!(heard.goaway, Some(CALM), "{:?}", heard.goaway);
-    assert_eq!(victim.refused("http2-flood"), 1);
     victim.survived(mebibytes(24));
 }
 
@@ -172,7 +173,6 @@ fn endless_headers() {
     let more = frame(CONTINUATION, 0, 1, &field);
     let heard = assault(&victim, &begin, &more.repeat(100), 2000);
     assert_eq!(heard.goaway, Some(CALM), "{heard:?}");
-    assert_eq!(victim.refused("http2-flood"), 1);
     victim.survived(mebibytes(24));
 }
 
@@ -193,7 +193,6 @@ fn header_bombs() {
         0,
     );
     assert_eq!(heard.goaway, Some(CALM), "{heard:?}");
-    assert_eq!(victim.refused("http2-flood"), 1);
     victim.survived(mebibytes(24));
 }
 
@@ -204,7 +203,6 @@ fn pings_and_settings() {
         let victim = Victim::with(SHORT, "");
         let heard = assault(&victim, &[], &frame(kind, 0, 0, payload).repeat(100), 1000);
         assert_eq!(heard.goaway, Some(CALM), "{kind:#x}: {heard:?}");
-        assert_eq!(victim.refused("http2-flood"), 1);
         victim.survived(mebibytes(24));
     }
 }
@@ -216,7 +214,6 @@ fn empty_data() {
     let begin = frame(HEADERS, END_HEADERS, 1, &POST);
     let heard = assault(&victim, &begin, &frame(DATA, 0, 1, &[]).repeat(100), 1000);
     assert_eq!(heard.goaway, Some(CALM), "{heard:?}");
-    assert_eq!(victim.refused("http2-flood"), 1);
     victim.survived(mebibytes(24));
 }
 

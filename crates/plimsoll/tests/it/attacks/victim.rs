@@ -98,14 +98,15 @@ admin: {{ listen: '127.0.0.1:0' }}
 
     /// How many requests or connections came to this reason.
     pub(crate) fn refused(&self, reason: &str) -> u64 {
-        let page = curl(&[&self.plimsoll.admin_url("/metrics")]);
-        let label = format!("reason=\"{reason}\"");
-        let lines = page
-            .lines()
-            .filter(|line| line.starts_with("plimsoll_requests_total{") && line.contains(&label));
-        lines
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
-            .sum()
+        of_reason(&curl(&[&self.plimsoll.admin_url("/metrics")]), reason)
+    }
+
+    /// Waits until so many have.
+    #[track_caller]
+    pub(crate) fn counts(&self, reason: &str, count: u64) {
+        curl_until(&[&self.plimsoll.admin_url("/metrics")], |page| {
+            of_reason(page, reason) == count
+        });
     }
 
     /// The attack is over. Its neighbour was served, memory stayed within `growth` KiB of what it was, nothing panicked,
@@ -149,6 +150,16 @@ admin: {{ listen: '127.0.0.1:0' }}
         assert_eq!(self.plimsoll.process.end(), Some(0));
         neighbour
     }
+}
+
+fn of_reason(metrics: &str, reason: &str) -> u64 {
+    let label = format!("reason=\"{reason}\"");
+    let lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("plimsoll_requests_total{") && line.contains(&label));
+    lines
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum()
 }
 
 /// `None` when the process is gone.
