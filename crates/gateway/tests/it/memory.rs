@@ -39,6 +39,29 @@ async fn tight_memory_keeps_callers_and_takes_no_new_ones() {
     }
 }
 
+/// What a caller can do without is given up before what it cannot, and nobody gets in by saying that it matters.
+#[tokio::test]
+async fn scarce_memory_sheds_what_may_be_shed() {
+    let origin = Origin::saying("ok").await;
+    let world = World::of(&[&origin]).start().await;
+    let mut wire = world.wire().await;
+    assert_eq!(wire.ask("GET", "/", "", b"").await.status, 200);
+    for (level, priority, verdict) in [
+        (MemoryLevel::Tight, "sheddable", "200"),
+        (MemoryLevel::Scarce, "sheddable", "503 memory-full"),
+        (MemoryLevel::Scarce, "normal", "200"),
+        (MemoryLevel::Scarce, "critical", "200"),
+        (MemoryLevel::Full, "critical", "503 memory-full"),
+    ] {
+        world.gateway.set_memory_level(level);
+        let answer = wire
+            .ask("GET", "/", &format!("X-Priority: {priority}\r\n"), b"")
+            .await;
+        assert_eq!(answer.verdict(), verdict, "{priority} at {level:?}");
+    }
+    assert_eq!(origin.seen().len(), 4);
+}
+
 #[tokio::test]
 async fn full_memory_takes_nothing_and_finishes_what_there_is() {
     let (origin, gate) = held().await;
