@@ -16,6 +16,7 @@
 mod client;
 mod endpoint;
 mod frost;
+mod nat;
 mod panics;
 mod parcel;
 pub mod properties;
@@ -27,4 +28,4 @@ mod weather;
 mod world;
 
 pub use proxy::{Reading, Readings};
-pub use run::{Run, run};
+pub use run::{Run, each, run};

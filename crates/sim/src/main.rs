@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use sim::trace::{self, What};
-use sim::{Run, properties, run};
+use sim::{Run, properties};
 
 const USAGE: &str = "usage: sim [--seeds N] [--from S] [--seed X] [--trace] [--hash]
 
@@ -33,24 +33,16 @@ fn main() -> ExitCode {
         eprint!("{USAGE}");
         return ExitCode::from(2);
     };
-    let (mut failed, mut requests, mut simulated) = (0, 0, Duration::ZERO);
-    for seed in wish.from..wish.from.saturating_add(wish.seeds) {
-        let run = run(seed);
-        if wish.trace {
-            run.trace.iter().for_each(|entry| println!("{entry}"));
-        }
-        if wish.hash {
-            println!("{seed} {:016x}", trace::hash(&run.trace));
-        }
-        requests += asked(&run);
-        simulated += run.trace.last().map_or(Duration::ZERO, |entry| entry.at);
-        let breaches = properties::breaches(&run);
-        if !breaches.is_empty() {
-            failed += 1;
-            report(seed, &run, &breaches);
-        }
+    let judged = sim::each(wish.from..wish.from.saturating_add(wish.seeds), |run| {
+        judge(&wish, &run)
+    });
+    for judged in &judged {
+        print!("{}", judged.said);
     }
+    let failed = judged.iter().filter(|judged| judged.failed).count();
     if !wish.hash {
+        let requests: usize = judged.iter().map(|judged| judged.requests).sum();
+        let simulated: Duration = judged.iter().map(|judged| judged.simulated).sum();
         println!(
             "{} seeds, {failed} failed; {requests} requests in {simulated:.0?} of simulated time",
             wish.seeds
@@ -84,24 +76,61 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Wish> {
     Some(wish)
 }
 
+/// What is to be said of a run.
+struct Judged {
+    failed: bool,
+    requests: usize,
+    simulated: Duration,
+    /// What was asked for of it, in order, after the other seeds are through as well.
+    said: String,
+}
+
+fn judge(wish: &Wish, run: &Run) -> Judged {
+    let seed = run.swarm.seed;
+    let mut said = String::new();
+    if wish.trace {
+        let lines = run.trace.iter().map(|entry| format!("{entry}\n"));
+        said.extend(lines);
+    }
+    if wish.hash {
+        said.extend([format!("{seed} {:016x}\n", trace::hash(&run.trace))]);
+    }
+    let breaches = properties::breaches(run);
+    if !breaches.is_empty() {
+        let report = report(run, &breaches);
+        // At once: whoever runs thousands need not wait for the last. The trace, if there is one, ends with it.
+        if wish.trace {
+            said += &report;
+        } else {
+            print!("{report}");
+        }
+    }
+    Judged {
+        failed: !breaches.is_empty(),
+        requests: asked(run),
+        simulated: run.trace.last().map_or(Duration::ZERO, |entry| entry.at),
+        said,
+    }
+}
+
 /// Breaches of one seed that are printed; the rest is usually more of the same.
 const BREACHES_MAX: usize = 10;
 
-fn report(seed: u64, run: &Run, breaches: &[String]) {
-    println!(
+fn report(run: &Run, breaches: &[String]) -> String {
+    let (swarm, seed) = (&run.swarm, run.swarm.seed);
+    let mut lines = vec![format!(
         "seed {seed}: {} breaches. Repeat it: cargo xtask sim --seed {seed} --trace",
         breaches.len()
-    );
-    breaches
-        .iter()
-        .take(BREACHES_MAX)
-        .for_each(|breach| println!("  {breach}"));
-    let swarm = &run.swarm;
+    )];
+    let most = breaches.iter().take(BREACHES_MAX);
+    lines.extend(most.map(|breach| format!("  {breach}")));
     let (front, back) = (swarm.http2_front, swarm.http2_back);
-    println!(
-        "  http2 front={front} back={back} endpoints={}\n  {:?}\n  {:?}",
-        swarm.endpoints, swarm.faults, swarm.setup
-    );
+    lines.push(format!(
+        "  http2 front={front} back={back} endpoints={}",
+        swarm.endpoints
+    ));
+    lines.push(format!("  {:?}\n  {:?}\n", swarm.faults, swarm.setup));
+    lines.join("\n")
 }
 
 fn asked(run: &Run) -> usize {

@@ -67,12 +67,13 @@ pub(crate) struct Proxy {
     pub(crate) swarm: Rc<Swarm>,
     pub(crate) recorder: Recorder,
     pub(crate) readings: Rc<RefCell<Readings>>,
+    pub(crate) world: Simulated,
 }
 
 impl Proxy {
     /// Runs the gateway for as long as the host is up.
     pub(crate) async fn run(self) -> turmoil::Result {
-        let env = Env::simulated(self.swarm.seed, Arc::new(Simulated));
+        let env = Env::simulated(self.swarm.seed, Arc::new(self.world.clone()));
         let (gateway, seats, mut events) = Gateway::build(env, plan(&self.swarm, 0), 1).await?;
         for seat in seats {
             tokio::task::spawn_local(seat.run());

@@ -1,7 +1,10 @@
 //! One run: a seed's world is built, its storm passes over it, and what happened is written down.
 
 use std::cell::Cell;
+use std::num::NonZero;
+use std::ops::Range;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::client::Client;
@@ -12,6 +15,7 @@ use crate::proxy::{Proxy, Readings};
 use crate::swarm::{CLIENTS, ENDPOINTS, GATEWAY, LATENCY_CALM, Swarm};
 use crate::trace::{Entry, Recorder, What};
 use crate::weather::{self, Change};
+use crate::world::Simulated;
 
 /// What became of a run.
 #[derive(Clone, Debug)]
@@ -34,6 +38,7 @@ pub fn run(seed: u64) -> Run {
         swarm: Rc::clone(&swarm),
         recorder: recorder.clone(),
         readings: Rc::default(),
+        world: Simulated::default(),
     };
     let readings = Rc::clone(&proxy.readings);
     let panics = panics::watch(|| {
@@ -47,6 +52,35 @@ pub fn run(seed: u64) -> Run {
         swarm: (*swarm).clone(),
         panics,
     }
+}
+
+/// Runs seeds side by side, on a thread for each core, and says what `judge` says of each run, in the order of the
+/// seeds. A run is one thread's business from beginning to end, so its neighbours change nothing in it.
+///
+/// # Panics
+/// `judge` does.
+pub fn each<T: Send>(seeds: Range<u64>, judge: impl Fn(Run) -> T + Sync) -> Vec<T> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let mut judged = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= seeds.end {
+                return judged;
+            }
+            judged.push((seed, judge(run(seed))));
+        }
+    };
+    let mut judged: Vec<(u64, T)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let ends = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("`judge` does not panic"));
+        ends.flatten().collect()
+    });
+    judged.sort_by_key(|(seed, _)| *seed);
+    judged.into_iter().map(|(_, said)| said).collect()
 }
 
 fn simulate(swarm: &Rc<Swarm>, recorder: &Recorder, proxy: Proxy) -> turmoil::Result {
@@ -74,6 +108,7 @@ fn simulate(swarm: &Rc<Swarm>, recorder: &Recorder, proxy: Proxy) -> turmoil::Re
         let software = endpoint.clone();
         sim.host(endpoint.name, move || software.clone().run());
     }
+    let world = proxy.world.clone();
     sim.host(GATEWAY, move || proxy.clone().run());
     let next = Rc::new(Cell::new(1));
     for name in CLIENTS {
@@ -93,6 +128,8 @@ fn simulate(swarm: &Rc<Swarm>, recorder: &Recorder, proxy: Proxy) -> turmoil::Re
             match change {
                 Change::Freeze(index, until) => endpoints[index].frost.until(until),
                 Change::Slow(index, slowness) => endpoints[index].slowness.set(slowness),
+                Change::Forget => world.nat.forget(),
+                Change::Clock(seconds) => world.set_clock(seconds),
                 change => weather::apply(&mut sim, &change),
             }
         }

@@ -86,6 +86,10 @@ pub struct Faults {
     pub reloads: bool,
     /// Share of requests that the gateway is to delay by a fault rule, beyond their deadline.
     pub delays: f64,
+    /// Connections to endpoints lead nowhere from one moment on, and nobody is told.
+    pub forgets: bool,
+    /// The gateway's wall clock jumps, in both directions.
+    pub clock: bool,
 }
 
 /// How the gateway is set up.
@@ -156,7 +160,11 @@ impl Swarm {
             http2_front: chance(dice, 0.25),
             http2_back: chance(dice, 0.3),
             rate: 20.0 + 40.0 * dice.unit(),
-            faults: Faults::choose(dice),
+            faults: Faults {
+                forgets: chance(&mut stream(seed, "forgets"), 0.25),
+                clock: chance(&mut stream(seed, "clock"), 0.25),
+                ..Faults::choose(dice)
+            },
             setup: Setup::choose(dice),
             storm: Duration::from_secs(10),
             settle: Duration::from_secs(8),
@@ -213,6 +221,7 @@ impl Faults {
             large: rare(dice, 0.5, 0.2),
             reloads: chance(dice, 0.3),
             delays: rare(dice, 0.15, 0.1),
+            ..Self::default()
         }
     }
 }

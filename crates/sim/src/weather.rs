@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plimsoll_policy::{Dice, SeededDice};
 
-use crate::swarm::{CLIENTS, ENDPOINTS, GATEWAY, LATENCY_CALM, Swarm, gap, stream};
+use crate::swarm::{CLIENTS, ENDPOINTS, Faults, GATEWAY, LATENCY_CALM, Swarm, gap, stream};
 
 /// One change of the world.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,12 +23,19 @@ pub(crate) enum Change {
     Freeze(usize, Duration),
     /// The endpoint takes so many milliseconds more.
     Slow(usize, u64),
+    /// Every connection to an endpoint leads nowhere from now on, and nobody is told.
+    Forget,
+    /// The gateway's wall clock is set by so many seconds.
+    Clock(i64),
 }
 
 /// How often a kind of trouble begins, per second.
 const OFTEN: f64 = 0.35;
 /// How long it lasts at most, in milliseconds.
 const LONG: u64 = 3000;
+
+/// Seconds that a wall clock is set by, at most.
+const CLOCK_MAX: u64 = 7200;
 
 /// All changes of a run, in order. After the storm nothing is left of any.
 pub(crate) fn timetable(swarm: &Swarm) -> Vec<(Duration, Change)> {
@@ -45,60 +52,8 @@ pub(crate) fn timetable(swarm: &Swarm) -> Vec<(Duration, Change)> {
     if faults.front {
         sides.extend(CLIENTS);
     }
-    let endpoints = swarm.endpoints;
-    if faults.partitions {
-        table.spells(&mut dice, |dice, _| {
-            let side = pick(dice, &sides);
-            (Change::Partition(side), Change::Repair(side))
-        });
-    }
-    if faults.one_way {
-        table.spells(&mut dice, |dice, _| {
-            let side = pick(dice, &sides);
-            let way = if dice.below(2) == 0 {
-                Change::PartitionTo(side)
-            } else {
-                Change::PartitionFrom(side)
-            };
-            (way, Change::Repair(side))
-        });
-    }
-    if faults.holds {
-        table.spells(&mut dice, |dice, _| {
-            let side = pick(dice, &sides);
-            (Change::Hold(side), Change::Release(side))
-        });
-    }
-    if faults.slow_network {
-        table.spells(&mut dice, |dice, _| {
-            let latency = Duration::from_millis(20 + dice.below(400));
-            (Change::Latency(latency), Change::Latency(LATENCY_CALM))
-        });
-    }
-    if faults.crashes {
-        table.spells(&mut dice, |dice, _| {
-            let name = pick(dice, &ENDPOINTS[..endpoints]);
-            (Change::Crash(name), Change::Bounce(name))
-        });
-    }
-    if faults.freezes {
-        table.spells(&mut dice, |dice, end| {
-            let endpoint = dice.below(endpoints as u64) as usize;
-            (
-                Change::Freeze(endpoint, end),
-                Change::Freeze(endpoint, Duration::ZERO),
-            )
-        });
-    }
-    if faults.slow_endpoints {
-        table.spells(&mut dice, |dice, _| {
-            let endpoint = dice.below(endpoints as u64) as usize;
-            (
-                Change::Slow(endpoint, 20 + dice.below(1500)),
-                Change::Slow(endpoint, 0),
-            )
-        });
-    }
+    table.network(&mut dice, faults, &sides);
+    table.hosts(&mut dice, faults, swarm.endpoints);
     table.clear_up(&sides, swarm.endpoints);
     table.changes.sort_by_key(|(at, _)| *at);
     table.changes
@@ -123,6 +78,75 @@ impl Table {
             self.changes.push((at, begins));
             self.changes.push((end, ends));
             at += gap(dice, OFTEN);
+        }
+    }
+
+    fn network(&mut self, dice: &mut SeededDice, faults: &Faults, sides: &[&'static str]) {
+        if faults.partitions {
+            self.spells(dice, |dice, _| {
+                let side = pick(dice, sides);
+                (Change::Partition(side), Change::Repair(side))
+            });
+        }
+        if faults.one_way {
+            self.spells(dice, |dice, _| {
+                let side = pick(dice, sides);
+                let way = if dice.below(2) == 0 {
+                    Change::PartitionTo(side)
+                } else {
+                    Change::PartitionFrom(side)
+                };
+                (way, Change::Repair(side))
+            });
+        }
+        if faults.holds {
+            self.spells(dice, |dice, _| {
+                let side = pick(dice, sides);
+                (Change::Hold(side), Change::Release(side))
+            });
+        }
+        if faults.slow_network {
+            self.spells(dice, |dice, _| {
+                let latency = Duration::from_millis(20 + dice.below(400));
+                (Change::Latency(latency), Change::Latency(LATENCY_CALM))
+            });
+        }
+    }
+
+    fn hosts(&mut self, dice: &mut SeededDice, faults: &Faults, endpoints: usize) {
+        if faults.crashes {
+            self.spells(dice, |dice, _| {
+                let name = pick(dice, &ENDPOINTS[..endpoints]);
+                (Change::Crash(name), Change::Bounce(name))
+            });
+        }
+        if faults.freezes {
+            self.spells(dice, |dice, end| {
+                let endpoint = dice.below(endpoints as u64) as usize;
+                (
+                    Change::Freeze(endpoint, end),
+                    Change::Freeze(endpoint, Duration::ZERO),
+                )
+            });
+        }
+        if faults.slow_endpoints {
+            self.spells(dice, |dice, _| {
+                let endpoint = dice.below(endpoints as u64) as usize;
+                (
+                    Change::Slow(endpoint, 20 + dice.below(1500)),
+                    Change::Slow(endpoint, 0),
+                )
+            });
+        }
+        if faults.forgets {
+            self.spells(dice, |_, _| (Change::Forget, Change::Forget));
+        }
+        if faults.clock {
+            self.spells(dice, |dice, _| {
+                let seconds = dice.below(2 * CLOCK_MAX).cast_signed() - CLOCK_MAX.cast_signed();
+                // What is put right is put right too far, as people do.
+                (Change::Clock(seconds), Change::Clock(-2 * seconds))
+            });
         }
     }
 
@@ -166,6 +190,7 @@ pub(crate) fn apply(sim: &mut turmoil::Sim<'_>, change: &Change) {
                 sim.bounce(*name);
             }
         }
-        Change::Freeze(..) | Change::Slow(..) => {} // the endpoints' own business
+        // The business of the endpoints, and of the gateway's host.
+        Change::Freeze(..) | Change::Slow(..) | Change::Forget | Change::Clock(_) => {}
     }
 }
