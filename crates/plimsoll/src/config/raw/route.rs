@@ -95,7 +95,7 @@ stanza! {
         after: Option<Duration> = "null", from "1ms" to "1m";
         /// The most hedges, as a share of the requests that may be hedged. They count in the upstream's retry budget as well.
         share: Ratio = "2%";
-        /// Share of the upstream's `in_flight_max` in use from which on nothing is hedged.
+        /// From this load of the upstream on nothing is hedged: in flight, as a share of its adaptive limit or of `in_flight_max`.
         load_max: Ratio = "70%";
         /// Requests may run twice at once whatever their method, because the service makes sure of that.
         idempotent: bool = "false";
