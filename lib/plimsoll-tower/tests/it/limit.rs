@@ -1,7 +1,8 @@
 //! The adaptive limit at work: who is let in, who waits, who is shed, and what is held meanwhile.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep, timeout};
 use tower::{Layer, Service, ServiceExt as _, service_fn};
 
-use crate::service::{Script, Scripted, get};
+use crate::service::{Script, Scripted, Strict, get};
 
 /// One request at a time, whatever is found out.
 fn one_at_a_time() -> LimitLayer {
@@ -274,6 +275,45 @@ fn clones_on_many_threads_share_the_limit() {
         most.load(SeqCst)
     );
     assert_eq!((layer.busy(), layer.waiting(), inside.load(SeqCst)), (0, 0, 0));
+}
+
+/// A slot that becomes free after it was asked for and before somebody waits for it: whoever freed it saw nobody.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_slot_that_is_free() {
+    type Call = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, BoxError>> + Send>>;
+    let at_work: Arc<Mutex<Option<Call>>> = Arc::default();
+    let goes = Arc::clone(&at_work);
+    let layer = one_at_a_time().priority(move |_| {
+        // How much a request matters is asked once it has found no slot.
+        drop(goes.lock().unwrap().take());
+        Priority::Normal
+    });
+    let mut service = layer.layer(Scripted::default());
+    let mut first: Call = Box::pin(service.call(get(&Script::of("200:1000"))));
+    assert!(timeout(Duration::ZERO, &mut first).await.is_err());
+    *at_work.lock().unwrap() = Some(first);
+    let began = Instant::now();
+    assert!(service.call(get(&Script::of("200:0"))).await.is_ok());
+    assert_eq!(
+        (began.elapsed(), layer.busy(), layer.waiting()),
+        (Duration::ZERO, 0, 0)
+    );
+}
+
+/// A clone need not be ready when the service is, so it is the service that is called in the end.
+#[tokio::test(start_paused = true)]
+async fn the_service_that_was_ready_waits_with_its_request() {
+    let mut service = one_at_a_time().layer(Strict::default());
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        poll_fn(|cx| Service::<Request<Full<Bytes>>>::poll_ready(&mut service, cx))
+            .await
+            .unwrap();
+        calls.push(tokio::spawn(service.call(get(&Script::of("200:20")))));
+    }
+    for call in calls {
+        assert!(call.await.unwrap().is_ok());
+    }
 }
 
 #[tokio::test(start_paused = true)]
