@@ -277,7 +277,8 @@ mod tests {
             let code = reason.code();
             assert!(seen.insert(code), "{code} stands twice in the table");
             assert!(
-                code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
+                code.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
                 "{code}"
             );
             assert_eq!(reason.index(), index);
