@@ -12,6 +12,7 @@
 //! | [`LimitLayer`] | `shed` | before faults; an adaptive limit, and a queue for who matters more |
 //! | [`FaultLayer`] | `fault-injected`, `fault-forbidden` | before retries, or inside them to try them out |
 //! | [`RetryLayer`] | nothing: it passes on the last failure | around all that is per attempt |
+//! | [`HedgeLayer`] | nothing: it sends what is late a second time | inside retries, around all that is per attempt |
 //! | [`BulkheadLayer`] | `bulkhead-full` | per attempt, or around a whole service |
 //! | [`BreakerLayer`] | `breaker-tripped` | per attempt, inside the bulkhead |
 //! | [`TryLayer`] | `upstream-timeout`, `deadline-exceeded` | innermost, next to the wire |
@@ -66,6 +67,7 @@ mod bulkhead;
 mod deadline;
 mod env;
 mod fault;
+mod hedge;
 mod limit;
 mod rate;
 mod refused;
@@ -83,6 +85,7 @@ pub use bulkhead::{BulkheadLayer, BulkheadService, Held};
 pub use deadline::{DeadlineLayer, DeadlineService, Timed};
 pub use env::{Deadline, Env};
 pub use fault::{FaultLayer, FaultService};
+pub use hedge::{HedgeLayer, HedgeService};
 pub use limit::{LimitLayer, LimitService};
 pub use rate::{RateLayer, RateService};
 pub use refused::{BoxError, Refused, reason_of};

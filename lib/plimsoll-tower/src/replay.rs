@@ -3,7 +3,8 @@
 //! All attempts read one source. The first reads it as it comes and keeps the frames; the next is given what was kept,
 //! and goes on where the source stands. A body that outgrows the bound is no longer kept and can be sent only once, so
 //! memory is bounded whatever callers send. An attempt that was given up may still hold its body, in the task of a
-//! connection say; from the moment that the next one begins, it reads nothing but an error.
+//! connection say; from the moment that the next one begins, it reads nothing but an error. A body that has come to its
+//! end and was kept whole is no stream any more: several attempts may read it at once.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -82,6 +83,11 @@ impl<B: Body> Replays<B> {
         }
     }
 
+    /// Whether all of it has come and is kept, so that two attempts may send it at once.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.as_ref().is_none_or(|source| lock(source).is_whole())
+    }
+
     /// Whether a next attempt would send the same.
     pub(crate) fn is_replayable(&self) -> bool {
         self.0.as_ref().is_none_or(|source| {
@@ -89,6 +95,12 @@ impl<B: Body> Replays<B> {
             // What was not begun to be read is whole, however long it is.
             !source.outgrown || !source.begun
         })
+    }
+}
+
+impl<B: Body> Source<B> {
+    fn is_whole(&self) -> bool {
+        !self.outgrown && (self.ended || self.body.is_end_stream())
     }
 }
 
@@ -148,7 +160,7 @@ impl<B: Body<Error: Into<BoxError>>> Body for Replay<B> {
             return Poll::Ready(None);
         };
         let mut source = lock(source);
-        if source.attempt != this.attempt {
+        if source.attempt != this.attempt && !source.is_whole() {
             return Poll::Ready(Some(Err(
                 "the attempt that this body belonged to was given up".into()
             )));

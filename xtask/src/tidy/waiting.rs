@@ -56,6 +56,10 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "the clock is paused, and sleeping turns it",
     ),
     (
+        "lib/plimsoll-tower/tests/it/hedge.rs",
+        "the clock is paused, and sleeping turns it",
+    ),
+    (
         "lib/plimsoll-tower/tests/it/hops.rs",
         "the clock is paused, and sleeping turns it",
     ),

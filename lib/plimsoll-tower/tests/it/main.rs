@@ -8,6 +8,7 @@ mod allocation;
 mod answers;
 mod dropping;
 mod examples;
+mod hedge;
 mod hops;
 mod idle;
 mod limit;
