@@ -15,7 +15,7 @@ use crate::endpoint::Locally;
 use crate::frost::{Frost, Frozen};
 use crate::parcel::{self, Ending, Parcel};
 use crate::proxy;
-use crate::swarm::{CLIENTS, GATEWAY, PACE_GRACE, Phase, STREAM_IDLE, Swarm, chance, gap, stream};
+use crate::swarm::{CLIENTS, GATEWAY, PACE_GRACE, Phase, STREAM_IDLE, Swarm, chance, gap, priority, stream};
 use crate::trace::{Answer, Ask, Kind, Recorder, Temper, What};
 
 /// How long a client keeps a connection that it does not use.
@@ -117,6 +117,7 @@ impl Client {
                 pieces,
                 wants,
                 temper: Temper::Patient,
+                priority: priority(self.swarm.seed, id),
             };
         }
         Ask {
@@ -126,6 +127,7 @@ impl Client {
             pieces,
             wants,
             temper,
+            priority: priority(self.swarm.seed, id),
         }
     }
 
@@ -204,6 +206,7 @@ impl Client {
             .method(method)
             .uri(uri)
             .header("x-request-id", ask.id)
+            .header("x-priority", ask.priority.word())
             .header("x-pieces", ask.pieces)
             .header("x-wants", ask.wants);
         if version != "http/2" {

@@ -16,6 +16,7 @@ mod hedges;
 mod letting_go;
 mod own_bodies;
 mod panics;
+mod priorities;
 mod recovery;
 mod safe_retry;
 
@@ -33,6 +34,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("own-bodies", own_bodies::check),
     ("bounds", bounds::check),
     ("recovery", recovery::check),
+    ("priorities", priorities::check),
     ("letting-go", letting_go::check),
 ];
 

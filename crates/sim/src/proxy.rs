@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gateway::env::Env;
 use gateway::event::Event;
-use gateway::plan::{EndpointPlan, Network, Plan, Protocol, UpstreamPlan};
+use gateway::plan::{AdaptivePlan, EndpointPlan, Network, Plan, Protocol, UpstreamPlan};
 use gateway::{Gateway, Phase as Serving};
 use plimsoll_policy::{
     BreakerConfig, BudgetConfig, DeadlineConfig, Dice, FaultAction, FaultConfig, FaultRule, HealthConfig,
@@ -34,6 +34,10 @@ const READ_EVERY: Duration = Duration::from_millis(20);
 pub struct Reading {
     /// Requests that hold a permit of the bulkhead.
     pub in_flight: u32,
+    /// Requests that hold a slot of the adaptive limit.
+    pub busy: u32,
+    /// Those that wait for one.
+    pub waiting: u32,
     /// Attempts under way, over all endpoints.
     pub pending: u32,
     /// Probes of the breaker that are out.
@@ -102,6 +106,9 @@ impl Proxy {
         };
         for upstream in &gateway.running().upstreams {
             reading.in_flight += upstream.state.bulkhead().0;
+            let admission = upstream.state.admission();
+            reading.busy += admission.busy;
+            reading.waiting += admission.waiting;
             reading.probes += upstream.state.breaker_probes();
             reading.tripped |= upstream.state.breaker_state(now) != plimsoll_policy::BreakerState::Passing;
             for endpoint in upstream.state.endpoints().iter() {
@@ -117,6 +124,7 @@ impl Proxy {
         let mut readings = self.readings.borrow_mut();
         let most = &mut readings.most;
         most.in_flight = most.in_flight.max(reading.in_flight);
+        most.waiting = most.waiting.max(reading.waiting);
         most.pending = most.pending.max(reading.pending);
         most.probes = most.probes.max(reading.probes);
         most.connections_in = most.connections_in.max(reading.connections_in);
@@ -234,6 +242,12 @@ fn upstream(swarm: &Swarm, change: u64) -> UpstreamPlan {
     } else {
         setup.in_flight_max
     };
+    if let Some(slots) = setup.slots {
+        upstream.adaptive = Some(AdaptivePlan {
+            max: Some(slots),
+            ..AdaptivePlan::default()
+        });
+    }
     upstream.budget = BudgetConfig {
         share: if change == 2 {
             setup.share / 2.0

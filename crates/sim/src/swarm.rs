@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use plimsoll_policy::{Dice, HedgeConfig, SeededDice};
+use plimsoll_policy::{Dice, HedgeConfig, Priority, SeededDice};
 
 /// The most endpoints that a run has.
 pub(crate) const ENDPOINTS: [&str; 4] = ["endpoint-0", "endpoint-1", "endpoint-2", "endpoint-3"];
@@ -115,6 +115,8 @@ pub struct Setup {
     pub outlier: bool,
     /// Active health checks.
     pub health: bool,
+    /// The most that the upstream may work on, by its adaptive limit; without it that is out of the way.
+    pub slots: Option<u32>,
     /// Hedging.
     pub hedge: Option<HedgeConfig>,
 }
@@ -165,7 +167,10 @@ impl Swarm {
                 clock: chance(&mut stream(seed, "clock"), 0.25),
                 ..Faults::choose(dice)
             },
-            setup: Setup::choose(dice),
+            setup: Setup {
+                slots: slots(seed),
+                ..Setup::choose(dice)
+            },
             storm: Duration::from_secs(10),
             settle: Duration::from_secs(8),
             calm: Duration::from_secs(3),
@@ -240,8 +245,24 @@ impl Setup {
             breaker: chance(dice, 0.7),
             outlier: chance(dice, 0.6),
             health: chance(dice, 0.3),
+            slots: None,
             hedge: chance(dice, 0.5).then(|| hedge(dice)),
         }
+    }
+}
+
+/// Few enough that requests wait in the storm, and enough for all of them in the calm.
+fn slots(seed: u64) -> Option<u32> {
+    let mut dice = stream(seed, "slots");
+    chance(&mut dice, 0.4).then(|| 6 + dice.below(7) as u32)
+}
+
+/// How much a request matters.
+pub(crate) fn priority(seed: u64, id: u32) -> Priority {
+    match stream(seed ^ u64::from(id) << 32, "priority").below(10) {
+        0..2 => Priority::Critical,
+        2..5 => Priority::Sheddable,
+        _ => Priority::Normal,
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use plimsoll_policy::Priority;
 use plimsoll_slo::{Class, Reason};
 
 /// One thing that happened.
@@ -68,6 +69,8 @@ pub struct Ask {
     pub wants: u32,
     /// How its client behaves.
     pub temper: Temper,
+    /// How much it matters.
+    pub priority: Priority,
 }
 
 /// How a client behaves.
@@ -188,8 +191,13 @@ impl fmt::Display for Entry {
                     pieces,
                     wants,
                     temper,
+                    priority,
                 } = ask;
-                write!(f, "asked #{id} {kind:?} {temper:?} pieces={pieces} wants={wants}")?;
+                let priority = priority.word();
+                write!(
+                    f,
+                    "asked #{id} {kind:?} {temper:?} {priority} pieces={pieces} wants={wants}"
+                )?;
                 deadline.map_or(Ok(()), |deadline| write!(f, " deadline={deadline:?}"))
             }
             What::Answered(answer) => {

@@ -1,9 +1,17 @@
 //! Whatever is held is bounded: requests in flight, probes, connections, events.
 
 use crate::Run;
+use crate::swarm::Setup;
 
 /// Probes that the plan allows.
 const PROBES_MAX: u32 = 1;
+
+/// Two for each slot, and eight at least; without a limit nobody waits.
+fn places(setup: &Setup) -> u32 {
+    setup
+        .slots
+        .map_or(2 * setup.in_flight_max, |slots| (2 * slots).max(8))
+}
 
 pub(super) fn check(run: &Run) -> Vec<String> {
     let (setup, most) = (&run.swarm.setup, &run.readings.most);
@@ -13,6 +21,7 @@ pub(super) fn check(run: &Run) -> Vec<String> {
     let bounds = [
         ("requests in flight", most.in_flight, setup.in_flight_max),
         ("attempts pending", most.pending, setup.in_flight_max),
+        ("requests waiting for a slot", most.waiting, places(setup)),
         ("probes", most.probes, PROBES_MAX),
         (
             "connections of callers",
@@ -49,8 +58,9 @@ mod tests {
         run.readings.most.connections_in += 1;
         run.readings.most.probes += 1;
         run.readings.most.events_dropped = 1;
+        run.readings.most.waiting = super::places(&setup) + 1;
         run.readings.most.pending = setup.in_flight_max + 1;
         run.readings.most.connections_out = 2 * setup.in_flight_max + 1;
-        assert_eq!(check(&run).len(), 6);
+        assert_eq!(check(&run).len(), 7);
     }
 }

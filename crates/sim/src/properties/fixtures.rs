@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use plimsoll_policy::Priority;
 use plimsoll_slo::Class;
 
 use crate::swarm::Swarm;
@@ -55,6 +56,7 @@ pub(super) fn ask(id: u32, kind: Kind) -> Ask {
         pieces: 0,
         wants: 0,
         temper: Temper::Patient,
+        priority: Priority::Normal,
     }
 }
 

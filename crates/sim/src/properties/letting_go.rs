@@ -6,6 +6,8 @@ pub(super) fn check(run: &Run) -> Vec<String> {
     let last = &run.readings.last;
     let held = [
         ("permits of the bulkhead", last.in_flight),
+        ("slots of the adaptive limit", last.busy),
+        ("places in its queue", last.waiting),
         ("attempts pending", last.pending),
         ("probes of the breaker", last.probes),
         ("connections of callers", last.connections_in),
@@ -29,6 +31,7 @@ mod tests {
         let last = &mut run.readings.last;
         (last.in_flight, last.pending, last.probes) = (1, 1, 1);
         (last.connections_in, last.connections_out) = (1, 1);
-        assert_eq!(check(&run).len(), 5);
+        (last.busy, last.waiting) = (1, 1);
+        assert_eq!(check(&run).len(), 7);
     }
 }
