@@ -51,6 +51,15 @@ fn assault(victim: &Victim, begin: &[u8], again: &[u8], times: usize) -> Heard {
     heard
 }
 
+/// It was told to be calm. Whoever writes on while the connection is closed may not hear it: the kernel resets a
+/// connection that is closed with bytes unread, and throws away what is on its way. That it was ended as a flood is
+/// counted in either case, which [`assault`] has seen.
+#[track_caller]
+fn calmed(heard: &Heard) {
+    let unheard = heard.goaway.is_none() && heard.closed;
+    assert!(heard.goaway == Some(CALM) || unheard, "{heard:?}");
+}
+
 #[test]
 fn slow_heads() {
     let victim = Victim::with(SHORT, "");
@@ -145,7 +154,7 @@ fn rapid_reset() {
         bytes.extend(frame(RST_STREAM, 0, id, &CANCEL.to_be_bytes()));
     }
     let heard = assault(&victim, &[], &bytes, 1);
-    assert_eq!(heard.goaway, Some(CALM), "{heard:?}");
+    calmed(&heard);
     victim.survived(mebibytes(24));
 }
 
@@ -159,7 +168,7 @@ fn made_to_reset() {
         bytes.extend(frame(WINDOW_UPDATE, 0, id, &0x7fff_ffff_u32.to_be_bytes()));
     }
     let heard = assault(&victim, &[], &bytes, 1);
-    assert_eq!(heard.goaway, Some(CALM), "{:?}", heard.goaway);
+    calmed(&heard);
     victim.survived(mebibytes(24));
 }
 
@@ -172,7 +181,7 @@ fn endless_headers() {
     let field = [&[0x10, 1, b'x', 100][..], &[b'y'; 100]].concat();
     let more = frame(CONTINUATION, 0, 1, &field);
     let heard = assault(&victim, &begin, &more.repeat(100), 2000);
-    assert_eq!(heard.goaway, Some(CALM), "{heard:?}");
+    calmed(&heard);
     victim.survived(mebibytes(24));
 }
 
@@ -192,7 +201,7 @@ fn header_bombs() {
         &[],
         0,
     );
-    assert_eq!(heard.goaway, Some(CALM), "{heard:?}");
+    calmed(&heard);
     victim.survived(mebibytes(24));
 }
 
@@ -202,7 +211,7 @@ fn pings_and_settings() {
     for (kind, payload) in [(PING, &[0; 8][..]), (SETTINGS, &[]), (0xfa, &[0; 100])] {
         let victim = Victim::with(SHORT, "");
         let heard = assault(&victim, &[], &frame(kind, 0, 0, payload).repeat(100), 1000);
-        assert_eq!(heard.goaway, Some(CALM), "{kind:#x}: {heard:?}");
+        calmed(&heard);
         victim.survived(mebibytes(24));
     }
 }
@@ -213,7 +222,7 @@ fn empty_data() {
     let victim = Victim::with(SHORT, "");
     let begin = frame(HEADERS, END_HEADERS, 1, &POST);
     let heard = assault(&victim, &begin, &frame(DATA, 0, 1, &[]).repeat(100), 1000);
-    assert_eq!(heard.goaway, Some(CALM), "{heard:?}");
+    calmed(&heard);
     victim.survived(mebibytes(24));
 }
 
