@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 fn usage() -> String {
     let verbs: Vec<String> = VERBS
         .iter()
-        .map(|(name, about, _)| format!("  {name:<8}{about}\n"))
+        .map(|(name, about, _)| format!("  {name:<13}{about}\n"))
         .collect();
     format!("usage: cargo xtask <verb>\n\n{}", verbs.concat())
 }

@@ -85,12 +85,6 @@ pub(crate) struct Asking {
     pub(crate) usual: Duration,
 }
 
-/// Places in the queue for each slot, and at least: a queue longer than that is longer than anyone may wait.
-const PLACES_PER_SLOT: usize = 2;
-const PLACES_MIN: usize = 8;
-/// The most places there are, whatever the limit.
-const PLACES_MAX: usize = 4096;
-
 /// How long tenants share a cohort.
 const SALT_TIME: Duration = Duration::from_mins(1);
 
@@ -221,7 +215,7 @@ impl Admission {
                 sender,
             },
         };
-        let places = desk.places();
+        let places = waits.places(desk.adaptive.limit());
         let (place, displaced) = match desk.queue.push(now, waiter, places) {
             Pushed::Waits(place) => {
                 self.slots.begin_waiting();
@@ -331,8 +325,8 @@ impl Admission {
         self.lock().adaptive.note_full();
     }
 
-    /// Time passes: to be called a few times a second.
-    pub(crate) fn tick(self: &Arc<Self>) {
+    /// Time passes: to be called a few times a second. `blind` says whether our own processors are full.
+    pub(crate) fn tick(self: &Arc<Self>, blind: bool) {
         let now = self.env.now();
         let moved = {
             let desk = &mut *self.lock();
@@ -343,7 +337,8 @@ impl Admission {
             if !desk.on {
                 return;
             }
-            desk.adaptive.tick(now).map(|_| desk.effective())
+            let moved = desk.adaptive.set_blind(blind).or(desk.adaptive.tick(now));
+            moved.map(|_| desk.effective())
         };
         if let Some(limit) = moved {
             self.move_limit(limit);
@@ -404,11 +399,6 @@ impl Desk {
 
     fn waits(&self, usual: &Usual) -> Waits {
         Waits::of(self.wait, usual.get())
-    }
-
-    fn places(&self) -> usize {
-        let limit = self.adaptive.limit() as usize;
-        (PLACES_PER_SLOT * limit).clamp(PLACES_MIN, PLACES_MAX)
     }
 }
 

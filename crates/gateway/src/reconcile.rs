@@ -18,6 +18,9 @@ const RESOLVE_IDLE: Duration = Duration::from_secs(5);
 /// How often to look whether that has changed.
 const RESOLVE_LOOK: Duration = Duration::from_secs(1);
 
+/// The share of the cores in use above which answers wait for us rather than we for them.
+const IN_USE_MAX: f64 = 0.9;
+
 /// Outcomes that a route must have before its usual times mean anything.
 const TIMES_MIN: u64 = 100;
 
@@ -73,12 +76,15 @@ impl Gateway {
             .for_each(|upstream| upstream.sweep_outliers(self.env()));
     }
 
-    /// Lets time pass for the adaptive limits: to be called a few times a second.
-    pub fn tick_admission(&self) {
+    /// Lets time pass for the adaptive limits: to be called a few times a second. `in_use` is the share of the cores
+    /// that this process has used since the last time, 0 to 1: what they measure when it is next to all of it is their
+    /// own lateness.
+    pub fn tick_admission(&self, in_use: f64) {
+        let blind = in_use >= IN_USE_MAX;
         self.running()
             .upstreams
             .iter()
-            .for_each(|upstream| upstream.state.admission.tick());
+            .for_each(|upstream| upstream.state.admission.tick(blind));
     }
 
     /// Reads certificates and authorities again whose files changed. Returns the listeners and upstreams with new

@@ -27,6 +27,7 @@ use crate::memory;
 use crate::metrics;
 use crate::operators::{self, Operators};
 use crate::otlp::{Collector, Meter, MeterEnd};
+use crate::processors::Processors;
 use crate::reload::Reloader;
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Finished, Telemetry};
@@ -313,10 +314,19 @@ impl Parts {
     fn start_tasks(self: &Arc<Self>) {
         let env = self.gateway.env().clone();
         self.every(Duration::from_millis(250), |parts| parts.gateway.sweep_outliers());
-        self.every(Duration::from_millis(250), |parts| parts.gateway.tick_admission());
         self.every(Duration::from_secs(1), Self::remember);
         self.every(Duration::from_secs(5), |parts| parts.gateway.learn_times());
         self.every(Duration::from_secs(5), Self::renew_certificates);
+        let parts = Arc::clone(self);
+        env.spawn(async move {
+            let Parts { gateway, .. } = &*parts;
+            let mut processors = Processors::new(gateway.cores(), gateway.env().now());
+            loop {
+                // Often enough to know of full cores before a limit is moved for it.
+                gateway.env().sleep(Duration::from_millis(100)).await;
+                gateway.tick_admission(processors.in_use(gateway.env().now()));
+            }
+        });
         let parts = Arc::clone(self);
         env.spawn(async move {
             loop {

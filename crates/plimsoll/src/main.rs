@@ -17,6 +17,7 @@ mod metrics;
 mod observe;
 mod operators;
 mod otlp;
+mod processors;
 mod reading;
 mod reload;
 mod saturation;

@@ -174,7 +174,7 @@ fn reconcile(gateway: &Gateway) {
     tokio::task::spawn_local(async move {
         loop {
             tokio::time::sleep(Duration::from_millis(250)).await;
-            ticks.tick_admission();
+            ticks.tick_admission(0.0);
         }
     });
     tokio::task::spawn_local(async move {

@@ -25,6 +25,10 @@
 //! a few windows; only a tilt binds it. Once bound, it is tried a little lower and higher now and then, and what that
 //! shows corrects `t₀`.
 //!
+//! **It knows when it cannot know.** Where those that measure are themselves out of time, an answer lies in its socket
+//! for longer than the upstream took for it, and fewer at work would be quicker too. The shell says so
+//! ([`Adaptive::set_blind`]), and for as long as that lasts nothing is learned, and the limit goes nowhere but up.
+//!
 //! **States:** *free*, the limit is out of the way; *bound*, requests waited inside and the limit holds them off; it
 //! begins with the *probe*, from which it may go back to free.
 //! **Failure:** none. With few samples it decides seldom, and with none it does not bind.
@@ -33,9 +37,11 @@ use core::time::Duration;
 
 use plimsoll_slo::Instant;
 
+use peaks::Peaks;
 pub use usual::Usual;
 use window::{Closed, Window};
 
+mod peaks;
 mod usual;
 mod window;
 
@@ -108,6 +114,7 @@ pub struct Adaptive {
     trial: Trial,
     /// The last decision moved the limit, so that what was measured before does not count for now.
     moved: bool,
+    blind: bool,
 }
 
 /// What was at work, and how long it took: the logarithm of how many times the usual.
@@ -259,7 +266,24 @@ impl Adaptive {
             mark: None,
             trial: Trial::Rest(0),
             moved: true,
+            blind: false,
         }
+    }
+
+    /// Whether what is measured says more about those that measure than about the upstream: their own processors are
+    /// full. A probe that was under way has shown nothing. Returns the new limit if there is one.
+    pub fn set_blind(&mut self, blind: bool) -> Option<u32> {
+        let before = self.limit();
+        self.blind = blind;
+        if blind && self.is_probing() {
+            self.trial = Trial::Rest(0);
+            self.pressure = Pressure::Free;
+            if let Some((limit, _)) = self.mark.take() {
+                self.limit = self.clamped(limit);
+            }
+        }
+        let after = self.limit();
+        (after != before).then_some(after)
     }
 
     /// Goes by other bounds from now on, and keeps what it has learned. A limit that was out of the way stays so.
@@ -290,7 +314,7 @@ impl Adaptive {
 
     /// Whether what is answered now tells what requests usually take.
     pub fn is_learning(&self) -> bool {
-        self.pressure == Pressure::Free && self.strikes == 0 && !self.window.full
+        self.pressure == Pressure::Free && self.strikes == 0 && !self.window.full && !self.blind
     }
 
     /// How many of those at work wait inside the upstream, by the last windows; 0 while `t₀` is not known.
@@ -341,7 +365,7 @@ impl Adaptive {
             ratio: closed.ratio,
         };
         let (waiting, band) = (self.waiting_inside(), Band::of(closed.busy));
-        let queued = waiting > band.most;
+        let queued = !self.blind && waiting > band.most;
         if queued {
             self.strikes += 1;
             self.struck.add(point);
@@ -349,7 +373,8 @@ impl Adaptive {
             (self.strikes, self.struck) = (0, Mean::default());
         }
         let bound = self.pressure == Pressure::Bound;
-        if bound && (closed.full || self.is_probing()) && self.is_trying(point, waiting, band) {
+        if bound && !self.blind && (closed.full || self.is_probing()) && self.is_trying(point, waiting, band)
+        {
             return;
         }
         if queued && bound {
@@ -357,7 +382,9 @@ impl Adaptive {
         } else if queued && self.strikes >= STRIKES[usize::from(closed.full)] {
             self.probe();
         } else if !closed.full && !queued {
-            self.learn();
+            if !self.blind {
+                self.learn();
+            }
             self.relax(now);
         } else if closed.full && waiting < band.least {
             self.rise(now);
@@ -540,48 +567,5 @@ impl Band {
 
     fn middle(self) -> f64 {
         f64::midpoint(self.least, self.most)
-    }
-}
-
-/// The peak of what was at work in the last minute.
-#[derive(Debug)]
-struct Peaks {
-    most: [u32; SPANS],
-    at: usize,
-    began: Instant,
-}
-
-const SPANS: usize = 6;
-const SPAN: Duration = Duration::from_secs(10);
-
-impl Peaks {
-    fn new(first: u32, now: Instant) -> Self {
-        Self {
-            most: [first; SPANS],
-            at: 0,
-            began: now,
-        }
-    }
-
-    fn see(&mut self, now: Instant, busy: u32) {
-        self.turn(now);
-        self.most[self.at] = self.most[self.at].max(busy);
-    }
-
-    fn turn(&mut self, now: Instant) {
-        for _ in 0..SPANS {
-            if now.since(self.began) < SPAN {
-                return;
-            }
-            self.at = (self.at + 1) % SPANS;
-            self.most[self.at] = 0;
-            self.began = self.began + SPAN;
-        }
-        self.began = now;
-    }
-
-    fn most(&mut self, now: Instant) -> u32 {
-        self.turn(now);
-        self.most.iter().copied().max().unwrap_or(0)
     }
 }

@@ -69,23 +69,47 @@ impl Priority {
     }
 }
 
-/// How long anyone waits for a slot.
+/// How long anyone waits for a slot, and how many may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waits {
     /// While the queue is short of overload, and for the critical always; 100 ms by default.
     pub calm: Duration,
-    /// In overload. Half of what a request usually takes keeps the slowest answers below twice the usual.
+    /// In overload. Less than what a request usually takes keeps the slowest answers near twice the usual.
     pub overload: Duration,
+    /// Places in the queue for each slot.
+    pub per_slot: u32,
 }
 
+/// The fewest places for each slot, the most, and the fewest and the most of a queue whatever its limit: its costs are
+/// linear in them.
+const PER_SLOT: (f64, f64) = (2.0, 64.0);
+const PLACES: (usize, usize) = (8, 4096);
+
 impl Waits {
-    /// The waits for an upstream whose requests usually take `usual`: half of it in overload, 5 ms to `calm`.
+    /// The waits for an upstream whose requests usually take `usual`: three quarters of it in overload, 5 ms to `calm`.
+    ///
+    /// There are places for twice as many as get a slot in that time or in 10 ms, which is one for each slot in `usual`.
+    /// A longer queue is longer than anyone may wait; a shorter one refuses at a quick upstream those that it would serve
+    /// a few milliseconds later.
     pub fn of(calm: Duration, usual: Option<Duration>) -> Self {
         let usual = usual.unwrap_or(Duration::ZERO);
+        let overload = (usual * 3 / 4).max(Duration::from_millis(5)).min(calm);
+        let turns = if usual.is_zero() {
+            0.0
+        } else {
+            overload.max(Duration::from_millis(10)).div_duration_f64(usual)
+        };
         Self {
             calm,
-            overload: (usual * 3 / 4).max(Duration::from_millis(5)).min(calm),
+            overload,
+            per_slot: (2.0 * turns).ceil().clamp(PER_SLOT.0, PER_SLOT.1) as u32,
         }
+    }
+
+    /// Places in the queue in front of so many slots: 8 to 4,096.
+    pub fn places(&self, limit: u32) -> usize {
+        let places = self.per_slot as usize * limit as usize;
+        places.clamp(PLACES.0, PLACES.1)
     }
 }
 

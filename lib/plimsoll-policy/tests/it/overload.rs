@@ -6,7 +6,10 @@
 
 mod world;
 
-use plimsoll_policy::{Pressure, Priority};
+use std::time::Duration;
+
+use plimsoll_policy::{Adaptive, AdaptiveConfig, Pressure, Priority, Sample};
+use plimsoll_slo::Instant;
 use world::{Setting, Story, Weather, play};
 
 const CAPACITY: f64 = 16.0 / 0.0202;
@@ -219,4 +222,57 @@ fn a_load_that_creeps_up_is_held_off_at_every_level() {
             assert!(figures.p50 <= 3.0 * unloaded.p50, "{said}");
         }
     });
+}
+
+/// Tenths of a second in which so many want to be at work in something that does twenty at a time.
+fn windows(adaptive: &mut Adaptive, from: Instant, count: u64, wanted: u32) -> Instant {
+    let mut now = from;
+    for _ in 0..count {
+        let busy = wanted.min(adaptive.limit());
+        if busy < wanted {
+            adaptive.note_full();
+        }
+        let times = f64::from(busy.max(20)) / 20.0;
+        let sample = Sample {
+            took: Duration::from_millis(5).mul_f64(times),
+            ratio: times.ln(),
+            busy,
+        };
+        for _ in 0..60 {
+            now = now + Duration::from_micros(1_700);
+            adaptive.record(now, sample);
+        }
+    }
+    now
+}
+
+#[test]
+fn what_is_measured_without_time_of_ones_own_binds_nothing() {
+    let config = AdaptiveConfig { min: 2, max: 1024 };
+    let mut adaptive = Adaptive::new(config, Instant::ORIGIN);
+    let now = windows(&mut adaptive, Instant::ORIGIN, 50, 10);
+    adaptive.set_blind(true);
+    let now = windows(&mut adaptive, now, 50, 200);
+    assert_eq!(adaptive.pressure(), Pressure::Free);
+    assert!(!adaptive.is_learning());
+
+    // Who can see again sees the queue; and who goes blind meanwhile lets go of what was only tried.
+    adaptive.set_blind(false);
+    let mut now = now;
+    while adaptive.pressure() == Pressure::Free {
+        now = windows(&mut adaptive, now, 1, 200);
+        assert!(now < Instant::ORIGIN + Duration::from_secs(20), "{adaptive:?}");
+    }
+    assert!(adaptive.set_blind(true).is_some_and(|limit| limit >= 200));
+    assert_eq!(adaptive.pressure(), Pressure::Free);
+
+    // One that is bound stays so, and goes no lower.
+    adaptive.set_blind(false);
+    now = windows(&mut adaptive, now, 50, 200);
+    let bound = adaptive.limit();
+    assert!((20..50).contains(&bound), "{adaptive:?}");
+    adaptive.set_blind(true);
+    windows(&mut adaptive, now, 50, 200);
+    assert!(adaptive.limit() >= bound, "{adaptive:?}");
+    assert!(adaptive.limit() < 100, "{adaptive:?}");
 }

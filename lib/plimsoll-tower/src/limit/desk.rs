@@ -20,11 +20,6 @@ use tokio::sync::oneshot;
 use crate::env::lock;
 use crate::{Env, Refused};
 
-/// Places in the queue for each slot, and the fewest and the most there are: a longer queue is longer than anyone may
-/// wait.
-const PLACES_PER_SLOT: usize = 2;
-const PLACES: (usize, usize) = (8, 4096);
-
 /// How long tenants share a cohort.
 const SALT_TIME: Duration = Duration::from_mins(1);
 
@@ -105,7 +100,7 @@ impl Desk {
             usual: usual.unwrap_or_default(),
             token: Caller(sender),
         };
-        let places = (PLACES_PER_SLOT * inner.adaptive.limit() as usize).clamp(PLACES.0, PLACES.1);
+        let places = waits.places(inner.adaptive.limit());
         let (place, displaced) = match inner.queue.push(now, waiter, places) {
             Pushed::Waits(place) => {
                 self.slots.begin_waiting();

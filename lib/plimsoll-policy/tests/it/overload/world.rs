@@ -235,7 +235,7 @@ impl World {
             token: id,
         };
         let waits = Waits::of(CALM, usual);
-        let places = (2 * self.slots.limit() as usize).max(8);
+        let places = waits.places(self.slots.limit());
         let wait_max = self.queue.wait_max(self.now, request.priority, waits);
         match self.queue.push(self.now, waiter, places) {
             Pushed::Waits(place) => self.requests[id].place = Some(place),

@@ -146,10 +146,8 @@ impl Desk {
         self.adaptive.note_full();
         let usual = self.usual.get();
         let priority = self.requests[id].priority;
-        let until = self.now
-            + self
-                .queue
-                .wait_max(self.now, priority, Waits::of(self.calm, usual));
+        let waits = Waits::of(self.calm, usual);
+        let until = self.now + self.queue.wait_max(self.now, priority, waits);
         let waiter = Waiter {
             priority,
             cohort: 0,
@@ -157,7 +155,7 @@ impl Desk {
             usual: usual.unwrap_or_default(),
             token: id,
         };
-        let places = (2 * self.slots.limit() as usize).max(8);
+        let places = waits.places(self.slots.limit());
         let place = match self.queue.push(self.now, waiter, places) {
             Pushed::Waits(place) => {
                 self.slots.begin_waiting();
