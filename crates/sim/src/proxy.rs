@@ -38,6 +38,8 @@ pub struct Reading {
     pub busy: u32,
     /// Those that wait for one.
     pub waiting: u32,
+    /// What requests usually take the endpoints; at least, where the rest is at most.
+    pub usual: Option<Duration>,
     /// Attempts under way, over all endpoints.
     pub pending: u32,
     /// Probes of the breaker that are out.
@@ -109,6 +111,7 @@ impl Proxy {
             let admission = upstream.state.admission();
             reading.busy += admission.busy;
             reading.waiting += admission.waiting;
+            reading.usual = admission.usual;
             reading.probes += upstream.state.breaker_probes();
             reading.tripped |= upstream.state.breaker_state(now) != plimsoll_policy::BreakerState::Passing;
             for endpoint in upstream.state.endpoints().iter() {
@@ -125,6 +128,7 @@ impl Proxy {
         let most = &mut readings.most;
         most.in_flight = most.in_flight.max(reading.in_flight);
         most.waiting = most.waiting.max(reading.waiting);
+        most.usual = [most.usual, reading.usual].into_iter().flatten().min();
         most.pending = most.pending.max(reading.pending);
         most.probes = most.probes.max(reading.probes);
         most.connections_in = most.connections_in.max(reading.connections_in);

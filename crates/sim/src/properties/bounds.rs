@@ -1,16 +1,22 @@
 //! Whatever is held is bounded: requests in flight, probes, connections, events.
 
+use std::time::Duration;
+
+use gateway::plan::AdaptivePlan;
+use plimsoll_policy::Waits;
+
 use crate::Run;
 use crate::swarm::Setup;
 
 /// Probes that the plan allows.
 const PROBES_MAX: u32 = 1;
 
-/// Two for each slot, and eight at least; without a limit nobody waits.
-fn places(setup: &Setup) -> u32 {
+/// As many for each slot as the quickest time seen allows; without a limit nobody waits long enough to be seen.
+fn places(setup: &Setup, usual: Option<Duration>) -> u32 {
+    let waits = Waits::of(AdaptivePlan::default().wait, usual);
     setup
         .slots
-        .map_or(2 * setup.in_flight_max, |slots| (2 * slots).max(8))
+        .map_or(2 * setup.in_flight_max, |slots| waits.places(slots) as u32)
 }
 
 pub(super) fn check(run: &Run) -> Vec<String> {
@@ -21,7 +27,11 @@ pub(super) fn check(run: &Run) -> Vec<String> {
     let bounds = [
         ("requests in flight", most.in_flight, setup.in_flight_max),
         ("attempts pending", most.pending, setup.in_flight_max),
-        ("requests waiting for a slot", most.waiting, places(setup)),
+        (
+            "requests waiting for a slot",
+            most.waiting,
+            places(setup, most.usual),
+        ),
         ("probes", most.probes, PROBES_MAX),
         (
             "connections of callers",
@@ -58,7 +68,7 @@ mod tests {
         run.readings.most.connections_in += 1;
         run.readings.most.probes += 1;
         run.readings.most.events_dropped = 1;
-        run.readings.most.waiting = super::places(&setup) + 1;
+        run.readings.most.waiting = super::places(&setup, None) + 1;
         run.readings.most.pending = setup.in_flight_max + 1;
         run.readings.most.connections_out = 2 * setup.in_flight_max + 1;
         assert_eq!(check(&run).len(), 7);
