@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plimsoll_policy::{
-    Adaptive, AdaptiveConfig, Dice, Place, Pressure, Priority, Pushed, Sample, SeededDice, ShedQueue,
+    Adaptive, AdaptiveConfig, Dice, Excess, Place, Pressure, Priority, Pushed, Sample, SeededDice, ShedQueue,
     ShedWhy, Slots, Usual, Waiter, Waits, shed_retry_after,
 };
 use plimsoll_slo::{Instant, Reason};
@@ -281,7 +281,7 @@ impl Admission {
         Shed {
             why,
             limit: desk.adaptive.limit(),
-            retry_after: shed_retry_after(desk.excess.times, &mut desk.dice),
+            retry_after: shed_retry_after(desk.excess.times(), &mut desk.dice),
         }
     }
 
@@ -451,44 +451,6 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// How many times what it can do an upstream is asked for, by the last whole second.
-#[derive(Debug)]
-struct Excess {
-    times: f64,
-    began: Instant,
-    shed: u32,
-    answered: u32,
-}
-
-impl Excess {
-    const fn new(now: Instant) -> Self {
-        Self {
-            times: 1.0,
-            began: now,
-            shed: 0,
-            answered: 0,
-        }
-    }
-
-    fn shed(&mut self, now: Instant) {
-        self.turn(now);
-        self.shed = self.shed.saturating_add(1);
-    }
-
-    fn answered(&mut self, now: Instant) {
-        self.turn(now);
-        self.answered = self.answered.saturating_add(1);
-    }
-
-    fn turn(&mut self, now: Instant) {
-        if now.since(self.began) < Duration::from_secs(1) {
-            return;
-        }
-        self.times = 1.0 + f64::from(self.shed) / f64::from(self.answered.max(1));
-        (self.began, self.shed, self.answered) = (now, 0, 0);
     }
 }
 

@@ -52,5 +52,5 @@ pub use pace::{PaceConfig, PaceVerdict, UploadPace};
 pub use pushback::{Pushback, parse_grpc_pushback, parse_retry_after};
 pub use rate::{KeyedLimiter, Quota, RateDecision, gcra, hash_key, ratelimit_policy_value, ratelimit_value};
 pub use retry::{Attempted, Failure, FailureKind, Repeatable, RetryConfig, RetryDecision, Stop};
-pub use shed::{Place, Priority, Pushed, ShedQueue, ShedWhy, Waiter, Waits, shed_retry_after};
+pub use shed::{Excess, Place, Priority, Pushed, ShedQueue, ShedWhy, Waiter, Waits, shed_retry_after};
 pub use slots::{Hold, Slots};

@@ -26,6 +26,10 @@ use plimsoll_slo::Instant;
 
 use crate::Dice;
 
+pub use excess::Excess;
+
+mod excess;
+
 /// How much a request matters: a class that its route or its caller declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use plimsoll_policy::{
-    Adaptive, AdaptiveConfig, Dice, Place, Priority, Pushed, Sample, ShedQueue, ShedWhy, Slots, Usual,
-    Waiter, Waits, shed_retry_after,
+    Adaptive, AdaptiveConfig, Dice, Excess, Place, Priority, Pushed, Sample, ShedQueue, ShedWhy, Slots,
+    Usual, Waiter, Waits, shed_retry_after,
 };
 use plimsoll_slo::{Instant, Reason};
 use tokio::sync::oneshot;
@@ -185,7 +185,7 @@ impl Desk {
         let (times, limit) = {
             let mut inner = lock(&self.inner);
             inner.excess.shed(now);
-            (inner.excess.times, inner.adaptive.limit())
+            (inner.excess.times(), inner.adaptive.limit())
         };
         let why = match why {
             ShedWhy::Full => "those that wait for a turn matter more or were here before",
@@ -281,42 +281,5 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// How many times what it can do a service is asked for, by the last whole second.
-#[derive(Debug)]
-struct Excess {
-    times: f64,
-    began: Instant,
-    shed: u32,
-    answered: u32,
-}
-
-impl Excess {
-    const fn new(now: Instant) -> Self {
-        Self {
-            times: 1.0,
-            began: now,
-            shed: 0,
-            answered: 0,
-        }
-    }
-
-    fn shed(&mut self, now: Instant) {
-        self.turn(now);
-        self.shed = self.shed.saturating_add(1);
-    }
-
-    fn answered(&mut self, now: Instant) {
-        self.turn(now);
-        self.answered = self.answered.saturating_add(1);
-    }
-
-    fn turn(&mut self, now: Instant) {
-        if now.since(self.began) >= Duration::from_secs(1) {
-            self.times = 1.0 + f64::from(self.shed) / f64::from(self.answered.max(1));
-            (self.began, self.shed, self.answered) = (now, 0, 0);
-        }
     }
 }
