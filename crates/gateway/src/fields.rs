@@ -76,18 +76,53 @@ const BY_LENGTH: [u8; LONGEST + 2] = {
     starts
 };
 
+/// The first eight bytes of each of them, as [`start`] has them. No two names of one length begin alike.
+const STARTS: [u64; KNOWN] = {
+    let mut starts = [0; KNOWN];
+    let mut at = 0;
+    while at < KNOWN {
+        starts[at] = start(Known::ALL[at].1.as_bytes());
+        at += 1;
+    }
+    starts
+};
+
+/// The first eight bytes of a name in lower case, or as many as there are.
+const fn start(name: &[u8]) -> u64 {
+    if let Some(eight) = name.first_chunk::<8>() {
+        return u64::from_le_bytes(*eight) | LOWER;
+    }
+    let mut start = 0;
+    let mut at = name.len();
+    while at > 0 {
+        at -= 1;
+        start = start << 8 | (name[at] | 0x20) as u64;
+    }
+    start
+}
+
+/// The bit that tells a capital letter from a small one, in eight bytes. What else it changes makes no known name of a
+/// token that is none.
+const LOWER: u64 = 0x2020_2020_2020_2020;
+
 impl Known {
-    /// The known name that these bytes are, in any case.
+    /// The known name that these bytes of a token are, in any case.
     pub(crate) fn of(name: &[u8]) -> Option<Self> {
         if name.len() > LONGEST {
             return None;
         }
-        let same_length = usize::from(BY_LENGTH[name.len()])..usize::from(BY_LENGTH[name.len() + 1]);
-        let first = name.first()? | 0x20;
-        Self::ALL[same_length]
-            .iter()
-            .find(|(_, known)| known.as_bytes()[0] == first && known.as_bytes().eq_ignore_ascii_case(name))
-            .map(|(known, _)| *known)
+        let first = usize::from(BY_LENGTH[name.len()]);
+        let same_length = &STARTS[first..usize::from(BY_LENGTH[name.len() + 1])];
+        let start = start(name);
+        let (known, whole) = Self::ALL[first + same_length.iter().position(|known| *known == start)?];
+        let rest = |name: &[u8]| {
+            name.last_chunk::<8>()
+                .map(|last| u64::from_le_bytes(*last) | LOWER)
+        };
+        let same = name.len() <= 8
+            || rest(name) == rest(whole.as_bytes())
+                && (name.len() <= 16 || name.eq_ignore_ascii_case(whole.as_bytes()));
+        same.then_some(known)
     }
 
     /// The name in lower case.
@@ -372,8 +407,10 @@ impl Sink for Vec<u8> {
     }
 
     fn number(&mut self, name: Known, number: u64) {
-        let (digits, start) = decimal(number);
-        self.pass(name.name().as_bytes(), &digits[start..]);
+        self.pass(
+            name.name().as_bytes(),
+            itoa::Buffer::new().format(number).as_bytes(),
+        );
     }
 }
 
@@ -400,20 +437,6 @@ impl Sink for HeaderMap {
     }
 }
 
-/// A number in decimal digits: they end with the array, and begin at the index.
-pub(crate) fn decimal(mut number: u64) -> ([u8; 20], usize) {
-    let mut digits = [b'0'; 20];
-    let mut at = digits.len() - 1;
-    loop {
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return (digits, at);
-        }
-        at -= 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -434,10 +457,19 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_in_full() {
-        for number in [0, 7, 10, 1234, u64::MAX] {
-            let (digits, start) = decimal(number);
-            assert_eq!(digits[start..], *number.to_string().as_bytes());
+    fn one_other_byte_makes_it_another_name() {
+        let tokens = || (0..=u8::MAX).filter(|byte| HeaderName::from_bytes(&[*byte]).is_ok());
+        for (_, known) in Known::ALL {
+            for at in 0..known.len() {
+                for byte in tokens() {
+                    let mut name = known.as_bytes().to_vec();
+                    name[at] = byte;
+                    let expected = Known::ALL
+                        .iter()
+                        .find(|(_, known)| known.as_bytes().eq_ignore_ascii_case(&name));
+                    assert_eq!(Known::of(&name), expected.map(|(known, _)| *known), "{name:?}");
+                }
+            }
         }
     }
 

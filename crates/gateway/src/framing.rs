@@ -84,6 +84,13 @@ fn all(table: &[bool; 256], bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| table[usize::from(*byte)])
 }
 
+/// Parts a line at the colon behind a token: name and value. `None` if anything else is before the colon, or nothing, or
+/// there is no colon.
+fn part(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = line.iter().position(|byte| !TOKEN[usize::from(*byte)])?;
+    (end > 0 && line[end] == b':').then(|| (&line[..end], &line[end + 1..]))
+}
+
 fn trim(value: &[u8]) -> &[u8] {
     let start = value
         .iter()

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use plimsoll_policy::{KeyedLimiter, Quota, RateDecision, ratelimit_policy_value, ratelimit_value};
 use plimsoll_slo::Instant;
 
-use crate::fields::{Known, Own, decimal};
+use crate::fields::{Known, Own};
 use crate::plan::RatePlan;
 
 /// A rate limit and what it has counted, shared by all cores.
@@ -73,8 +73,7 @@ impl RateLimit {
         left.extend_from_slice(&self.named);
         for (key, number) in [(b";r=", u64::from(remaining)), (b";t=", seconds)] {
             left.extend_from_slice(key);
-            let (digits, start) = decimal(number);
-            left.extend_from_slice(&digits[start..]);
+            left.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         }
         let left = HeaderValue::from_maybe_shared(bytes::Bytes::from(left));
         let mut own = vec![(Known::RateLimitPolicy, self.policies[quota].clone())];

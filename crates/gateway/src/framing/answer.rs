@@ -8,7 +8,7 @@ use http::StatusCode;
 use memchr::memchr;
 
 use super::head::length;
-use super::{TOKEN, all, is_value, trim, within};
+use super::{is_value, part, trim, within};
 use crate::fields::{Known, Row};
 
 /// Bytes that an answer's head may have.
@@ -98,17 +98,21 @@ fn status_line(line: &[u8], seen: &mut Seen) -> Result<StatusCode, &'static str>
 }
 
 fn header(line: &[u8], at: usize, line_end: Option<usize>, seen: &mut Seen) -> Result<(), &'static str> {
-    let colon = memchr(b':', line).ok_or("a header line has no colon")?;
-    let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-    if name.is_empty() || !all(&TOKEN, name) {
-        return Err("a header name is not a token");
-    }
+    let (name, value) = part(line).ok_or_else(|| match memchr(b':', line) {
+        None => "a header line has no colon",
+        Some(_) => "a header name is not a token",
+    })?;
     if !is_value(value) {
         return Err("a header value holds a control character");
     }
+    let value = trim(value);
     let known = Known::of(name);
-    seen.rows
-        .push(Row::new(at..at + colon, within(line, value, at), line_end, known));
+    seen.rows.push(Row::new(
+        at..at + name.len(),
+        within(line, value, at),
+        line_end,
+        known,
+    ));
     match known {
         Some(Known::Connection) => {
             for option in value.split(|b| *b == b',').map(trim) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use memchr::memchr;
 use plimsoll_slo::Reason;
 
-use super::{Refusal, TARGET, TOKEN, all, is_value, trim, within};
+use super::{Refusal, TARGET, TOKEN, all, is_value, part, trim, within};
 use crate::fields::{Known, Row};
 
 /// Bounds on a head.
@@ -160,30 +160,16 @@ fn request_line(line: &[u8], at: usize, limits: &HeadLimits, seen: &mut Seen) ->
 }
 
 fn header(line: &[u8], at: usize, seen: &mut Seen) -> Result<(), Refusal> {
-    if matches!(line[0], b' ' | b'\t') {
-        return Err(Refusal::malformed(
-            "a header line begins with white space (folding is obsolete)",
-        ));
-    }
-    let Some(colon) = memchr(b':', line) else {
-        return Err(Refusal::malformed("a header line has no colon"));
+    let Some((name, value)) = part(line) else {
+        return Err(no_field(line));
     };
-    let (name, value) = (&line[..colon], &line[colon + 1..]);
-    if matches!(name.last(), Some(b' ' | b'\t')) {
-        return Err(Refusal::malformed(
-            "there is white space between a header's name and its colon",
-        ));
-    }
-    if name.is_empty() || !all(&TOKEN, name) {
-        return Err(Refusal::malformed("a header name is not a token"));
-    }
     if !is_value(value) {
         return Err(Refusal::malformed("a header value holds a control character"));
     }
     let value = trim(value);
     let known = Known::of(name);
     seen.rows.push(Row::new(
-        at..at + colon,
+        at..at + name.len(),
         within(line, value, at),
         Some(at + line.len() + 2),
         known,
@@ -207,6 +193,20 @@ fn header(line: &[u8], at: usize, seen: &mut Seen) -> Result<(), Refusal> {
         Some(Known::TransferEncoding) => transfer_encoding(value, seen),
         _ => Ok(()),
     }
+}
+
+/// What is wrong with a line that is no name, colon and value.
+fn no_field(line: &[u8]) -> Refusal {
+    if matches!(line[0], b' ' | b'\t') {
+        return Refusal::malformed("a header line begins with white space (folding is obsolete)");
+    }
+    let Some(colon) = memchr(b':', line) else {
+        return Refusal::malformed("a header line has no colon");
+    };
+    if matches!(line[..colon].last(), Some(b' ' | b'\t')) {
+        return Refusal::malformed("there is white space between a header's name and its colon");
+    }
+    Refusal::malformed("a header name is not a token")
 }
 
 fn host(value: &[u8], seen: &mut Seen) -> Result<(), Refusal> {
