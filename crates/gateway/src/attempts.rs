@@ -36,14 +36,9 @@ pub(crate) struct Work<'a> {
 }
 
 /// Makes attempts until one is answered for good, or no further one may be made.
-pub(crate) async fn make(
-    flow: &Flow<'_>,
-    head: RequestHead,
-    upload: Option<Rc<RefCell<Upload>>>,
-    ticket: &mut Ticket,
-) -> Result<Answer, Box<Refused>> {
+pub(crate) async fn make(work: &Work<'_>, ticket: &mut Ticket) -> Result<Answer, Box<Refused>> {
+    let flow = work.flow;
     let core = flow.core;
-    let work = Work::of(flow, head, upload, ticket);
     flow.upstream.shared.budget.deposit();
     let mut tried = Vec::new();
     let mut sent_at = if flow.faults.delay.is_some() {
@@ -55,7 +50,7 @@ pub(crate) async fn make(
     loop {
         number += 1;
         ticket.attempt();
-        let attempt = if let Some(race) = Race::of(&work, number) {
+        let attempt = if let Some(race) = Race::of(work, number) {
             // Boxed: it holds two attempts, and would make every request's future twice as large.
             let raced = Box::pin(race.run(sent_at, ticket)).await;
             if let Some(beaten) = raced.beaten {
@@ -92,7 +87,7 @@ pub(crate) async fn make(
 }
 
 impl<'a> Work<'a> {
-    fn of(
+    pub(crate) fn of(
         flow: &'a Flow<'a>,
         head: RequestHead,
         upload: Option<Rc<RefCell<Upload>>>,

@@ -75,7 +75,9 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted, coun
         let (stream, chose_http2) = match &listener.tls {
             None => (stream, None),
             Some(tls) => {
-                let (stream, http2) = tls.accept(stream).await.ok()?;
+                // Boxed, as is all that a usual connection does not do for its whole life: what one holds while it
+                // is idle is the largest of its states.
+                let (stream, http2) = Box::pin(tls.accept(stream)).await.ok()?;
                 (stream, Some(http2))
             }
         };
@@ -111,7 +113,7 @@ pub(crate) async fn serve(core: Rc<Core>, world: World, accepted: Accepted, coun
         tunnel: RefCell::default(),
     };
     if http2 {
-        serving::serve(&core, Rc::new(caught), stream, ahead, &limits).await;
+        Box::pin(serving::serve(&core, Rc::new(caught), stream, ahead, &limits)).await;
     } else {
         serve_http1(&core, &Rc::new(caught), stream, ahead, &limits).await;
     }
@@ -216,7 +218,7 @@ async fn serve_http1(
             Ended::Broken => return,
         }
         if let Some(tunnel) = caught.tunnel.take() {
-            serve_tunnel(core, caught, talk, tunnel).await;
+            Box::pin(serve_tunnel(core, caught, talk, tunnel)).await;
             return;
         }
     }
@@ -242,11 +244,15 @@ async fn serve_tunnel(core: &Rc<Core>, caught: &Caught, talk: Rc<Talk>, tunnel: 
 pub(crate) async fn answer(
     core: &Rc<Core>,
     caught: &Rc<Caught>,
-    head: RequestHead,
+    head: Box<RequestHead>,
     body: Option<Inbound>,
 ) -> Result<Reply, pipeline::CutOff> {
-    let handled = pipeline::handle(Rc::clone(core), Rc::clone(caught), head, body);
-    match CatchPanic(Box::pin(handled)).await {
+    // Made in its place: a future of some kilobytes that has not begun is a few pointers, and was copied whole, twice.
+    let handled = Box::write(
+        Box::new_uninit(),
+        pipeline::handle(Rc::clone(core), Rc::clone(caught), head, body),
+    );
+    match CatchPanic(Box::into_pin(handled)).await {
         Some(reply) => reply,
         None => Ok(pipeline::panicked(core)),
     }

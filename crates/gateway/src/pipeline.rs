@@ -16,7 +16,7 @@ use plimsoll_policy::{DeadlineDecision, PaceConfig, Priority, RateDecision, hash
 use plimsoll_slo::{Class, Delivered, Instant, Reason};
 
 use crate::admission::{Asking, Slot};
-use crate::attempts;
+use crate::attempts::{self, Work};
 use crate::body::Inbound;
 use crate::body::answer::AnswerBody;
 use crate::body::upload::{Upload, UploadLimits};
@@ -68,7 +68,7 @@ pub(crate) struct Deadline {
 pub(crate) async fn handle(
     core: Rc<Core>,
     conn: Rc<Caught>,
-    head: RequestHead,
+    head: Box<RequestHead>,
     body: Option<Inbound>,
 ) -> Result<Reply, CutOff> {
     let world = conn.world(&core);
@@ -113,7 +113,7 @@ async fn flow(
     core: &Rc<Core>,
     conn: &Rc<Caught>,
     world: &World,
-    (head, body): (RequestHead, Option<Inbound>),
+    (head, body): (Box<RequestHead>, Option<Inbound>),
     grpc: bool,
     ticket: &mut Ticket,
     rates: &mut Own,
@@ -187,7 +187,7 @@ async fn flow(
     let upgrade = if conn.http2 { None } else { head.upgrade() };
     if let Some(protocol) = upgrade {
         // Boxed: it is rare, and would make every request's future larger.
-        return Box::pin(crate::upgrade::carry(&flow, conn, head, protocol, ticket)).await;
+        return Box::pin(crate::upgrade::carry(&flow, conn, *head, protocol, ticket)).await;
     }
     let upload = body.and_then(|body| Upload::new(body, limits, slot.as_ref(), &core.env));
     if upload
@@ -199,7 +199,7 @@ async fn flow(
         refused.delivered = Some(Delivered::No);
         return Err(Box::new(refused));
     }
-    attempts::make(&flow, head, upload, ticket).await
+    attempts::make(&Work::of(&flow, *head, upload, ticket), ticket).await
 }
 
 /// Takes a slot of the upstream, waits for one, or refuses. `None` if the upstream has no adaptive limit.

@@ -312,25 +312,33 @@ impl Lease {
     }
 
     /// Sends a request and waits for the head of its answer. Once in the life of a lease.
-    pub(crate) async fn send(&mut self, request: Outbound) -> Result<AnswerHead, Unanswered> {
-        match (std::mem::replace(&mut self.carrier, Carrier::Spent), request) {
+    pub(crate) fn send(
+        &mut self,
+        request: Outbound,
+    ) -> impl Future<Output = Result<AnswerHead, Unanswered>> + use<'_> {
+        // The request is spent before the future begins, or every future around it would have room for it.
+        let opening = match (std::mem::replace(&mut self.carrier, Carrier::Spent), request) {
             (Carrier::Line(line), Outbound::Http1(request)) => {
                 self.carrier = Carrier::Exchange(Box::new(Exchange::new(line, request)));
+                Ok(None)
             }
             (Carrier::Http2(http2), Outbound::Http2(request)) => {
-                self.carrier = Carrier::Stream(Box::new(http2.send(request).await?));
+                Ok(Some(Box::pin(async move { http2.send(request).await })))
             }
-            _ => {
-                return Err(Unanswered::Failed(SendFailed {
-                    reason: Reason::Internal,
-                    cause: "the request was made for another protocol than its connection's".to_owned(),
-                }));
+            _ => Err(Unanswered::Failed(SendFailed {
+                reason: Reason::Internal,
+                cause: "the request was made for another protocol than its connection's".to_owned(),
+            })),
+        };
+        async move {
+            if let Some(opening) = opening? {
+                self.carrier = Carrier::Stream(Box::new(opening.await?));
             }
-        }
-        match &mut self.carrier {
-            Carrier::Exchange(exchange) => exchange.answer().await,
-            Carrier::Stream(exchange) => exchange.answer().await,
-            Carrier::Line(_) | Carrier::Http2(_) | Carrier::Spent => Err(Unanswered::Unsent),
+            match &mut self.carrier {
+                Carrier::Exchange(exchange) => exchange.answer().await,
+                Carrier::Stream(exchange) => exchange.answer().await,
+                Carrier::Line(_) | Carrier::Http2(_) | Carrier::Spent => Err(Unanswered::Unsent),
+            }
         }
     }
 

@@ -67,6 +67,10 @@ pub(crate) struct Terms {
     pub(super) upgrade: bool,
 }
 
+/// The next request, that there is none, or what came instead. Boxed: it is handed on through a dozen futures, each of
+/// which has room for what it takes.
+pub(crate) type Next = Result<Option<(Box<RequestHead>, Terms)>, Refusal>;
+
 impl Talk {
     pub(crate) fn new(
         stream: Stream,
@@ -96,7 +100,7 @@ impl Talk {
     ///
     /// # Errors
     /// [`Refusal`] of what came instead. The connection cannot go on.
-    pub(crate) async fn next(&self, memory: &Memory) -> Result<Option<(RequestHead, Terms)>, Refusal> {
+    pub(crate) async fn next(&self, memory: &Memory) -> Next {
         let next = poll_fn(|cx| self.poll_next(memory, cx, false)).await;
         if !matches!(next, Ok(None)) || self.wire.order() != Order::Drain {
             return next;
@@ -108,12 +112,7 @@ impl Talk {
     }
 
     /// `last` is a last look at a connection that is to be left.
-    fn poll_next(
-        &self,
-        memory: &Memory,
-        cx: &mut Context<'_>,
-        last: bool,
-    ) -> Poll<Result<Option<(RequestHead, Terms)>, Refusal>> {
+    fn poll_next(&self, memory: &Memory, cx: &mut Context<'_>, last: bool) -> Poll<Next> {
         let side = &mut *self.side.borrow_mut();
         loop {
             if side.news {
@@ -191,7 +190,7 @@ impl Talk {
     }
 
     /// A head is whole: the connection turns to its body.
-    fn begin(&self, side: &mut Side, head: Head, bytes: Bytes) -> Result<(RequestHead, Terms), Refusal> {
+    fn begin(&self, side: &mut Side, head: Head, bytes: Bytes) -> Result<(Box<RequestHead>, Terms), Refusal> {
         self.wire.head_passed();
         side.news = !side.ahead.is_empty();
         let upgrade = head.body == Body::Upgrade;
@@ -201,7 +200,7 @@ impl Talk {
             Body::Chunked => Decoder::Chunked(Box::new(Chunks::of_request())),
         };
         let (http_1_0, persists) = (head.http_1_0, head.persists);
-        let request = RequestHead::of_http1(head, bytes)?;
+        let request = Box::new(RequestHead::of_http1(head, bytes)?);
         side.trailers = None;
         side.continue_owed = !http_1_0
             && !side.body.is_ended()

@@ -256,7 +256,7 @@ impl Shared {
         let (parts, body) = request.into_parts();
         let bodiless = parts.method == Method::HEAD;
         let body = Inbound::Http2(Incoming::new(body, &parts.headers));
-        let head = RequestHead::of_http2(parts);
+        let head = Box::new(RequestHead::of_http2(parts));
         let answered = {
             let mut work = pin!(answer(&self.core, &self.caught, head, Some(body)));
             poll_fn(|cx| match work.as_mut().poll(cx) {
