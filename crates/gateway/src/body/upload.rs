@@ -88,7 +88,7 @@ impl Upload {
         if inbound.is_end_stream() {
             return None;
         }
-        let declared = inbound.exact();
+        let (declared, now) = (inbound.exact(), env.now());
         Some(Rc::new(RefCell::new(Self {
             env: env.clone(),
             declared,
@@ -97,8 +97,8 @@ impl Upload {
             kept: Some(Vec::new()),
             kept_bytes: 0,
             keep_max: limits.keep,
-            pace: UploadPace::new(env.now(), &limits.pace),
-            unread_since: Some(env.now()),
+            pace: UploadPace::new(now, &limits.pace),
+            unread_since: Some(now),
             asked_since: None,
             waited: Duration::ZERO,
             slot: slot.map(Slot::share),
@@ -219,7 +219,7 @@ impl Upload {
         self.unread_since.get_or_insert(now);
         match polled {
             None => {
-                self.ended.get_or_insert(self.env.now());
+                self.ended.get_or_insert(now);
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
@@ -230,7 +230,7 @@ impl Upload {
                 self.failed = Some(failed);
                 Poll::Ready(Some(Err(error)))
             }
-            Some(Ok(frame)) => Poll::Ready(Some(self.take(frame))),
+            Some(Ok(frame)) => Poll::Ready(Some(self.take(now, frame))),
         }
     }
 
@@ -247,7 +247,7 @@ impl Upload {
         Poll::Pending
     }
 
-    fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+    fn take(&mut self, now: Instant, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
         if let Some(data) = frame.data_ref() {
             self.received += data.len() as u64;
             if self.received > self.limit {
@@ -261,7 +261,7 @@ impl Upload {
             self.trailers = Some(trailers.clone());
         }
         if self.inbound.is_end_stream() {
-            self.ended.get_or_insert(self.env.now());
+            self.ended.get_or_insert(now);
         }
         Ok(frame)
     }
