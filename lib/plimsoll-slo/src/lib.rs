@@ -2,19 +2,36 @@
 //!
 //! Everything Plimsoll knows about a service it learns from *outcomes*: what became of one event, and how long
 //! it took. This crate holds the words ([`Outcome`], [`Reason`], [`Class`]), what is kept of them
-//! ([`Tally`], [`Histogram`]), and what is said of the bad ones ([`Problem`]). It is pure: no clock, no dice, no I/O, no runtime, no dependency. Time is an
-//! argument ([`Instant`]).
+//! ([`Tally`], [`Histogram`], [`Track`]), what is said of the bad ones ([`Problem`]), and who says whether an
+//! [`Objective`] is met: a [`Judge`], in a [`Verdict`]. It is pure: no clock, no dice, no I/O, no runtime, no
+//! dependency. Time is an argument ([`Instant`], [`Second`]).
 
+mod budget;
+mod burn;
+mod callers;
+mod evidence;
 mod histogram;
+mod judge;
 mod outcome;
 mod problem;
 mod reason;
 mod tally;
+mod target;
 mod time;
+mod track;
+mod verdict;
 
+pub use budget::{Budget, Rate, time_left};
+pub use burn::{BurnRule, Burning, Phase, Severity};
+pub use callers::{CallerSet, Callers};
+pub use evidence::{Evidence, ROUND};
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use judge::{Judge, Objective};
 pub use outcome::{Class, Outcome, classify_grpc, classify_http};
 pub use problem::Problem;
 pub use reason::{Blame, Delivered, Reason, ReasonInfo, RetrySafety};
 pub use tally::{Tally, TallySnapshot};
+pub use target::{Target, TargetError};
 pub use time::Instant;
+pub use track::{Counts, STEP_MAX, Second, Sum, Track};
+pub use verdict::{State, Verdict};
