@@ -236,14 +236,26 @@ pub(crate) fn priority(fields: &Fields, callers: &CallersPlan, usual: Priority, 
     }
 }
 
+/// The tier of requests that name none.
+pub(crate) const OTHER: &str = "other";
+
 /// The label of a tier by its index.
 pub(crate) fn tier_name(callers: &CallersPlan, tier: usize) -> &str {
-    callers.tiers.get(tier).map_or("other", |name| name)
+    callers.tiers.get(tier).map_or(OTHER, |name| name)
 }
 
 /// The scheme a listener's callers use.
 pub(crate) fn scheme(listener: &ListenerPlan) -> &'static str {
     if listener.tls.is_some() { "https" } else { "http" }
+}
+
+/// An address as a key. An IPv6 caller owns a /64 at least, so the rest of its address does not tell it apart.
+pub(crate) fn client_key(client: Option<IpAddr>) -> [u8; 16] {
+    match client.map(|ip| ip.to_canonical()) {
+        None => [0; 16],
+        Some(IpAddr::V4(ip)) => ip.to_ipv6_mapped().octets(),
+        Some(IpAddr::V6(ip)) => (ip.to_bits() & !u128::from(u64::MAX)).to_be_bytes(),
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod journeys;
 pub mod ledger;
 mod memory;
 mod message;
+pub mod objectives;
 mod outgoing;
 mod passed;
 mod percore;

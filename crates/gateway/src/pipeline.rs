@@ -228,7 +228,7 @@ async fn admit<'a>(
     let client = ticket.caller.client;
     let cohort = |salt| match tenant(fields, callers, ticket) {
         Some(tenant) => hash_key(salt, &[tenant]),
-        None => hash_key(salt, &[&client_key(client)]),
+        None => hash_key(salt, &[&identity::client_key(client)]),
     };
     let slot = upstream.state.admission.enter(asking, cohort).await;
     Ok(Some(slot.map_err(|shed| Box::new(Refused::from(shed)))?))
@@ -407,7 +407,7 @@ fn key(limit: &RateLimit, view: &View, route: &Route, fields: &Fields, ticket: &
     let tier = identity::tier_name(callers, ticket.tier);
     for part in &limit.plan.key {
         if matches!(part, KeyPart::ClientAddress) {
-            address = client_key(ticket.caller.client);
+            address = identity::client_key(ticket.caller.client);
         }
     }
     for (slot, part) in parts.iter_mut().zip(&limit.plan.key) {
@@ -420,15 +420,6 @@ fn key(limit: &RateLimit, view: &View, route: &Route, fields: &Fields, ticket: &
         };
     }
     hash_key(limit.seed, &parts[..limit.plan.key.len().min(parts.len())])
-}
-
-/// An address as a key. An IPv6 caller owns a /64 at least, so the rest of its address does not tell it apart.
-fn client_key(client: Option<std::net::IpAddr>) -> [u8; 16] {
-    match client.map(|ip| ip.to_canonical()) {
-        None => [0; 16],
-        Some(std::net::IpAddr::V4(ip)) => ip.to_ipv6_mapped().octets(),
-        Some(std::net::IpAddr::V6(ip)) => (ip.to_bits() & !u128::from(u64::MAX)).to_be_bytes(),
-    }
 }
 
 fn faults(

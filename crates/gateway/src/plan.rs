@@ -26,12 +26,27 @@ pub struct Plan {
     pub callers: CallersPlan,
     /// Which requests leave a trace and a line in the log.
     pub observe: ObservePlan,
+    /// What counts for which objective.
+    pub objectives: Vec<ObjectivePlan>,
     /// How much memory the process may hold before new work is refused.
     pub memory: MemoryPlan,
     /// How long a drain may take before what is left is cut off.
     pub drain_max: Duration,
     /// How long a drain leaves connections open for what callers are about to send; no longer than `drain_max`.
     pub drain_idle: Duration,
+}
+
+/// What counts for an objective, and when it is good. What is asked of it is the judge's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectivePlan {
+    /// Unique among objectives; a label.
+    pub name: Arc<str>,
+    /// The routes whose requests count, each by the name of its listener and its own.
+    pub routes: Vec<(Arc<str>, Arc<str>)>,
+    /// The tier whose requests count; `None` for all of them.
+    pub tier: Option<Arc<str>>,
+    /// A good answer whose last byte took longer is bad.
+    pub latency_max: Option<Duration>,
 }
 
 /// A bound on memory. What is read, and when, is the matter of whoever owns the gateway.
@@ -421,6 +436,7 @@ impl Plan {
             upstreams: vec![upstream],
             callers: CallersPlan::default(),
             observe: ObservePlan::default(),
+            objectives: Vec::new(),
             memory: MemoryPlan::default(),
             drain_max: Duration::from_secs(30),
             drain_idle: Duration::from_secs(2),
@@ -435,6 +451,16 @@ impl Plan {
         let mut problems = Vec::new();
         unique("listener", self.listeners.iter().map(|l| &l.name), &mut problems);
         unique("upstream", self.upstreams.iter().map(|u| &u.name), &mut problems);
+        unique(
+            "objective",
+            self.objectives.iter().map(|o| &o.name),
+            &mut problems,
+        );
+        problems.extend(
+            self.objectives
+                .iter()
+                .flat_map(|objective| self.astray(objective)),
+        );
         if self.listeners.is_empty() {
             problems.push("there is no listener".to_owned());
         }
@@ -460,6 +486,25 @@ impl Plan {
         } else {
             Err(PlanError(problems))
         }
+    }
+
+    /// What an objective refers to and is not there.
+    fn astray(&self, objective: &ObjectivePlan) -> impl Iterator<Item = String> {
+        let is_route = |(listener, route): &(Arc<str>, Arc<str>)| {
+            let mut named = self.listeners.iter().filter(|l| l.name == *listener);
+            named.any(|listener| listener.routes.iter().any(|r| r.name == *route))
+        };
+        let routes = objective.routes.iter().filter(|route| !is_route(route));
+        let tier = objective
+            .tier
+            .iter()
+            .filter(|tier| &***tier != crate::identity::OTHER && !self.callers.tiers.contains(tier));
+        let routes = routes.map(|(listener, route)| format!("route {route} of listener {listener}"));
+        routes
+            .chain(tier.map(|tier| format!("tier {tier}")))
+            .map(|what| format!("objective {} counts unknown {what}", objective.name))
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 }
 

@@ -13,6 +13,7 @@ use crate::env::Env;
 use crate::hedging::Hedging;
 use crate::identity;
 use crate::ledger::{Ledger, SeriesId, SeriesKey};
+use crate::objectives::{self, Counted, ObjectiveCounts};
 use crate::plan::{Direction, ListenerPlan, Plan, PlanError, RatePlan, RoutePlan};
 use crate::rates::RateLimit;
 use crate::route::RouteTable;
@@ -31,6 +32,8 @@ pub struct Running {
     renamed: Vec<(Arc<str>, usize)>,
     /// In the order of the plan.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// In the order of the plan.
+    pub objectives: Vec<Arc<ObjectiveCounts>>,
     /// There are egress listeners, so that requests are to be found again by the calls that are made for them.
     pub(crate) joins: bool,
 }
@@ -66,6 +69,8 @@ pub(crate) struct Route {
     pub(crate) series: Vec<SeriesId>,
     pub(crate) rates: Vec<Arc<RateLimit>>,
     pub(crate) times: Arc<RouteTimes>,
+    /// The objectives that its requests count for.
+    pub(crate) objectives: Vec<Counted>,
     /// `None` when the route is not hedged.
     pub(crate) hedging: Option<Arc<Hedging>>,
 }
@@ -159,6 +164,7 @@ impl Running {
                 before.map(AsRef::as_ref),
             )?));
         }
+        let objectives = objectives::build(&plan, cores, old.map(|old| &*old.objectives));
         let mut limits = kept_limits(old);
         let mut listeners = Vec::new();
         for listener in &plan.listeners {
@@ -167,6 +173,7 @@ impl Running {
                 plan: &plan,
                 env,
                 ledger,
+                objectives: &objectives,
                 limits: &mut limits,
             };
             listeners.push(Arc::new(build.listener(listener, before.map(AsRef::as_ref))?));
@@ -180,6 +187,7 @@ impl Running {
             listeners,
             renamed,
             upstreams,
+            objectives,
             joins,
         })
     }
@@ -217,6 +225,7 @@ struct ListenerBuild<'a> {
     plan: &'a Plan,
     env: &'a Env,
     ledger: &'a Ledger,
+    objectives: &'a [Arc<ObjectiveCounts>],
     limits: &'a mut Limits,
 }
 
@@ -261,6 +270,7 @@ impl ListenerBuild<'_> {
             series,
             rates,
             times,
+            objectives: objectives::of_route(self.plan, self.objectives, listener, route),
             hedging,
         }
     }

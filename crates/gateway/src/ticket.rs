@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
-use plimsoll_policy::{Priority, Stop};
+use plimsoll_policy::{Priority, Stop, hash_key};
 use plimsoll_slo::{Class, Instant, Outcome, Reason};
 
 use crate::event::{AttemptNote, Event, Traced};
@@ -218,6 +218,12 @@ impl Ticket {
             attempts: self.attempts,
         };
         self.core.shard.record(self.series(), &outcome);
+        if let Some(route) = self.route {
+            let caller = || hash_key(0, &[&identity::client_key(self.caller.client)]);
+            for objective in &self.world.listener().routes[route].objectives {
+                objective.record(self.core.index, self.tier, &outcome, caller);
+            }
+        }
         let observe = &self.world.view.running.plan.observe;
         let traced = if class != Class::Good {
             Some(Traced::Bad)

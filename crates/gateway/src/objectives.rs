@@ -1,0 +1,173 @@
+//! What counts for which objective: counters that each core writes for itself, and the judge adds up.
+//!
+//! Series (see [`ledger`](crate::ledger)) say what happened, by route and tier. An objective asks something of some of
+//! that, and what it asks decides what is good: an answer that was right and too late is good in the one and bad in the
+//! other. So it is counted here once more, exactly, at the threshold that was declared, and not read off a histogram.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use plimsoll_slo::{CallerSet, Callers, Class, Counts, Outcome};
+
+use crate::plan::{ListenerPlan, ObjectivePlan, Plan, RoutePlan};
+
+/// The counters of one objective.
+#[derive(Debug)]
+pub struct ObjectiveCounts {
+    /// What counts for it.
+    pub plan: ObjectivePlan,
+    cores: Box<[OnCore]>,
+}
+
+/// Apart, so that no core waits for another's cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct OnCore {
+    good: AtomicU64,
+    bad: AtomicU64,
+    callers: Callers,
+}
+
+impl ObjectiveCounts {
+    /// Counts nothing yet, on so many cores.
+    pub fn new(plan: ObjectivePlan, cores: usize) -> Self {
+        Self {
+            plan,
+            cores: (0..cores).map(|_| OnCore::default()).collect(),
+        }
+    }
+
+    /// Counts an outcome on a core. `caller` is a hash of who asked, and asked for only if the outcome is bad.
+    ///
+    /// # Panics
+    /// If there is no such core.
+    pub fn record(&self, core: usize, outcome: &Outcome, caller: impl FnOnce() -> u64) {
+        let core = &self.cores[core];
+        let latency_max = self.plan.latency_max.unwrap_or(Duration::MAX);
+        match outcome.class {
+            Class::Excluded(_) => {}
+            Class::Good if outcome.latency <= latency_max => _ = core.good.fetch_add(1, Relaxed),
+            Class::Good | Class::Bad(_) => {
+                core.bad.fetch_add(1, Relaxed);
+                core.callers.note(caller());
+            }
+        }
+    }
+
+    /// What was counted since it came to be, over all cores.
+    pub fn counts(&self) -> Counts {
+        self.cores.iter().fold(Counts::default(), |sum, core| Counts {
+            good: sum.good + core.good.load(Relaxed),
+            bad: sum.bad + core.bad.load(Relaxed),
+        })
+    }
+
+    /// Who has failed since [`Self::forget_callers`], over all cores.
+    pub fn callers(&self) -> CallerSet {
+        let mut callers = CallerSet::default();
+        for core in &self.cores {
+            callers.merge(&core.callers.snapshot());
+        }
+        callers
+    }
+
+    /// Begins anew to note who failed.
+    pub fn forget_callers(&self) {
+        self.cores.iter().for_each(|core| core.callers.clear());
+    }
+}
+
+/// An objective, as a route counts for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    counts: Arc<ObjectiveCounts>,
+    /// The one tier that counts.
+    tier: Option<usize>,
+}
+
+impl Counted {
+    /// Counts an outcome of the route: see [`ObjectiveCounts::record`].
+    pub(crate) fn record(&self, core: usize, tier: usize, outcome: &Outcome, caller: impl FnOnce() -> u64) {
+        if self.tier.is_none_or(|only| only == tier) {
+            self.counts.record(core, outcome, caller);
+        }
+    }
+}
+
+/// The objectives of a plan. Those that ask the same as before go on counting.
+pub(crate) fn build(
+    plan: &Plan,
+    cores: usize,
+    old: Option<&[Arc<ObjectiveCounts>]>,
+) -> Vec<Arc<ObjectiveCounts>> {
+    let before = |plan: &ObjectivePlan| old?.iter().find(|old| old.plan == *plan).cloned();
+    plan.objectives
+        .iter()
+        .map(|plan| before(plan).unwrap_or_else(|| Arc::new(ObjectiveCounts::new(plan.clone(), cores))))
+        .collect()
+}
+
+/// Those that a route counts for.
+pub(crate) fn of_route(
+    plan: &Plan,
+    all: &[Arc<ObjectiveCounts>],
+    listener: &ListenerPlan,
+    route: &RoutePlan,
+) -> Vec<Counted> {
+    let counts = |(on, of): &(Arc<str>, Arc<str>)| *on == listener.name && *of == route.name;
+    all.iter()
+        .filter(|objective| objective.plan.routes.iter().any(counts))
+        .map(|objective| Counted {
+            counts: Arc::clone(objective),
+            // The tier of those that name none comes last.
+            tier: objective.plan.tier.as_ref().map(|tier| {
+                let declared = plan.callers.tiers.iter().position(|name| name == tier);
+                declared.unwrap_or(plan.callers.tiers.len())
+            }),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_slo::Reason;
+
+    use super::*;
+
+    fn outcome(class: Class, millis: u64) -> Outcome {
+        let latency = Duration::from_millis(millis);
+        Outcome {
+            class,
+            latency,
+            first_byte: latency,
+            attempts: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_late_is_bad_and_what_is_excluded_counts_neither_way() {
+        let plan = ObjectivePlan {
+            name: "quick".into(),
+            routes: Vec::new(),
+            tier: None,
+            latency_max: Some(Duration::from_millis(300)),
+        };
+        let counts = Arc::new(ObjectiveCounts::new(plan, 2));
+        let counted = Counted {
+            counts: Arc::clone(&counts),
+            tier: Some(1),
+        };
+        for (core, tier, outcome) in [
+            (0, 1, outcome(Class::Good, 300)),
+            (1, 1, outcome(Class::Good, 301)),
+            (1, 1, outcome(Class::Bad(Reason::UpstreamReset), 5)),
+            (0, 1, outcome(Class::Excluded(Reason::ClientClosed), 5_000)),
+            (0, 0, outcome(Class::Bad(Reason::Shed), 0)),
+        ] {
+            counted.record(core, tier, &outcome, || 7);
+        }
+        assert_eq!(counts.counts(), Counts { good: 1, bad: 2 });
+        assert_eq!(counts.callers().count(), 1, "it is the same caller");
+    }
+}
