@@ -7,6 +7,7 @@
 mod attention;
 mod html;
 mod json;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -22,7 +23,7 @@ use self::json::record;
 use crate::civil;
 use crate::exemplars::Exemplar;
 use crate::metrics::Scrape;
-use crate::reading::{Phase, Series, UpstreamReading, breaker_word};
+use crate::reading::{ObjectiveReading, Phase, Series, UpstreamReading, breaker_word};
 
 pub(crate) use self::html::{STYLE, page};
 pub(crate) use self::json::Json;
@@ -44,6 +45,7 @@ record! {
         up_seconds: Option<u64>,
         /// How long the window of the figures really was; 0 when there are none yet.
         window_seconds: f64,
+        objectives: Vec<Objective>,
         traffic: Vec<Traffic>,
         /// What was refused or repeated in the window, and how often.
         acted: Vec<Acted>,
@@ -53,6 +55,48 @@ record! {
         config: Config,
         saturation: Full,
         telemetry: Told,
+    }
+
+    /// An objective, and what the judge says of it.
+    pub(crate) struct Objective {
+        name: String,
+        /// The share that is to be good.
+        target: f64,
+        /// How far back it looks.
+        period_seconds: u64,
+        /// `met`, `missed` or `unknown`.
+        state: String,
+        /// `page` or `ticket`; absent when it calls nobody.
+        calls: Option<String>,
+        /// The verdict in one sentence.
+        verdict: String,
+        /// Events of the whole period that count.
+        good: u64,
+        bad: u64,
+        /// The share of the budget that is left, less than 0 if it is overspent; absent when nothing is known.
+        budget_left: Option<f64>,
+        /// Until the budget is spent, if it goes on as in the last five minutes; absent if it outlasts the period.
+        spent_in_seconds: Option<u64>,
+        burns: Vec<Burn>,
+        /// Evidence for more failures than may be, over what a page needs.
+        evidence: f64,
+        /// Of the period, the share that was measured.
+        coverage: f64,
+    }
+
+    /// A burn-rate rule, and how it stands.
+    pub(crate) struct Burn {
+        severity: String,
+        /// Its windows.
+        long_seconds: u64,
+        short_seconds: u64,
+        /// How many times faster than the budget lasts it is spent in them; absent if nothing happened.
+        long: Option<f64>,
+        short: Option<f64>,
+        /// From where on it calls.
+        factor: f64,
+        /// `fine`, `rising`, `critical` or `recovering`.
+        phase: String,
     }
 
     /// A route and tier in the window.
@@ -191,6 +235,9 @@ record! {
     }
 }
 
+/// The words for attempts beyond the first.
+const RETRIED: &str = "retried or hedged";
+
 /// Reasons that say that Plimsoll protected somebody, and the words for it.
 const PROTECTIONS: [(Reason, &str); 14] = [
     (Reason::Shed, "shed: the upstream could do no more"),
@@ -224,6 +271,7 @@ impl Status {
             at: civil::rfc3339_millis(reading.wall),
             up_seconds: started,
             window_seconds: seconds,
+            objectives: reading.objectives.iter().map(objective).collect(),
             traffic: traffic(scrape),
             acted: acted(&scrape.window.series),
             upstreams: reading.upstreams.iter().map(upstream).collect(),
@@ -252,6 +300,34 @@ impl Status {
             }
             Phase::Serving => None,
         }
+    }
+}
+
+fn objective(reading: &ObjectiveReading) -> Objective {
+    let verdict = &reading.verdict;
+    let burns = verdict.burns.iter().map(|(rule, burning)| Burn {
+        severity: rule.severity.word().to_owned(),
+        long_seconds: rule.long.as_secs(),
+        short_seconds: rule.short.as_secs(),
+        long: burning.long,
+        short: burning.short,
+        factor: rule.factor,
+        phase: burning.phase.word().to_owned(),
+    });
+    Objective {
+        name: reading.name.to_string(),
+        target: verdict.objective.target.share(),
+        period_seconds: verdict.objective.period.as_secs(),
+        state: verdict.state.word().to_owned(),
+        calls: verdict.calls.map(|severity| severity.word().to_owned()),
+        verdict: verdict.sentence().to_string(),
+        good: verdict.window.counts.good,
+        bad: verdict.window.counts.bad,
+        budget_left: verdict.budget.left(),
+        spent_in_seconds: verdict.time_left.map(|left| left.as_secs()),
+        burns: burns.collect(),
+        evidence: verdict.evidence,
+        coverage: verdict.window.coverage(),
     }
 }
 
@@ -317,7 +393,7 @@ fn example(exemplar: &Exemplar) -> Example {
 fn acted(series: &[Series]) -> Vec<Acted> {
     let sum = |count: &dyn Fn(&TallySnapshot) -> u64| series.iter().map(|(_, tally)| count(tally)).sum();
     let retries = Acted {
-        what: "retried or hedged".to_owned(),
+        what: RETRIED.to_owned(),
         count: sum(&|tally| tally.retries),
     };
     let refusals = PROTECTIONS.iter().map(|(reason, what)| Acted {

@@ -1,7 +1,7 @@
-//! What is not as it should be, in sentences. They are judged by fixed bounds, which stand here with their reasons;
-//! the judge of objectives will say what is bad for a user, this says what an operator would want to look at.
+//! What is not as it should be, in sentences. What is bad for users the judge of objectives says; the rest is what an
+//! operator would want to look at, by fixed bounds, which stand here with their reasons.
 
-use super::{Status, Upstream};
+use super::{Objective, Status, Upstream};
 
 /// A share of good requests that is worth a look while there is no objective to say so.
 const GOOD_SHARE_MIN: f64 = 0.99;
@@ -23,6 +23,7 @@ pub(super) fn sentences(status: &Status) -> Vec<String> {
         "draining" => said.push("It is draining: no new requests are taken.".to_owned()),
         state => said.push(format!("It is {state}.")),
     }
+    objectives(status, &mut said);
     traffic(status, &mut said);
     for upstream in &status.upstreams {
         protections(upstream, status, &mut said);
@@ -56,13 +57,29 @@ pub(super) fn sentences(status: &Status) -> Vec<String> {
     said
 }
 
+/// Pages first, then tickets, then what is missed and calls nobody any more.
+fn objectives(status: &Status, said: &mut Vec<String>) {
+    let rank = |objective: &&Objective| match (objective.calls.as_deref(), objective.state.as_str()) {
+        (Some("page"), _) => Some(0),
+        (Some(_), _) => Some(1),
+        (None, "missed") => Some(2),
+        (None, _) => None,
+    };
+    let mut worth: Vec<_> = status.objectives.iter().filter(|o| rank(o).is_some()).collect();
+    worth.sort_by_key(rank);
+    said.extend(worth.into_iter().map(|objective| {
+        let calls = objective.calls.as_deref().unwrap_or("missed");
+        format!("Objective {} ({calls}): {}.", objective.name, objective.verdict)
+    }));
+}
+
 fn traffic(status: &Status, said: &mut Vec<String>) {
     for row in &status.traffic {
         let Some(share) = row.good_share.filter(|share| *share < GOOD_SHARE_MIN) else {
             continue;
         };
         if row.requests >= REQUESTS_MIN {
-            let (route, tier, bad) = (&row.route, &row.tier, super::text::percent(1.0 - share));
+            let (route, tier, bad) = (&row.route, &row.tier, super::tables::percent(1.0 - share));
             let reason = row.not_good.first().map_or("", |count| &count.reason);
             said.push(format!(
                 "Route {route}, tier {tier}: {bad} of requests are bad, mostly {reason}."
@@ -111,7 +128,7 @@ fn protections(upstream: &Upstream, status: &Status, said: &mut Vec<String>) {
             "The bulkhead of {name} is nearly full: {now} of {max} requests are in flight."
         ));
     }
-    let retries = status.acted.iter().any(|acted| acted.what == "retried");
+    let retries = status.acted.iter().any(|acted| acted.what == super::RETRIED);
     if retries && upstream.retry_tokens < 1.0 {
         said.push(format!(
             "The retry budget of {name} is used up: failures are passed on."
@@ -138,15 +155,15 @@ fn limits(status: &Status, said: &mut Vec<String>) {
     if let (Some(now), Some(max)) = (full.memory_bytes, full.memory_limit_bytes)
         && nearly(now, max)
     {
-        let (now, max) = (super::text::bytes(now), super::text::bytes(max));
+        let (now, max) = (super::tables::bytes(now), super::tables::bytes(max));
         said.push(format!("Memory is nearly used up: {now} of {max}."));
     }
     if let Some(max) = full.memory_held_max_bytes
         && let Some(refused) = refused_at(&full.memory_level)
     {
         let (now, max) = (
-            super::text::bytes(full.memory_held_bytes),
-            super::text::bytes(max),
+            super::tables::bytes(full.memory_held_bytes),
+            super::tables::bytes(max),
         );
         said.push(format!(
             "Memory is {}: {now} are held of the {max} that `limits.memory` allows, and {refused}.",
@@ -158,7 +175,7 @@ fn limits(status: &Status, said: &mut Vec<String>) {
         .iter()
         .filter(|pressure| pressure.some >= PRESSURE_MAX)
     {
-        let (resource, share) = (&pressure.resource, super::text::percent(pressure.some));
+        let (resource, share) = (&pressure.resource, super::tables::percent(pressure.some));
         said.push(format!(
             "Work on this machine waits for {resource} {share} of the time."
         ));

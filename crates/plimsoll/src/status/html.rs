@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 
 use super::Status;
-use super::text::{self, Rows};
+use super::tables::{Table, is_figures, tables};
+use super::text;
 
 /// Served at `/status.css`.
 pub(crate) const STYLE: &str = include_str!("status.css");
@@ -42,44 +43,13 @@ pub(crate) fn page(status: &Status, every: Option<u64>) -> String {
         "<p>plimsoll {version}, read at {at}{up} · {again} · <a href=\"/metrics\">metrics</a></p>"
     );
     sentences(&mut out, status);
-    let window = text::window(status);
-    table(
-        &mut out,
-        &format!("Traffic, {window}"),
-        &text::traffic(status),
-        "No request.",
-    );
-    latest(&mut out, status);
-    table(
-        &mut out,
-        &format!("Protections that acted, {window}"),
-        &text::acted(status),
-        "None.",
-    );
-    table(&mut out, "Upstreams", &text::upstreams(status), "None.");
-    table(
-        &mut out,
-        "Endpoints, since the start",
-        &text::endpoints(status),
-        "None.",
-    );
-    if !status.hedging.is_empty() {
-        table(
-            &mut out,
-            "Hedging, since the start",
-            &text::hedging(status),
-            "None.",
-        );
+    for table in tables(status) {
+        section(&mut out, &table);
+        for (of, latest) in &table.latest {
+            let (of, latest) = (Escaped(of), Escaped(latest));
+            let _ = writeln!(out, "<p>Latest bad of {of}: <code>{latest}</code></p>");
+        }
     }
-    table(&mut out, "Listeners", &text::listeners(status), "None.");
-    table(&mut out, "Configuration", &text::config(status), "");
-    table(&mut out, "Saturation", &text::saturation(status), "Unknown.");
-    table(
-        &mut out,
-        "Telemetry, since the start",
-        &text::telemetry(status),
-        "",
-    );
     out.push_str("</main>\n</body>\n</html>\n");
     out
 }
@@ -95,15 +65,10 @@ fn sentences(out: &mut String, status: &Status) {
     out.push_str("</ul>\n");
 }
 
-fn latest(out: &mut String, status: &Status) {
-    for row in &status.traffic {
-        let Some(latest) = text::latest(row) else { continue };
-        let (route, tier, latest) = (Escaped(&row.route), Escaped(&row.tier), Escaped(&latest));
-        let _ = writeln!(out, "<p>Latest bad of {route}, {tier}: <code>{latest}</code></p>");
-    }
-}
-
-fn table(out: &mut String, title: &str, rows: &Rows, nothing: &str) {
+fn section(out: &mut String, table: &Table) {
+    let Table {
+        title, rows, nothing, ..
+    } = table;
     let title = Escaped(title);
     let Some((head, body)) = rows.split_first().filter(|(_, body)| !body.is_empty()) else {
         let _ = writeln!(out, "<h2>{title}</h2>\n<p>{nothing}</p>");
@@ -115,7 +80,7 @@ fn table(out: &mut String, title: &str, rows: &Rows, nothing: &str) {
     );
     out.push_str("<table>\n<thead><tr>");
     let class = |column| {
-        if text::is_figures(rows, column) {
+        if is_figures(rows, column) {
             " class=\"figure\""
         } else {
             ""

@@ -56,6 +56,7 @@ fn calm() -> Reading {
     reading.upstreams[0].endpoints.pop();
     let admission = reading.upstreams[0].admission.as_mut().unwrap();
     (admission.limit, admission.pressure) = (None, plimsoll_policy::Pressure::Free);
+    reading.objectives = vec![sample::unknown()];
     reading.config.problems.clear();
     reading.config.at_next_start.clear();
     reading
@@ -65,7 +66,9 @@ fn calm() -> Reading {
 fn the_text_says_who_is_hurt_and_what_protects() {
     let text = text(&busy());
     for expected in [
-        "serving, 6 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
+        "serving, 7 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
+        "! Objective checkout (page): 300 of 36,600 failed in the last hour, 8.2 times what may, 300 callers in this minute; the budget is overspent by 720 %.",
+        "  checkout   99.9 % / 30 d  missed  page     -719.68 %",
         "! Route pay, tier gold: 10.00 % of requests are bad, mostly upstream-reset.",
         "! The breaker of orders is tripped: its requests are refused.",
         "! orders is asked for more than it can do: 18 requests at a time, and the rest waits or is shed.",
@@ -87,6 +90,10 @@ fn the_text_says_who_is_hurt_and_what_protects() {
 fn what_is_well_needs_no_attention_and_what_is_unknown_is_not_shown_as_good() {
     let status = status(&calm(), vec![(key("pay", "gold"), tally(0, 0).snapshot())]);
     assert_eq!(status.attention, [""; 0]);
+    assert_eq!(
+        (&*status.objectives[0].state, status.objectives[0].budget_left),
+        ("unknown", None)
+    );
     assert_eq!(status.traffic[0].good_share, None);
     let text = text(&status);
     assert!(
@@ -130,9 +137,9 @@ fn few_failures_are_no_trend_and_a_share_is_rounded_down() {
     let calm = calm();
     let few = status(&calm, vec![(key("pay", "gold"), tally(10, 1).snapshot())]);
     assert_eq!(few.attention, [""; 0]);
-    assert_eq!(text::percent(0.999_999), "99.99 %");
-    assert_eq!(text::percent(1.0), "100.00 %");
-    assert_eq!(text::percent(0.29), "29.00 %");
+    assert_eq!(tables::percent(0.999_999), "99.99 %");
+    assert_eq!(tables::percent(1.0), "100.00 %");
+    assert_eq!(tables::percent(0.29), "29.00 %");
 }
 
 #[test]
