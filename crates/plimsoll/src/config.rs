@@ -24,9 +24,11 @@ mod value;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::plan::{Plan, TlsClientPlan};
+use plimsoll_slo::Objective;
 
 pub(crate) use near::nearest;
 pub(crate) use problem::Problems;
@@ -46,6 +48,8 @@ pub(crate) struct Config {
     /// For the data plane.
     pub(crate) plan: Plan,
 
+    /// What is asked, for each of the plan's objectives.
+    pub(crate) objectives: Arc<[ObjectiveConfig]>,
     pub(crate) admin: AdminConfig,
     pub(crate) telemetry: TelemetryConfig,
     /// How long a new process may take to be ready in an upgrade.
@@ -58,9 +62,15 @@ pub(crate) struct Config {
     effective: Node,
 }
 
+/// An objective: what it is called, and what is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ObjectiveConfig {
+    pub(crate) name: Arc<str>,
+    pub(crate) objective: Objective,
+}
+
 /// The port for operators.
 #[derive(Clone, Debug)]
-
 pub(crate) struct AdminConfig {
     pub(crate) listen: SocketAddr,
     /// Always there when `listen` is not a loopback address.
@@ -77,7 +87,6 @@ pub(crate) struct TelemetryConfig {
 
 /// A collector that takes OTLP over HTTP.
 #[derive(Clone, Debug)]
-
 pub(crate) struct OtlpConfig {
     pub(crate) endpoint: Endpoint,
     /// How it is verified; `None` is cleartext.

@@ -14,6 +14,7 @@ use anyhow::Context;
 use gateway::env::Env;
 use gateway::event::Event;
 use gateway::{CoreSeat, Gateway, Phase};
+use plimsoll_slo::Severity;
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -23,11 +24,13 @@ use crate::config::{Config, LogFormat, LogLevel};
 use crate::history::History;
 use crate::inheritance::Inheritance;
 use crate::journal::{Journal, Level, Style, Value, Writer};
+use crate::judging::Judging;
 use crate::memory;
 use crate::metrics;
 use crate::operators::{self, Operators};
 use crate::otlp::{Collector, Meter, MeterEnd};
 use crate::processors::Processors;
+use crate::reading::ObjectiveReading;
 use crate::reload::Reloader;
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Finished, Telemetry};
@@ -66,6 +69,7 @@ pub(crate) struct Parts {
     pub(crate) upgrader: Upgrader,
     pub(crate) supervisor: Supervisor,
     pub(crate) history: Mutex<History>,
+    pub(crate) judging: Mutex<Judging>,
     /// The socket of the port for operators, for a process that takes over.
     pub(crate) admin: OwnedFd,
     /// Set to close that port.
@@ -127,6 +131,7 @@ impl Instance {
             upgrader: Upgrader::new(program),
             supervisor,
             history: Mutex::default(),
+            judging: Mutex::default(),
             admin: admin
                 .descriptor()
                 .context("keeping the admin port for a later upgrade")?,
@@ -315,6 +320,7 @@ impl Parts {
         let env = self.gateway.env().clone();
         self.every(Duration::from_millis(250), |parts| parts.gateway.sweep_outliers());
         self.every(Duration::from_secs(1), Self::remember);
+        self.every(Duration::from_secs(1), Self::judge);
         self.every(Duration::from_secs(5), |parts| parts.gateway.learn_times());
         self.every(Duration::from_secs(5), Self::renew_certificates);
         let parts = Arc::clone(self);
@@ -390,6 +396,26 @@ impl Parts {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remember(now, series);
+    }
+
+    fn judge(&self) {
+        let (asked, running) = (self.reloader.objectives(), self.gateway.running());
+        let wall = self.gateway.env().wall();
+        let mut judging = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        let turned = judging.run_once(&asked, &running.objectives, wall);
+        drop(judging);
+        for ObjectiveReading { name, verdict } in turned {
+            let sentence = verdict.sentence().to_string();
+            let said = [
+                ("objective", Value::from(&*name)),
+                ("verdict", Value::from(&*sentence)),
+            ];
+            match verdict.calls {
+                Some(Severity::Page) => self.journal.error("an objective pages", &said),
+                Some(Severity::Ticket) => self.journal.warn("an objective asks for a ticket", &said),
+                None => self.journal.info("an objective calls nobody any more", &said),
+            }
+        }
     }
 
     fn renew_certificates(&self) {

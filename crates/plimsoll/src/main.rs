@@ -12,6 +12,7 @@ mod history;
 mod inheritance;
 mod instance;
 mod journal;
+mod judging;
 mod memory;
 mod metrics;
 mod observe;

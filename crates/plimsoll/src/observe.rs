@@ -1,6 +1,6 @@
 //! Takes a [`Reading`] of the gateway: the only place that knows both sides.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use gateway::upstream::Upstream;
 use gateway::{Gateway, Phase as GatewayPhase};
@@ -31,6 +31,11 @@ pub(crate) fn read(parts: &Parts) -> Reading {
             .collect(),
         joins: gateway.joins(),
         hedges: gateway.hedges(),
+        objectives: parts
+            .judging
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .reading(),
         memory: parts.memory.reading(),
         config: parts.reloader.reading(),
     }

@@ -11,7 +11,7 @@ use gateway::admission::AdmissionReading;
 use gateway::hedging::HedgeReading;
 use gateway::ledger::SeriesKey;
 use plimsoll_policy::{BreakerState, MemoryLevel};
-use plimsoll_slo::{Instant, TallySnapshot};
+use plimsoll_slo::{Instant, TallySnapshot, Verdict};
 
 /// One series of the ledger.
 pub(crate) type Series = (SeriesKey, TallySnapshot);
@@ -36,8 +36,17 @@ pub(crate) struct Reading {
     pub(crate) joins: JoinReading,
     /// For each route that is hedged.
     pub(crate) hedges: Vec<HedgeReading>,
+    /// What the judge says, in the order of the configuration.
+    pub(crate) objectives: Vec<ObjectiveReading>,
     pub(crate) memory: MemoryReading,
     pub(crate) config: ConfigReading,
+}
+
+/// One objective, and what is said of it.
+#[derive(Clone, Debug)]
+pub(crate) struct ObjectiveReading {
+    pub(crate) name: Arc<str>,
+    pub(crate) verdict: Verdict,
 }
 
 /// Memory that is held, and what may come in because of it.
@@ -171,9 +180,39 @@ pub(crate) mod sample {
     use gateway::event::{AttemptNote, Event, Traced};
     use http::Method;
     use plimsoll_policy::{Pressure, Priority};
-    use plimsoll_slo::{Class, Outcome, Reason, Tally};
+    use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, Second, Tally, Target};
 
     use super::*;
+
+    fn judge() -> Judge {
+        Judge::new(Objective {
+            target: Target::new(0.999).expect("it is one"),
+            period: Duration::from_hours(30 * 24),
+            alpha: 0.01,
+        })
+    }
+
+    /// An objective of which nothing is known.
+    pub(crate) fn unknown() -> ObjectiveReading {
+        ObjectiveReading {
+            name: "checkout".into(),
+            verdict: judge().verdict(),
+        }
+    }
+
+    /// An objective that pages: half of all requests have failed for a minute, after an hour without a failure.
+    fn burning() -> ObjectiveReading {
+        let mut judge = judge();
+        let begins = 1_795_464_600 - 3_660;
+        for at in begins..begins + 3_660 {
+            let bad = if at < begins + 3_600 { 0 } else { 5 };
+            judge.second(Second(at), Counts { good: 10 - bad, bad }, bad);
+        }
+        ObjectiveReading {
+            name: "checkout".into(),
+            verdict: judge.verdict(),
+        }
+    }
 
     /// A request to the route `pay`: one attempt, or three when it was bad.
     pub(crate) fn event(class: Class, millis: u64) -> Event {
@@ -315,6 +354,7 @@ pub(crate) mod sample {
                 // Nine of the fifth, which is `loaded`.
                 refused: [0, 0, 0, 0, 9, 0, 0],
             }],
+            objectives: vec![burning()],
             memory: MemoryReading {
                 level: MemoryLevel::Ample,
                 held: 12 << 20,

@@ -9,12 +9,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gateway::{Gateway, Phase};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ObjectiveConfig};
 use crate::journal::{Journal, Value};
 use crate::reading::ConfigReading;
 use crate::supervisor::Supervisor;
@@ -26,6 +26,8 @@ pub(crate) struct Reloader {
     file: Option<PathBuf>,
     started: Config,
     current: tokio::sync::Mutex<Config>,
+    /// What the current one asks, for whoever cannot wait for a reload.
+    objectives: Mutex<Arc<[ObjectiveConfig]>>,
     gateway: Gateway,
     journal: Journal,
     supervisor: Supervisor,
@@ -88,6 +90,7 @@ impl Reloader {
         Self {
             file,
             started: current.clone(),
+            objectives: Mutex::new(Arc::clone(&current.objectives)),
             current: tokio::sync::Mutex::new(current),
             gateway,
             journal,
@@ -100,6 +103,15 @@ impl Reloader {
                 problems: Vec::new(),
             }),
         }
+    }
+
+    /// What is asked.
+    pub(crate) fn objectives(&self) -> Arc<[ObjectiveConfig]> {
+        Arc::clone(&self.lock_objectives())
+    }
+
+    fn lock_objectives(&self) -> MutexGuard<'_, Arc<[ObjectiveConfig]>> {
+        self.objectives.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the file and applies it.
@@ -121,6 +133,7 @@ impl Reloader {
                 applied.map_or_else(
                     |error| Reloaded::Refused(vec![format!("{:#}", anyhow::Error::new(error))]),
                     |_| {
+                        *self.lock_objectives() = Arc::clone(&new.objectives);
                         *current = new;
                         Reloaded::Applied {
                             changes,

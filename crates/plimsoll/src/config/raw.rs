@@ -15,7 +15,7 @@ use http::HeaderName;
 
 use super::stanza::{stanza, words};
 use super::value::address::Endpoint;
-use super::value::quantity::{MemoryBound, Ratio};
+use super::value::quantity::{MemoryBound, Ratio, TargetShare};
 use super::value::word::{EnvName, Name};
 use crate::config::read::At;
 use listener::Listener;
@@ -32,6 +32,8 @@ stanza! {
         callers: Callers = "{}";
         /// Which requests leave a trace and a line in the log.
         observe: Observe = "{}";
+        /// What is asked of the services, and judged every second.
+        objectives: Vec<Objective> = "[]";
         /// The port for operators: metrics, state, the dashboard.
         admin: Admin = "{}";
         /// Where Plimsoll's own logs and traces go.
@@ -47,6 +49,24 @@ stanza! {
         upgrade_max: Duration = "30s", from "1s" to "5m";
         /// Threads that carry traffic, one to a core; 0 takes every core.
         cores: usize = "0", from "0" to "1024";
+    }
+}
+
+stanza! {
+    /// An objective: which requests are to be good, and how many of them.
+    Objective {
+        /// A name of its own: a label, and what alerts call it.
+        name: Name;
+        /// The share of these requests that is to be good.
+        target: TargetShare;
+        /// Routes whose requests count; none for all routes of all ingress listeners.
+        routes: Vec<At<Name>> = "[]";
+        /// The tier whose requests count, `other` for those that name none; absent for all of them.
+        tier: Option<Name> = "null";
+        /// A good answer whose last byte takes longer than this is bad.
+        latency: Option<Duration> = "null", from "1ms" to "1h";
+        /// How far back it looks.
+        window: Duration = "30d", from "1h" to "92d";
     }
 }
 

@@ -4,6 +4,7 @@
 //! cannot know about itself is checked here, each problem at the place of the value that should change.
 
 mod listener;
+mod objective;
 mod route;
 mod telemetry;
 mod tls;
@@ -116,6 +117,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         upstreams,
         callers,
         observe,
+        objectives,
         admin,
         telemetry,
         limits,
@@ -141,7 +143,8 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     scope.some(&listeners, "listener");
     scope.some(&upstreams, "upstream");
     let listeners_place = listeners.place.clone();
-    let plan = Plan {
+    let mut plan = Plan {
+        objectives: Vec::new(),
         callers: resolve_callers(callers.value, &mut scope),
         observe: resolve_observe(observe.value),
         memory: resolve_memory(limits.value),
@@ -158,7 +161,9 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
             .map(|l| listener::resolve(l, &mut scope))
             .collect(),
     };
+    let asked = objective::resolve(objectives.value, &mut plan, &mut scope);
     let config = Config {
+        objectives: asked,
         admin: resolve_admin(admin.value, &mut scope),
         telemetry: telemetry::resolve(telemetry.value, &mut scope),
         upgrade_max: upgrade_max.value,

@@ -242,6 +242,10 @@ fn every_key_is_applied_or_waits() {
         ("upstreams", SMALL.replace(":3000", ":3001")),
         ("callers", SMALL.to_owned() + "callers: { tenant_header: x }"),
         ("observe", SMALL.to_owned() + "observe: { slow: 2s }"),
+        (
+            "objectives",
+            SMALL.to_owned() + "objectives: [{ name: all, target: 99% }]",
+        ),
         ("limits", SMALL.to_owned() + "limits: { memory: 1GiB }"),
         ("drain_max", SMALL.to_owned() + "drain_max: 1s"),
         ("drain_idle", SMALL.to_owned() + "drain_idle: 1s"),
@@ -249,9 +253,12 @@ fn every_key_is_applied_or_waits() {
     ];
     let plan = |text: &str| {
         let Config {
-            plan, upgrade_max, ..
+            plan,
+            objectives,
+            upgrade_max,
+            ..
         } = read(text).unwrap();
-        format!("{plan:?} {upgrade_max:?}")
+        format!("{plan:?} {objectives:?} {upgrade_max:?}")
     };
     for (key, text) in &applied {
         assert_ne!(plan(SMALL), plan(text), "{key}");

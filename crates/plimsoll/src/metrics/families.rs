@@ -13,6 +13,9 @@ use crate::reading::{
 use crate::saturation::Saturation;
 
 mod admission;
+mod objectives;
+
+pub(super) use objectives::objectives;
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Family {
     Family {

@@ -411,3 +411,23 @@ fn a_broken_configuration_never_starts() {
         "{ran:?}"
     );
 }
+
+#[test]
+fn an_objective_that_is_missed_pages_and_says_why() {
+    let (_service, address) = service("http_service.py", &[]);
+    let objectives = "objectives: [{ name: checkout, target: 99.9% }]\n";
+    let mut plimsoll = Plimsoll::configured(&(in_front(&address, "10s") + objectives));
+    assert!(curl(&[&plimsoll.url("/headers")]).contains(" 200"));
+    // Six people. One who tries six times would be one, and no evidence.
+    for caller in 1..=6 {
+        let from = format!("x-forwarded-for: 192.0.2.{caller}");
+        assert!(curl(&["-H", &from, &plimsoll.url("/status/500")]).contains(" 500"));
+    }
+    let line = plimsoll.wait_for_log("an objective pages");
+    assert_eq!(line["objective"], "checkout");
+    let verdict = line["verdict"].as_str().unwrap();
+    assert!(verdict.contains("failed in the last hour"), "{verdict}");
+    let metrics = curl(&[&plimsoll.admin_url("/metrics")]);
+    let paged = r#"plimsoll_objective_calls{objective="checkout",severity="page"} 1"#;
+    assert!(metrics.contains(paged), "{metrics}");
+}

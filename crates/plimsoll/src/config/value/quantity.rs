@@ -4,6 +4,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use plimsoll_slo::Target;
+
 use super::Scalar;
 use crate::config::shape::{Json, ScalarShape};
 
@@ -33,6 +35,32 @@ impl Scalar for Ratio {
         // Rounded, since 0.07 times 100 is not quite 7.
         let percent = (self.0 * 100.0 * 1e6).round() / 1e6;
         format!("{percent}%")
+    }
+}
+
+/// The target of an objective.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct TargetShare(pub(crate) Target);
+
+/// Where more may fail, not even a total outage is twice as much, and no burn is worth waking anybody for.
+const TARGET_MIN: f64 = 0.6;
+
+impl Scalar for TargetShare {
+    const SHAPE: ScalarShape = ScalarShape {
+        what: "a target, of 60% or more and less than 100%",
+        right: "`99.9%` or `0.999`",
+        json: Json::Ratio,
+    };
+
+    fn parse(text: &str) -> Option<Self> {
+        // Rounded, since 99.9 of 100 is a little more than 0.999.
+        let share = (Ratio::parse(text)?.0 * 1e9).round() / 1e9;
+        let target = Target::new(share).ok()?;
+        (share >= TARGET_MIN).then_some(Self(target))
+    }
+
+    fn render(&self) -> String {
+        Scalar::render(&Ratio(self.0.share()))
     }
 }
 
@@ -289,6 +317,10 @@ mod tests {
         assert_eq!(check::<Ratio>("0.125").as_deref(), Some("12.5%"));
         for text in ["", "%", "101%", "1.1", "nan", "1e-3", "-0.1"] {
             assert_eq!(check::<Ratio>(text), None, "{text}");
+        }
+        assert_eq!(check::<TargetShare>("0.9995").as_deref(), Some("99.95%"));
+        for text in ["100%", "59%", "0", "99.9 %", "three nines"] {
+            assert_eq!(check::<TargetShare>(text), None, "{text}");
         }
     }
 }

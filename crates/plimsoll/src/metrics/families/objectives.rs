@@ -1,0 +1,94 @@
+//! What the judge says of objectives.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plimsoll_slo::Severity;
+
+use super::gauge;
+use crate::metrics::sheet::Sheet;
+use crate::reading::ObjectiveReading;
+
+/// Every objective. What is not known has no sample.
+pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[ObjectiveReading]) {
+    sheet.family(gauge(
+        "plimsoll_objective_target_ratio",
+        "ratio",
+        "The share of events that is to be good.",
+    ));
+    for ObjectiveReading { name, verdict } in objectives {
+        sheet.sample(&[("objective", name)], verdict.objective.target.share());
+    }
+    sheet.family(gauge(
+        "plimsoll_objective_events",
+        "",
+        "Events that count, in all the time that the objective looks back.",
+    ));
+    for ObjectiveReading { name, verdict } in objectives {
+        let counts = verdict.window.counts;
+        for (class, count) in [("good", counts.good), ("bad", counts.bad)] {
+            sheet.sample(&[("objective", name), ("class", class)], count);
+        }
+    }
+    sheet.family(gauge(
+        "plimsoll_objective_budget_left_ratio",
+        "ratio",
+        "The share of the error budget that is left, less than 0 when it is overspent.",
+    ));
+    for ObjectiveReading { name, verdict } in objectives {
+        sheet.sample_if_known(&[("objective", name)], verdict.budget.left());
+    }
+    sheet.family(gauge(
+        "plimsoll_objective_burn",
+        "",
+        "How many times faster than it lasts the budget was spent in the window.",
+    ));
+    for ObjectiveReading { name, verdict } in objectives {
+        // Two rules may look at the same window.
+        let windows: BTreeMap<_, _> = verdict
+            .burns
+            .iter()
+            .flat_map(|(rule, burning)| [(rule.long, burning.long), (rule.short, burning.short)])
+            .collect();
+        for (window, burn) in windows {
+            sheet.sample_if_known(&[("objective", name), ("window", &shown(window))], burn);
+        }
+    }
+    sheet.family(gauge(
+        "plimsoll_objective_evidence_ratio",
+        "ratio",
+        "Evidence that more fails than may, over what is needed for a page.",
+    ));
+    for ObjectiveReading { name, verdict } in objectives {
+        sheet.sample(&[("objective", name)], verdict.evidence);
+    }
+    sheet.family(gauge(
+        "plimsoll_objective_calls",
+        "",
+        "Whether the objective calls somebody, by how urgently.",
+    ));
+    for ObjectiveReading { name, verdict } in objectives {
+        for severity in [Severity::Ticket, Severity::Page] {
+            let labels = [("objective", &**name), ("severity", severity.word())];
+            sheet.sample(&labels, verdict.calls == Some(severity));
+        }
+    }
+    sheet.family(gauge(
+        "plimsoll_objective_coverage_ratio",
+        "ratio",
+        "The share of the time that the objective looks back in which anything was measured.",
+    ));
+    for ObjectiveReading { name, verdict } in objectives {
+        sheet.sample(&[("objective", name)], verdict.window.coverage());
+    }
+}
+
+/// A window as Prometheus writes it.
+fn shown(window: Duration) -> String {
+    let minutes = window.as_secs() / 60;
+    match (minutes % 1_440, minutes % 60) {
+        (0, _) => format!("{}d", minutes / 1_440),
+        (_, 0) => format!("{}h", minutes / 60),
+        _ => format!("{minutes}m"),
+    }
+}
