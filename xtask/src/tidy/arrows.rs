@@ -12,10 +12,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plimsoll-policy", &["plimsoll-slo"]),
     ("plimsoll-tower", &["plimsoll-policy", "plimsoll-slo"]),
     ("gateway", &["plimsoll-policy", "plimsoll-slo"]),
+    ("store", &["plimsoll-slo"]),
     ("order-desk", &[]),
     (
         "plimsoll",
-        &["gateway", "order-desk", "plimsoll-policy", "plimsoll-slo"],
+        &[
+            "gateway",
+            "order-desk",
+            "plimsoll-policy",
+            "plimsoll-slo",
+            "store",
+        ],
     ),
     (
         "sim",

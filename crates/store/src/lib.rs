@@ -1,0 +1,64 @@
+//! What must outlive a restart.
+//!
+//! Counting goes on in memory, and no request ever waits for this crate. What was counted is written down a little
+//! later, by whoever counted it, and read when a process begins, so that an objective over thirty days does not forget
+//! them. Several processes may share a store: in an upgrade two do, and each writes rows of its own, so that writing
+//! the same twice changes nothing and what two have counted adds up.
+//!
+//! A [`Store`] is a contract, and `tests/it` holds every adapter to it: [`Memory`], which is the model, and [`Sqlite`],
+//! a file.
+
+mod memory;
+mod minutes;
+mod sqlite;
+
+pub use memory::Memory;
+pub use minutes::{Key, Minute, Row};
+pub use sqlite::Sqlite;
+
+/// Why the store did not do what was asked. Nothing of it was done then.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be opened.
+    #[error("opening the state file")]
+    Open(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It was written by a later release.
+    #[error(
+        "the state file has schema {found}, and this release knows {known}: it was written by a later one"
+    )]
+    TooNew {
+        /// The version of the schema that was found.
+        found: u32,
+        /// The newest that is known.
+        known: u32,
+    },
+    /// It cannot be read.
+    #[error("reading the state")]
+    Read(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It cannot be written.
+    #[error("writing the state")]
+    Write(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What is kept, and by whom it was counted.
+pub trait Store: Send + std::fmt::Debug {
+    /// Writes down what `instance`, a process, has counted in each of these minutes so far: a row takes the place of
+    /// the one of the same instance, key and minute. All of them or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`]. What was there before is there still.
+    fn write(&mut self, instance: &str, rows: &[Row]) -> Result<(), StoreError>;
+
+    /// What all instances but one have counted together, from this minute on, the earliest first: events add up. A
+    /// minute that several have measured was measured for as long as one of them did at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError>;
+
+    /// Forgets every minute before this one. Returns how many rows that were.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn forget(&mut self, before: u64) -> Result<usize, StoreError>;
+}

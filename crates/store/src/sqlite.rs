@@ -1,0 +1,126 @@
+//! A file beside the configuration.
+//!
+//! WAL, so that reading waits for nobody. `synchronous = NORMAL`: after the machine has lost its power the last second
+//! or so may be missing, and nothing is torn; after the process alone has died nothing is. The schema moves forward
+//! only, in numbered files; a file that a later release has written is left alone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use plimsoll_slo::Counts;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+
+use crate::{Key, Minute, Row, Store, StoreError};
+
+/// Every version of the schema, in order.
+const SCHEMA: &[&str] = &[include_str!("sqlite/schema/0001-minutes.sql")];
+
+const WRITE: &str = include_str!("sqlite/sql/write.sql");
+const OTHERS: &str = include_str!("sqlite/sql/others.sql");
+const FORGET: &str = include_str!("sqlite/sql/forget.sql");
+
+/// How long another process may write before this one gives up; it comes back in a second.
+const BUSY_MAX: Duration = Duration::from_secs(2);
+
+/// See the module's header.
+#[derive(Debug)]
+pub struct Sqlite {
+    connection: Connection,
+}
+
+impl Sqlite {
+    /// Opens a file, or makes one.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] if it cannot be opened or is no such file, [`StoreError::TooNew`] if a later release has
+    /// written it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // Not as a URI: a path is a path, whatever is in it.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(open)?;
+        connection.busy_timeout(BUSY_MAX).map_err(open)?;
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+            .map_err(open)?;
+        migrate(&mut connection)?;
+        Ok(Self { connection })
+    }
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let tx = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(open)?;
+    let found: u32 = tx
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(open)?;
+    let known = SCHEMA.len() as u32;
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    for version in &SCHEMA[found as usize..] {
+        tx.execute_batch(version).map_err(open)?;
+    }
+    tx.pragma_update(None, "user_version", known).map_err(open)?;
+    tx.commit().map_err(open)
+}
+
+fn open(error: rusqlite::Error) -> StoreError {
+    StoreError::Open(error.into())
+}
+
+/// What SQL can hold of a count: 2⁶³ − 1 is more than ever happens in a minute.
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl Store for Sqlite {
+    fn write(&mut self, instance: &str, rows: &[Row]) -> Result<(), StoreError> {
+        let write = |error: rusqlite::Error| StoreError::Write(error.into());
+        let tx = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(write)?;
+        let mut statement = tx.prepare(WRITE).map_err(write)?;
+        for Row { key, minute } in rows {
+            let Counts { good, bad } = minute.counts;
+            statement
+                .execute(params![
+                    key.objective,
+                    key.counted,
+                    signed(minute.minute),
+                    instance,
+                    signed(good),
+                    signed(bad),
+                    minute.measured
+                ])
+                .map_err(write)?;
+        }
+        drop(statement);
+        tx.commit().map_err(write)
+    }
+
+    fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
+        let read = |error: rusqlite::Error| StoreError::Read(error.into());
+        let mut statement = self.connection.prepare(OTHERS).map_err(read)?;
+        let rows = statement.query_map(params![key.objective, key.counted, signed(from), but], |row| {
+            let number = |column| Ok::<u64, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
+            Ok(Minute {
+                minute: number(0)?,
+                counts: Counts {
+                    good: number(1)?,
+                    bad: number(2)?,
+                },
+                measured: row.get(3)?,
+            })
+        });
+        rows.and_then(Iterator::collect).map_err(read)
+    }
+
+    fn forget(&mut self, before: u64) -> Result<usize, StoreError> {
+        let forgotten = self.connection.execute(FORGET, [signed(before)]);
+        forgotten.map_err(|error| StoreError::Write(error.into()))
+    }
+}

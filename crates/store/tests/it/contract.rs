@@ -1,0 +1,125 @@
+//! What a store promises, asked of each of them.
+
+use plimsoll_slo::Counts;
+use proptest::prelude::*;
+use store::{Key, Memory, Minute, Row, Sqlite, Store};
+
+use crate::sqlite::Directory;
+
+fn key(objective: &str, counted: &str) -> Key {
+    Key {
+        objective: objective.into(),
+        counted: counted.into(),
+    }
+}
+
+fn minute(at: u64, good: u64, bad: u64, measured: u8) -> Minute {
+    Minute {
+        minute: at,
+        counts: Counts { good, bad },
+        measured,
+    }
+}
+
+fn row(objective: &str, minute: Minute) -> Row {
+    Row {
+        key: key(objective, "all"),
+        minute,
+    }
+}
+
+/// Asks `check` of every store, empty.
+fn every(check: impl Fn(&mut dyn Store)) {
+    check(&mut Memory::default());
+    let directory = Directory::new();
+    check(&mut Sqlite::open(&directory.file()).unwrap());
+}
+
+#[test]
+fn writing_twice_changes_nothing_and_what_two_have_counted_adds_up() {
+    every(|store| {
+        store.write("one", &[row("a", minute(7, 10, 1, 30))]).unwrap();
+        for _ in 0..2 {
+            store.write("one", &[row("a", minute(7, 20, 2, 60))]).unwrap();
+        }
+        store
+            .write(
+                "two",
+                &[row("a", minute(7, 5, 5, 20)), row("a", minute(8, 1, 0, 1))],
+            )
+            .unwrap();
+        let all = store.others("three", &key("a", "all"), 0).unwrap();
+        assert_eq!(all, [minute(7, 25, 7, 60), minute(8, 1, 0, 1)]);
+        assert_eq!(
+            store.others("two", &key("a", "all"), 0).unwrap(),
+            [minute(7, 20, 2, 60)]
+        );
+        assert_eq!(
+            store.others("three", &key("a", "all"), 8).unwrap(),
+            [minute(8, 1, 0, 1)]
+        );
+    });
+}
+
+#[test]
+fn what_counts_something_else_is_another_key() {
+    every(|store| {
+        store.write("one", &[row("a", minute(7, 1, 0, 60))]).unwrap();
+        for other in [key("b", "all"), key("a", "gold")] {
+            assert_eq!(store.others("two", &other, 0).unwrap(), []);
+        }
+    });
+}
+
+#[test]
+fn what_is_forgotten_is_gone_and_the_rest_is_there() {
+    every(|store| {
+        let rows: Vec<Row> = (0..10).map(|at| row("a", minute(at, 1, 0, 60))).collect();
+        store.write("one", &rows).unwrap();
+        assert_eq!(store.forget(4).unwrap(), 4);
+        assert_eq!(store.forget(4).unwrap(), 0);
+        assert_eq!(store.others("two", &key("a", "all"), 0).unwrap().len(), 6);
+    });
+}
+
+#[test]
+fn names_may_be_anything() {
+    every(|store| {
+        for name in ["", "'; DROP TABLE minutes; --", "ordre-payé", "a\0b"] {
+            let of = Row {
+                key: key(name, name),
+                minute: minute(1, 2, 3, 4),
+            };
+            store.write(name, &[of]).unwrap();
+            let read = store.others("another", &key(name, name), 0).unwrap();
+            assert_eq!(read, [minute(1, 2, 3, 4)], "{name:?}");
+        }
+    });
+}
+
+/// An instance, an objective, and a minute of it.
+fn written() -> impl Strategy<Value = (u8, u8, Minute)> {
+    let minutes = (0u64..20, 0u64..1_000, 0u64..1_000, 0u8..=60)
+        .prop_map(|(at, good, bad, measured)| minute(at, good, bad, measured));
+    (0u8..3, 0u8..2, minutes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn the_file_says_what_the_model_says(steps in prop::collection::vec((written(), 0u64..25), 1..40)) {
+        let directory = Directory::new();
+        let (mut model, mut file) = (Memory::default(), Sqlite::open(&directory.file()).unwrap());
+        for ((instance, objective, minute), from) in steps {
+            let (instance, objective) = (instance.to_string(), objective.to_string());
+            let rows = [row(&objective, minute)];
+            model.write(&instance, &rows).unwrap();
+            file.write(&instance, &rows).unwrap();
+            let of = key(&objective, "all");
+            prop_assert_eq!(model.others("1", &of, from).unwrap(), file.others("1", &of, from).unwrap());
+            if from == 24 {
+                prop_assert_eq!(model.forget(minute.minute).unwrap(), file.forget(minute.minute).unwrap());
+            }
+        }
+    }
+}

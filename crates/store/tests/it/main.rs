@@ -1,0 +1,6 @@
+//! Every store is held to the same contract.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+mod contract;
+mod sqlite;

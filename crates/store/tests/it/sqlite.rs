@@ -1,0 +1,105 @@
+//! What only a file can do: outlive its process, be shared, be somebody else's.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use plimsoll_slo::Counts;
+use store::{Key, Minute, Row, Sqlite, Store, StoreError};
+
+/// A directory that goes with the test.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("store-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.0.join("plimsoll.state")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+fn row(minute: u64, good: u64) -> Row {
+    Row {
+        key: key(),
+        minute: Minute {
+            minute,
+            counts: Counts { good, bad: 0 },
+            measured: 60,
+        },
+    }
+}
+
+fn key() -> Key {
+    Key {
+        objective: "a".into(),
+        counted: "all".into(),
+    }
+}
+
+#[test]
+fn what_was_written_is_there_after_the_process() {
+    let directory = Directory::new();
+    let mut store = Sqlite::open(&directory.file()).unwrap();
+    store.write("one", &[row(1, 5)]).unwrap();
+    // Not closed: that is what is left when a process is killed.
+    std::mem::forget(store);
+    let mut store = Sqlite::open(&directory.file()).unwrap();
+    assert_eq!(store.others("two", &key(), 0).unwrap(), [row(1, 5).minute]);
+}
+
+#[test]
+fn two_processes_write_at_once() {
+    let directory = Directory::new();
+    let write = |instance: &'static str| {
+        let mut store = Sqlite::open(&directory.file()).unwrap();
+        move || (0..200).for_each(|minute| store.write(instance, &[row(minute, 1)]).unwrap())
+    };
+    let (one, two) = (write("one"), write("two"));
+    std::thread::scope(|scope| {
+        scope.spawn(one);
+        scope.spawn(two);
+    });
+    let mut store = Sqlite::open(&directory.file()).unwrap();
+    let minutes = store.others("three", &key(), 0).unwrap();
+    assert_eq!(minutes.len(), 200);
+    assert!(minutes.iter().all(|minute| minute.counts.good == 2));
+}
+
+#[test]
+fn what_is_no_state_file_is_refused_and_left_as_it_is() {
+    let directory = Directory::new();
+    let text = "not a database at all, but notes that somebody needs".repeat(40);
+    std::fs::write(directory.file(), &text).unwrap();
+    assert!(matches!(
+        Sqlite::open(&directory.file()),
+        Err(StoreError::Open(_))
+    ));
+    assert_eq!(std::fs::read_to_string(directory.file()).unwrap(), text);
+    let nowhere = directory.file().join("state");
+    assert!(matches!(Sqlite::open(&nowhere), Err(StoreError::Open(_))));
+}
+
+#[test]
+fn a_file_of_a_later_release_is_left_alone() {
+    let directory = Directory::new();
+    drop(Sqlite::open(&directory.file()).unwrap());
+    let later = rusqlite::Connection::open(directory.file()).unwrap();
+    later.pragma_update(None, "user_version", 99).unwrap();
+    drop(later);
+    let refused = Sqlite::open(&directory.file());
+    assert!(
+        matches!(refused, Err(StoreError::TooNew { found: 99, known: 1 })),
+        "{refused:?}"
+    );
+}
