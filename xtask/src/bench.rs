@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: how fast it is, measured in this run and on this machine.
 //!
 //! `gateway` puts the shipped binary beside the proxies that people would otherwise take, `overload` does so while the
-//! service behind them is asked for more than it can do, `policy` times the single decisions. All say what was aimed
+//! service behind them is asked for more than it can do, `policy` times the single decisions, `judge` what it costs to judge. All say what was aimed
 //! at, and whether it was met, by the number.
 
 mod aims;
@@ -9,6 +9,7 @@ pub(crate) mod build;
 mod cases;
 mod gateway;
 mod idle;
+mod judge;
 mod load;
 mod machine;
 mod measure;
@@ -38,6 +39,11 @@ const BENCHES: &[(&str, &str, Run)] = &[
         "overload",
         "plimsoll beside HAProxy and Envoy, up to ten times the load that the service bears",
         overload::run,
+    ),
+    (
+        "judge",
+        "what it costs to count for an objective, and to judge ten thousand every second",
+        judge::run,
     ),
     (
         "policy",

@@ -32,17 +32,7 @@ pub(super) fn run(words: &[String]) -> anyhow::Result<ExitCode> {
     // A filter that matches no test passes as well.
     anyhow::ensure!(said.contains(PROOF), "the proof did not run:\n{said}");
     eprintln!("timing each decision");
-    let timing = [
-        "bench",
-        "--locked",
-        "--profile",
-        "dist",
-        "--package",
-        "plimsoll-policy",
-        "--bench",
-        "decisions",
-    ];
-    let text = printed(Command::new("cargo").args(timing).current_dir(crate::root()))?;
+    let text = benched("plimsoll-policy", "decisions")?;
     let timed = timings(&text).with_context(|| format!("reading the timings:\n{text}"))?;
     let text = format!("{}\n{}", machine.shown(), table(&timed));
     println!("{text}");
@@ -50,11 +40,26 @@ pub(super) fn run(words: &[String]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a benchmark of a package says, built as what is shipped.
+pub(super) fn benched(package: &str, bench: &str) -> anyhow::Result<String> {
+    let words = [
+        "bench",
+        "--locked",
+        "--profile",
+        "dist",
+        "--package",
+        package,
+        "--bench",
+        bench,
+    ];
+    printed(Command::new("cargo").args(words).current_dir(crate::root()))
+}
+
 /// Name, least, median and greatest nanoseconds.
-type Timed<'a> = (&'a str, [f64; 3]);
+pub(super) type Timed<'a> = (&'a str, [f64; 3]);
 
 /// Lines with tabs are timings; the others are cargo's. `None` if there is none.
-fn timings(text: &str) -> Option<Vec<Timed<'_>>> {
+pub(super) fn timings(text: &str) -> Option<Vec<Timed<'_>>> {
     let timed: Vec<Timed<'_>> = text.lines().filter_map(timing).collect();
     (!timed.is_empty()).then_some(timed)
 }

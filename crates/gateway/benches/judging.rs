@@ -1,0 +1,105 @@
+//! What judging costs: counting an outcome for an objective, and a second of ten thousand judges.
+//!
+//! `cargo bench -p gateway`, or `cargo xtask bench judge`, which makes a table of it. One line for each: its name, a
+//! tab, and nanoseconds for each outcome or objective: the least, the median and the greatest of the batches.
+
+#![allow(clippy::print_stdout, reason = "a benchmark talks to whoever ran it")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gateway::objectives::ObjectiveCounts;
+use gateway::plan::ObjectivePlan;
+use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, Second, Target};
+
+/// Outcomes in a batch, and batches, of which the first tenth only warms up.
+const OUTCOMES: u32 = 1_000;
+const BATCHES: usize = 1_000;
+/// Objectives, and seconds in which they are judged: more than a minute, so that minutes turn in it.
+const OBJECTIVES: usize = 10_000;
+const SECONDS: u64 = 100;
+
+fn main() {
+    for (name, class) in [
+        ("count a good outcome", Class::Good),
+        ("count a bad outcome", Class::Bad(Reason::UpstreamReset)),
+    ] {
+        report(name, &counting(class));
+    }
+    for (name, counts, callers) in [
+        ("judge a second, all is well", Counts { good: 10, bad: 0 }, 0),
+        ("judge a second of an outage", Counts { good: 0, bad: 10 }, 10),
+    ] {
+        report(name, &judging(counts, callers));
+    }
+}
+
+fn report(name: &str, batches: &[f64]) {
+    let mut batches = batches[batches.len() / 10..].to_vec();
+    batches.sort_by(f64::total_cmp);
+    let (least, greatest) = (batches[0], batches[batches.len() - 1]);
+    println!(
+        "{name}\t{least:.1}\t{:.1}\t{greatest:.1}",
+        batches[batches.len() / 2]
+    );
+}
+
+fn counting(class: Class) -> Vec<f64> {
+    let plan = ObjectivePlan {
+        name: "checkout".into(),
+        routes: Vec::new(),
+        tier: None,
+        latency_max: Some(Duration::from_millis(300)),
+    };
+    let counts = Arc::new(ObjectiveCounts::new(&plan, 1));
+    let outcome = Outcome {
+        class,
+        latency: Duration::from_millis(20),
+        first_byte: Duration::from_millis(20),
+        attempts: 1,
+    };
+    let batch = |_| {
+        timed(OUTCOMES as usize, || {
+            for caller in 0..OUTCOMES {
+                black_box(&counts).record(0, black_box(&outcome), || caller.into());
+            }
+        })
+    };
+    (0..BATCHES).map(batch).collect()
+}
+
+fn judging(counts: Counts, callers: u64) -> Vec<f64> {
+    let objective = Objective {
+        target: Target::new(0.999).expect("it is one"),
+        period: Duration::from_hours(30 * 24),
+        alpha: 0.01,
+    };
+    let mut judges: Vec<Judge> = (0..OBJECTIVES).map(|_| Judge::new(objective)).collect();
+    // Budgets of a month at this rate, or an outage would have spent them at once, which is quick to say.
+    let month = Counts { good: 600, bad: 0 };
+    for judge in &mut judges {
+        (0..43_200).for_each(|minute| _ = judge.restore(minute, month, 60));
+    }
+    let second = |second| {
+        let at = Second(43_200 * 60 + second);
+        timed(OBJECTIVES, || {
+            for judge in &mut judges {
+                judge.second(at, counts, callers);
+                black_box(judge.verdict());
+            }
+        })
+    };
+    (0..SECONDS).map(second).collect()
+}
+
+/// Nanoseconds for each of so many.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it times real work; nothing here is ever simulated"
+)]
+fn timed(each: usize, work: impl FnOnce()) -> f64 {
+    let begin = Instant::now();
+    work();
+    begin.elapsed().as_nanos() as f64 / each as f64
+}
