@@ -12,11 +12,13 @@ use plimsoll_slo::{CallerSet, Callers, Class, Counts, Outcome};
 
 use crate::plan::{ListenerPlan, ObjectivePlan, Plan, RoutePlan};
 
-/// The counters of one objective.
+/// The counters of one objective. They stay when a reload has it count other routes: what was under way then counts
+/// for it still.
 #[derive(Debug)]
 pub struct ObjectiveCounts {
-    /// What counts for it.
-    pub plan: ObjectivePlan,
+    /// The objective's.
+    pub name: Arc<str>,
+    latency_max: Option<Duration>,
     cores: Box<[OnCore]>,
 }
 
@@ -31,9 +33,10 @@ struct OnCore {
 
 impl ObjectiveCounts {
     /// Counts nothing yet, on so many cores.
-    pub fn new(plan: ObjectivePlan, cores: usize) -> Self {
+    pub fn new(plan: &ObjectivePlan, cores: usize) -> Self {
         Self {
-            plan,
+            name: Arc::clone(&plan.name),
+            latency_max: plan.latency_max,
             cores: (0..cores).map(|_| OnCore::default()).collect(),
         }
     }
@@ -44,7 +47,7 @@ impl ObjectiveCounts {
     /// If there is no such core.
     pub fn record(&self, core: usize, outcome: &Outcome, caller: impl FnOnce() -> u64) {
         let core = &self.cores[core];
-        let latency_max = self.plan.latency_max.unwrap_or(Duration::MAX);
+        let latency_max = self.latency_max.unwrap_or(Duration::MAX);
         match outcome.class {
             Class::Excluded(_) => {}
             Class::Good if outcome.latency <= latency_max => _ = core.good.fetch_add(1, Relaxed),
@@ -95,33 +98,37 @@ impl Counted {
     }
 }
 
-/// The objectives of a plan. Those that ask the same as before go on counting.
+/// The counters of a plan's objectives, in its order. Those that call the same good go on counting.
 pub(crate) fn build(
     plan: &Plan,
     cores: usize,
     old: Option<&[Arc<ObjectiveCounts>]>,
 ) -> Vec<Arc<ObjectiveCounts>> {
-    let before = |plan: &ObjectivePlan| old?.iter().find(|old| old.plan == *plan).cloned();
+    let before = |plan: &ObjectivePlan| {
+        let same = |old: &&Arc<ObjectiveCounts>| old.name == plan.name && old.latency_max == plan.latency_max;
+        old?.iter().find(same).cloned()
+    };
     plan.objectives
         .iter()
-        .map(|plan| before(plan).unwrap_or_else(|| Arc::new(ObjectiveCounts::new(plan.clone(), cores))))
+        .map(|plan| before(plan).unwrap_or_else(|| Arc::new(ObjectiveCounts::new(plan, cores))))
         .collect()
 }
 
-/// Those that a route counts for.
+/// Those that a route counts for. `all` are those of the plan.
 pub(crate) fn of_route(
     plan: &Plan,
     all: &[Arc<ObjectiveCounts>],
     listener: &ListenerPlan,
     route: &RoutePlan,
 ) -> Vec<Counted> {
-    let counts = |(on, of): &(Arc<str>, Arc<str>)| *on == listener.name && *of == route.name;
-    all.iter()
-        .filter(|objective| objective.plan.routes.iter().any(counts))
-        .map(|objective| Counted {
-            counts: Arc::clone(objective),
+    let is_this = |(on, of): &(Arc<str>, Arc<str>)| *on == listener.name && *of == route.name;
+    let counted = plan.objectives.iter().zip(all);
+    counted
+        .filter(|(objective, _)| objective.routes.iter().any(is_this))
+        .map(|(objective, counts)| Counted {
+            counts: Arc::clone(counts),
             // The tier of those that name none comes last.
-            tier: objective.plan.tier.as_ref().map(|tier| {
+            tier: objective.tier.as_ref().map(|tier| {
                 let declared = plan.callers.tiers.iter().position(|name| name == tier);
                 declared.unwrap_or(plan.callers.tiers.len())
             }),
@@ -153,7 +160,7 @@ mod tests {
             tier: None,
             latency_max: Some(Duration::from_millis(300)),
         };
-        let counts = Arc::new(ObjectiveCounts::new(plan, 2));
+        let counts = Arc::new(ObjectiveCounts::new(&plan, 2));
         let counted = Counted {
             counts: Arc::clone(&counts),
             tier: Some(1),

@@ -93,6 +93,11 @@ impl Judge {
         self.track.restore(minute, counts, measured)
     }
 
+    /// What it knows of the minutes that it looks back: see [`Track::past`].
+    pub fn past(&self) -> impl Iterator<Item = (u64, Counts, u8)> + '_ {
+        self.track.past()
+    }
+
     /// A second was measured: what happened in it, and how many callers failed in it for the first time in their minute.
     pub fn second(&mut self, at: Second, counts: Counts, callers: u64) {
         let passed = at.0.saturating_sub(self.track.now().0);

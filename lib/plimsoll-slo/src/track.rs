@@ -153,17 +153,24 @@ impl Track {
         Second(self.seconds.newest)
     }
 
+    /// Every minute of which anything is known, the oldest first: when it was, what happened, and how many seconds of it
+    /// were measured. What [`Track::restore`] takes.
+    pub fn past(&self) -> impl Iterator<Item = (u64, Counts, u8)> + '_ {
+        let length = self.minutes.cells.len() as u64;
+        let newest = self.minutes.newest;
+        let known = (newest.saturating_sub(length - 1)..=newest)
+            .map(|at| (at, self.minutes.cells[self.minutes.place(at)]))
+            .filter(|(_, cell)| cell.measured > 0 || cell.good > 0 || cell.bad > 0);
+        known.map(|(at, cell)| (at, cell.counts(), cell.measured))
+    }
+
     /// What happened in each minute of the longest window, the oldest first, and the one that has begun at last.
     pub fn minutes(&self) -> impl Iterator<Item = Counts> + Clone + '_ {
         let length = self.minutes.cells.len() as u64;
         let oldest = self.minutes.newest + 1;
         (oldest..oldest + length).map(|at| {
             // The place of a minute of one round before.
-            let Cell { good, bad, .. } = self.minutes.cells[self.minutes.place(at)];
-            Counts {
-                good: good.into(),
-                bad: bad.into(),
-            }
+            self.minutes.cells[self.minutes.place(at)].counts()
         })
     }
 
@@ -202,11 +209,19 @@ impl Cell {
         }
     }
 
+    fn counts(self) -> Counts {
+        Counts {
+            good: self.good.into(),
+            bad: self.bad.into(),
+        }
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             good: self.good.saturating_add(other.good),
             bad: self.bad.saturating_add(other.bad),
-            measured: self.measured.saturating_add(other.measured),
+            // Two may have measured the same seconds.
+            measured: (self.measured + other.measured).min(60),
         }
     }
 }
