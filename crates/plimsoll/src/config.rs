@@ -41,6 +41,7 @@ use tree::{Bounds, Node};
 pub(crate) use value::Scalar;
 pub(crate) use value::address::Endpoint;
 pub(crate) use value::quantity::Size;
+use value::word::StateFile;
 
 /// What runs: validated, with every default filled in.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub(crate) struct Config {
 
     /// What is asked, for each of the plan's objectives.
     pub(crate) objectives: Arc<[ObjectiveConfig]>,
+    /// Where what outlives a restart is kept.
+    pub(crate) state: StateFile,
     pub(crate) admin: AdminConfig,
     pub(crate) telemetry: TelemetryConfig,
     /// How long a new process may take to be ready in an upgrade.
@@ -66,6 +69,8 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ObjectiveConfig {
     pub(crate) name: Arc<str>,
+    /// What counts, as it was written: what is kept of it goes by this.
+    pub(crate) counted: Arc<str>,
     pub(crate) objective: Objective,
 }
 
@@ -120,6 +125,18 @@ impl Config {
             source,
         })?;
         Ok(Self::read(&shown(path), &bytes)?)
+    }
+
+    /// Where what outlives a restart is kept, if the configuration was read from `file` and a supervisor has given a
+    /// directory for it, or not; `None` for nowhere.
+    pub(crate) fn state_file(&self, file: Option<&Path>, given: Option<&Path>) -> Option<PathBuf> {
+        let file = file.filter(|file| *file != Path::new("-"))?;
+        let beside = given.or_else(|| file.parent())?;
+        match &self.state {
+            StateFile::Auto => Some(beside.join(file.with_extension("state").file_name()?)),
+            StateFile::Off => None,
+            StateFile::At(path) => Some(beside.join(path)),
+        }
     }
 
     /// Reads the text of a file that is called `file` in messages.

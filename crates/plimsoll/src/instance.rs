@@ -6,6 +6,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::history::History;
 use crate::inheritance::Inheritance;
 use crate::journal::{Journal, Level, Style, Value, Writer};
 use crate::judging::Judging;
+use crate::keeping::Keeper;
 use crate::memory;
 use crate::metrics;
 use crate::operators::{self, Operators};
@@ -54,6 +56,8 @@ pub(crate) struct Instance {
     writer: Writer,
     told: Finished,
     meter: Option<MeterEnd>,
+    /// `None` when nothing is kept.
+    keeper: Option<Keeper>,
     admin_address: std::net::SocketAddr,
     admin_ended: oneshot::Receiver<()>,
     pub(crate) parts: Arc<Parts>,
@@ -70,6 +74,8 @@ pub(crate) struct Parts {
     pub(crate) supervisor: Supervisor,
     pub(crate) history: Mutex<History>,
     pub(crate) judging: Mutex<Judging>,
+    /// What is judged cannot be written down.
+    pub(crate) state_failing: AtomicBool,
     /// The socket of the port for operators, for a process that takes over.
     pub(crate) admin: OwnedFd,
     /// Set to close that port.
@@ -85,6 +91,8 @@ pub(crate) struct Beginning {
     /// How it is started once more, for an upgrade.
     pub(crate) program: Option<Program>,
     pub(crate) supervisor: Supervisor,
+    /// Where the supervisor wants state to be kept.
+    pub(crate) state_directory: Option<PathBuf>,
 }
 
 impl Instance {
@@ -103,6 +111,7 @@ impl Instance {
             mut inheritance,
             program,
             supervisor,
+            state_directory,
         } = beginning;
         let control = Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
@@ -123,6 +132,7 @@ impl Instance {
         let metered = collector.as_ref().filter(|collector| collector.metrics);
         let meter = metered.map(|collector| Meter::new(gateway.env().clone(), collector, journal.clone()));
         let points = meter.as_ref().map(Meter::counts);
+        let state = config.state_file(file.as_deref(), state_directory.as_deref());
         let (telemetry, told) =
             Telemetry::start(gateway.env(), journal.clone(), events, collector.as_ref(), points);
         let parts = Arc::new(Parts {
@@ -131,7 +141,8 @@ impl Instance {
             upgrader: Upgrader::new(program),
             supervisor,
             history: Mutex::default(),
-            judging: Mutex::default(),
+            judging: Mutex::new(Judging::new(state.is_some())),
+            state_failing: AtomicBool::new(false),
             admin: admin
                 .descriptor()
                 .context("keeping the admin port for a later upgrade")?,
@@ -152,6 +163,7 @@ impl Instance {
         let meter = meter
             .map(|meter| meter.start(move |points| scraped.scrape(|scrape| metrics::write(scrape, points))));
         let admin_ended = parts.serve_operators(admin);
+        let keeper = state.map(|file| Keeper::start(file, &parts)).transpose()?;
         parts.supervisor.ready("serving");
         parts.watch_cores();
         Ok(Self {
@@ -160,6 +172,7 @@ impl Instance {
             writer,
             told,
             meter,
+            keeper,
             admin_address,
             admin_ended,
             parts,
@@ -174,6 +187,9 @@ impl Instance {
         let ended: Vec<_> = self.cores.into_iter().map(JoinHandle::join).collect();
         // What the cores told last is still on its way to the log and the collector.
         self.parts.gateway.stop_telling();
+        // What was counted last is judged, and written down.
+        self.parts.judge();
+        drop(self.keeper);
         let (told, meter) = (self.told, self.meter);
         self.parts.admin_closed.send_replace(true);
         let telling = async {

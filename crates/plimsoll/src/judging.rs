@@ -3,22 +3,30 @@
 //! The gateway counts, and knows no objective's target; the judge decides, and knows no clock. They meet here. What an
 //! objective asks may change with a reload: if the same is counted and the same is asked, the judge is the same.
 //!
+//! What this process counts is written down by [`keeping`](crate::keeping), and what others have counted, the one before
+//! it among them, comes from there at any time: minutes of the past are added to a judge who is at work.
+//!
 //! When this is late by some seconds, nothing is lost: the counters ran on, and what they gained belongs to the second
 //! in which they are read.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::objectives::ObjectiveCounts;
 use plimsoll_slo::{Counts, Judge, Second, Severity};
+use store::{Key, Minute, Row};
 
 use crate::config::ObjectiveConfig;
 use crate::reading::ObjectiveReading;
 
 /// Every objective with its judge.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Judging {
     judged: Vec<Judged>,
+    /// Somebody writes down what is counted.
+    keeps: bool,
 }
 
 #[derive(Debug)]
@@ -33,12 +41,43 @@ struct Judged {
     /// The second that was last judged, and whom it called then.
     at: Option<Second>,
     calls: Option<Severity>,
+    kept: Kept,
+}
+
+/// What of an objective is to be written down, and to be read.
+#[derive(Debug)]
+struct Kept {
+    key: Key,
+    /// What this process has counted in each minute that is not written yet as it is, and in the one that goes on.
+    own: BTreeMap<u64, Own>,
+    /// What others had counted in the latest minutes when they were last asked.
+    others: BTreeMap<u64, Minute>,
+    /// Minutes that others are to be asked about.
+    unread: Option<Range<u64>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    now: Minute,
+    written: Option<Minute>,
 }
 
 /// Seconds that may be made up for. After a longer sleep nobody knows what was measured.
 const LATE_MAX: u64 = 10;
+/// Minutes that may wait to be written: a day in which the disk is full.
+const UNWRITTEN_MAX: usize = 1_440;
+/// Minutes in which others may still count when they are asked.
+const OTHERS_LATE: u64 = 5;
 
 impl Judging {
+    /// No objective yet. `keeps` is whether somebody writes down what is counted.
+    pub(crate) const fn new(keeps: bool) -> Self {
+        Self {
+            judged: Vec::new(),
+            keeps,
+        }
+    }
+
     /// Judges what was counted since the last time, and returns the objectives that call somebody else than before.
     /// `wall` is the time since the Unix epoch.
     pub(crate) fn run_once(
@@ -47,26 +86,31 @@ impl Judging {
         counted: &[Arc<ObjectiveCounts>],
         wall: Duration,
     ) -> Vec<ObjectiveReading> {
-        self.follow(asked, counted);
         let at = Second(wall.as_secs());
+        self.follow(asked, counted, at);
         let turned = self.judged.iter_mut().filter_map(|judged| judged.run_once(at));
-        turned.collect()
+        let turned = turned.collect();
+        if !self.keeps {
+            self.judged.iter_mut().for_each(|judged| judged.kept.own.clear());
+        }
+        turned
     }
 
     /// Goes by what is asked now, in that order.
-    fn follow(&mut self, asked: &[ObjectiveConfig], counted: &[Arc<ObjectiveCounts>]) {
+    fn follow(&mut self, asked: &[ObjectiveConfig], counted: &[Arc<ObjectiveCounts>], at: Second) {
         let mut before = std::mem::take(&mut self.judged);
         let pairs = asked.iter().filter_map(|asked| {
-            let counts = counted.iter().find(|counts| counts.plan.name == asked.name)?;
+            let counts = counted.iter().find(|counts| counts.name == asked.name)?;
             Some((asked, counts))
         });
         for (asked, counts) in pairs {
-            let same = before
-                .iter()
-                .position(|judged| judged.asked == *asked && Arc::ptr_eq(&judged.counts, counts));
-            self.judged.push(match same {
-                Some(same) => before.swap_remove(same),
-                None => Judged::new(asked.clone(), Arc::clone(counts)),
+            // The same is counted, by the same counters.
+            let same = |judged: &Judged| judged.kept.key == key(asked) && Arc::ptr_eq(&judged.counts, counts);
+            let old = before.iter().position(same).map(|old| before.swap_remove(old));
+            self.judged.push(match old {
+                Some(old) if old.asked == *asked => old,
+                Some(old) => old.asked_anew(asked.clone()),
+                None => Judged::new(asked.clone(), Arc::clone(counts), at),
             });
         }
     }
@@ -75,19 +119,89 @@ impl Judging {
     pub(crate) fn reading(&self) -> Vec<ObjectiveReading> {
         self.judged.iter().map(Judged::reading).collect()
     }
+
+    /// What this process has counted and is not written down yet.
+    pub(crate) fn unwritten(&self) -> Vec<Row> {
+        let judged = self.judged.iter().filter(|_| self.keeps);
+        judged.flat_map(Judged::unwritten).collect()
+    }
+
+    /// That was written down.
+    pub(crate) fn wrote(&mut self, rows: &[Row]) {
+        for Row { key, minute } in rows {
+            for judged in self.judged.iter_mut().filter(|judged| judged.kept.key == *key) {
+                judged.wrote(minute);
+            }
+        }
+    }
+
+    /// What others are to be asked about, and from which minute on.
+    pub(crate) fn unread(&self) -> Vec<(Key, u64)> {
+        let kept = self.judged.iter().map(|judged| &judged.kept);
+        kept.filter_map(|kept| Some((kept.key.clone(), kept.unread.as_ref()?.start)))
+            .collect()
+    }
+
+    /// What others have counted, by what they wrote down.
+    pub(crate) fn heard(&mut self, key: &Key, minutes: &[Minute]) {
+        for judged in self.judged.iter_mut().filter(|judged| judged.kept.key == *key) {
+            judged.heard(minutes);
+        }
+    }
+
+    /// Others are to be asked about the latest minutes, in which they may have counted since.
+    pub(crate) fn ask_others(&mut self, minute: u64) {
+        for judged in &mut self.judged {
+            let latest = minute.saturating_sub(OTHERS_LATE)..u64::MAX;
+            judged.kept.unread.get_or_insert(latest);
+        }
+    }
+}
+
+fn key(asked: &ObjectiveConfig) -> Key {
+    Key {
+        objective: Arc::clone(&asked.name),
+        counted: Arc::clone(&asked.counted),
+    }
 }
 
 impl Judged {
-    fn new(asked: ObjectiveConfig, counts: Arc<ObjectiveCounts>) -> Self {
+    fn new(asked: ObjectiveConfig, counts: Arc<ObjectiveCounts>, at: Second) -> Self {
+        let looks_back = asked.objective.period.as_secs().div_ceil(60);
         Self {
             judge: Judge::new(asked.objective),
             before: counts.counts(),
             failed: (0, counts.callers().count()),
+            kept: Kept {
+                key: key(&asked),
+                own: BTreeMap::new(),
+                others: BTreeMap::new(),
+                unread: Some(at.minute().saturating_sub(looks_back)..u64::MAX),
+            },
             asked,
             counts,
             at: None,
             calls: None,
         }
+    }
+
+    /// Of the same counts something else is asked: what is known is judged anew, and others are asked about minutes that
+    /// nobody looked back to before.
+    fn asked_anew(mut self, asked: ObjectiveConfig) -> Self {
+        let minutes = |period: Duration| period.as_secs().div_ceil(60);
+        let (before, after) = (
+            minutes(self.asked.objective.period),
+            minutes(asked.objective.period),
+        );
+        let newest = self.at.map_or(0, Second::minute);
+        if self.kept.unread.is_none() && after > before {
+            self.kept.unread = Some(newest.saturating_sub(after)..newest.saturating_sub(before));
+        }
+        let mut judge = Judge::new(asked.objective);
+        for (minute, counts, measured) in self.judge.past() {
+            judge.restore(minute, counts, measured);
+        }
+        Self { asked, judge, ..self }
     }
 
     fn reading(&self) -> ObjectiveReading {
@@ -99,17 +213,15 @@ impl Judged {
 
     /// Judges up to this second; returns the verdict if it calls somebody else than before.
     fn run_once(&mut self, at: Second) -> Option<ObjectiveReading> {
-        let nothing = Counts::default();
         if let Some(last) = self.at.filter(|last| at.0.saturating_sub(last.0) <= LATE_MAX) {
-            (last.0 + 1..at.0).for_each(|second| self.judge.second(Second(second), nothing, 0));
+            (last.0 + 1..at.0).for_each(|second| self.second(Second(second), Counts::default(), 0));
         }
         let (counts, failed) = (self.counts.counts(), self.counts.callers().count());
         let gained = Counts {
             good: counts.good - self.before.good,
             bad: counts.bad - self.before.bad,
         };
-        self.judge
-            .second(at, gained, failed.saturating_sub(self.failed.1));
+        self.second(at, gained, failed.saturating_sub(self.failed.1));
         (self.before, self.failed.1, self.at) = (counts, failed, Some(at));
         if at.minute() != self.failed.0 {
             self.counts.forget_callers();
@@ -119,18 +231,86 @@ impl Judged {
         let before = std::mem::replace(&mut self.calls, reading.verdict.calls);
         (before != reading.verdict.calls).then_some(reading)
     }
+
+    fn second(&mut self, at: Second, counts: Counts, callers: u64) {
+        self.judge.second(at, counts, callers);
+        let nothing = Own {
+            now: Minute {
+                minute: at.minute(),
+                counts: Counts::default(),
+                measured: 0,
+            },
+            written: None,
+        };
+        let own = self.kept.own.entry(at.minute()).or_insert(nothing);
+        own.now.counts.good += counts.good;
+        own.now.counts.bad += counts.bad;
+        // A second that came twice, since the clock stepped, was measured once.
+        if self.at != Some(at) {
+            own.now.measured = (own.now.measured + 1).min(60);
+        }
+        if self.kept.own.len() > UNWRITTEN_MAX {
+            self.kept.own.pop_first();
+        }
+    }
+
+    /// A minute in which nothing happens is written once it is over.
+    fn unwritten(&self) -> impl Iterator<Item = Row> {
+        let goes_on = self.at.map_or(0, Second::minute);
+        let own = self.kept.own.values();
+        own.filter(move |own| match own.written {
+            None => true,
+            Some(written) if own.now.minute >= goes_on => written.counts != own.now.counts,
+            Some(written) => written != own.now,
+        })
+        .map(|own| Row {
+            key: self.kept.key.clone(),
+            minute: own.now,
+        })
+    }
+
+    fn wrote(&mut self, minute: &Minute) {
+        let goes_on = self.at.map_or(0, Second::minute);
+        if let Some(own) = self.kept.own.get_mut(&minute.minute) {
+            own.written = Some(*minute);
+        }
+        self.kept
+            .own
+            .retain(|at, own| *at >= goes_on || own.written != Some(own.now));
+    }
+
+    fn heard(&mut self, minutes: &[Minute]) {
+        let Some(asked) = self.kept.unread.take() else {
+            return;
+        };
+        for minute in minutes.iter().filter(|minute| asked.contains(&minute.minute)) {
+            let before = self.kept.others.insert(minute.minute, *minute);
+            let (counts, measured) = before.map_or((Counts::default(), 0), |m| (m.counts, m.measured));
+            let more = Counts {
+                good: minute.counts.good.saturating_sub(counts.good),
+                bad: minute.counts.bad.saturating_sub(counts.bad),
+            };
+            let measured = minute.measured.saturating_sub(measured);
+            self.judge.restore(minute.minute, more, measured);
+        }
+        // Those who are asked again are asked about the latest only.
+        let newest = self.at.map_or(0, Second::minute);
+        self.kept.others.retain(|at, _| at + 2 * OTHERS_LATE >= newest);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use gateway::plan::ObjectivePlan;
     use plimsoll_slo::{Class, Objective, Outcome, Reason, Target};
+    use store::{Memory, Store};
 
     use super::*;
 
     fn asked(target: f64) -> [ObjectiveConfig; 1] {
         [ObjectiveConfig {
             name: "checkout".into(),
+            counted: "all".into(),
             objective: Objective {
                 target: Target::new(target).unwrap(),
                 period: Duration::from_hours(24),
@@ -146,10 +326,10 @@ mod tests {
             tier: None,
             latency_max: None,
         };
-        [Arc::new(ObjectiveCounts::new(plan, 1))]
+        [Arc::new(ObjectiveCounts::new(&plan, 1))]
     }
 
-    fn record(counts: &ObjectiveCounts, class: Class, callers: std::ops::Range<u64>) {
+    fn record(counts: &ObjectiveCounts, class: Class, callers: Range<u64>) {
         for caller in callers {
             let outcome = Outcome {
                 class,
@@ -168,7 +348,7 @@ mod tests {
     #[test]
     fn a_late_second_loses_nothing_and_lowers_no_coverage() {
         let (asked, counted) = (asked(0.99), counted());
-        let mut judging = Judging::default();
+        let mut judging = Judging::new(true);
         judging.run_once(&asked, &counted, at(0));
         record(&counted[0], Class::Good, 0..10);
         judging.run_once(&asked, &counted, at(3));
@@ -180,28 +360,96 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_the_same_keeps_its_judge_and_what_asks_anew_begins_anew() {
+    fn what_is_counted_is_known_to_whoever_asks_anew_and_not_to_whoever_counts_something_else() {
         let counted = counted();
-        let mut judging = Judging::default();
+        let mut judging = Judging::new(true);
+        let good = |judging: &Judging| judging.reading()[0].verdict.window.counts.good;
         judging.run_once(&asked(0.99), &counted, at(0));
         record(&counted[0], Class::Good, 0..10);
-        judging.run_once(&asked(0.99), &counted, at(1));
-        judging.run_once(&asked(0.99), &counted, at(2));
-        assert_eq!(judging.reading()[0].verdict.window.counts.good, 10);
+        for second in 1..3 {
+            judging.run_once(&asked(0.99), &counted, at(second));
+            assert_eq!(good(&judging), 10);
+        }
         judging.run_once(&asked(0.9), &counted, at(3));
-        assert_eq!(
-            judging.reading()[0].verdict.window.counts.good,
-            0,
-            "these were counted before"
-        );
-        judging.run_once(&[], &counted, at(4));
+        assert_eq!(good(&judging), 10);
+        assert_eq!(judging.unwritten().len(), 1, "and is still to be written");
+        let [mut other] = asked(0.9);
+        other.counted = "gold".into();
+        judging.run_once(&[other], &counted, at(4));
+        assert_eq!(good(&judging), 0);
+        judging.run_once(&[], &counted, at(5));
         assert!(judging.reading().is_empty());
+    }
+
+    #[test]
+    fn what_is_written_and_heard_again_is_what_was_counted() {
+        let (asked, counted) = (asked(0.99), counted());
+        let mut disk = Memory::default();
+        let (mut one, mut two) = (Judging::new(true), Judging::new(true));
+        let mut keep = |judging: &mut Judging, who: &str| {
+            let rows = judging.unwritten();
+            disk.write(who, &rows).unwrap();
+            judging.wrote(&rows);
+            for (key, from) in judging.unread() {
+                let minutes = disk.others(who, &key, from).unwrap();
+                judging.heard(&key, &minutes);
+            }
+            rows.len()
+        };
+        let window = |judging: &Judging| judging.reading()[0].verdict.window;
+        for second in 0..130 {
+            record(&counted[0], Class::Good, 0..1);
+            one.run_once(&asked, &counted, at(second));
+            // It is a second late now and then.
+            if second % 7 != 0 {
+                keep(&mut one, "one");
+            }
+        }
+        assert_eq!(
+            window(&one).counts.good,
+            129,
+            "the first came before it was looked"
+        );
+        keep(&mut one, "one");
+        assert_eq!(keep(&mut one, "one"), 0, "nothing is new");
+        // Another begins, with counters of its own, while the first goes on.
+        let fresh = self::counted();
+        two.run_once(&asked, &fresh, at(130));
+        keep(&mut two, "two");
+        assert_eq!((window(&two).counts.good, window(&two).measured), (129, 131));
+        record(&counted[0], Class::Good, 0..5);
+        one.run_once(&asked, &counted, at(131));
+        keep(&mut one, "one");
+        for _ in 0..2 {
+            two.ask_others(at(131).as_secs() / 60);
+            keep(&mut two, "two");
+            assert_eq!(window(&two).counts.good, 134, "once, however often it is asked");
+        }
+    }
+
+    #[test]
+    fn what_nobody_keeps_is_not_gathered() {
+        let mut judging = Judging::new(false);
+        for second in 0..3 {
+            judging.run_once(&asked(0.99), &counted(), at(second));
+            assert_eq!(judging.unwritten(), []);
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_for_long_costs_bounded_memory() {
+        let (asked, counted) = (asked(0.99), counted());
+        let mut judging = Judging::new(true);
+        for minute in 0..3_000 {
+            judging.run_once(&asked, &counted, at(60 * minute));
+        }
+        assert_eq!(judging.unwritten().len(), UNWRITTEN_MAX);
     }
 
     #[test]
     fn whoever_is_called_is_told_once_and_each_caller_counts_once_a_minute() {
         let (asked, counted) = (asked(0.99), counted());
-        let mut judging = Judging::default();
+        let mut judging = Judging::new(true);
         let bad = Class::Bad(Reason::UpstreamReset);
         // One who fails every second is no evidence for a page; in two minutes it was counted twice or thrice.
         for second in 0..100 {

@@ -13,6 +13,7 @@ mod inheritance;
 mod instance;
 mod journal;
 mod judging;
+mod keeping;
 mod memory;
 mod metrics;
 mod observe;

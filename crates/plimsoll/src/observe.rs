@@ -1,5 +1,6 @@
 //! Takes a [`Reading`] of the gateway: the only place that knows both sides.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
 use gateway::upstream::Upstream;
@@ -11,6 +12,7 @@ use crate::reading::{EndpointReading, ListenerReading, Phase, Reading, UpstreamR
 /// What the admin side may know of the data plane now.
 pub(crate) fn read(parts: &Parts) -> Reading {
     let gateway = &parts.gateway;
+    let judging = parts.judging.lock().unwrap_or_else(PoisonError::into_inner);
     Reading {
         now: gateway.env().now(),
         wall: gateway.env().wall(),
@@ -31,11 +33,9 @@ pub(crate) fn read(parts: &Parts) -> Reading {
             .collect(),
         joins: gateway.joins(),
         hedges: gateway.hedges(),
-        objectives: parts
-            .judging
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .reading(),
+        objectives: judging.reading(),
+        state_failing: parts.state_failing.load(Relaxed),
+        state_unwritten: judging.unwritten().len() as u64,
         memory: parts.memory.reading(),
         config: parts.reloader.reading(),
     }

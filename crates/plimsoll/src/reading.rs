@@ -38,6 +38,10 @@ pub(crate) struct Reading {
     pub(crate) hedges: Vec<HedgeReading>,
     /// What the judge says, in the order of the configuration.
     pub(crate) objectives: Vec<ObjectiveReading>,
+    /// What is judged cannot be written down.
+    pub(crate) state_failing: bool,
+    /// Minutes of objectives that are not written down yet.
+    pub(crate) state_unwritten: u64,
     pub(crate) memory: MemoryReading,
     pub(crate) config: ConfigReading,
 }
@@ -355,6 +359,8 @@ pub(crate) mod sample {
                 refused: [0, 0, 0, 0, 9, 0, 0],
             }],
             objectives: vec![burning()],
+            state_failing: true,
+            state_unwritten: 3,
             memory: MemoryReading {
                 level: MemoryLevel::Ample,
                 held: 12 << 20,

@@ -46,6 +46,8 @@ record! {
         /// How long the window of the figures really was; 0 when there are none yet.
         window_seconds: f64,
         objectives: Vec<Objective>,
+        /// What is judged cannot be written down, and a restart would forget it.
+        state_failing: bool,
         traffic: Vec<Traffic>,
         /// What was refused or repeated in the window, and how often.
         acted: Vec<Acted>,
@@ -272,6 +274,7 @@ impl Status {
             up_seconds: started,
             window_seconds: seconds,
             objectives: reading.objectives.iter().map(objective).collect(),
+            state_failing: reading.state_failing,
             traffic: traffic(scrape),
             acted: acted(&scrape.window.series),
             upstreams: reading.upstreams.iter().map(upstream).collect(),

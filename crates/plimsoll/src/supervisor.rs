@@ -7,7 +7,7 @@
 //! would not hear of it either.
 
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,13 @@ struct Line {
     socket: UnixDatagram,
     address: SocketAddr,
     watchdog: Option<Duration>,
+}
+
+/// Where it wants state to be kept: the first of what `StateDirectory=` names in a unit (`systemd.exec(5)`).
+pub(crate) fn state_directory() -> Option<PathBuf> {
+    let named = variable("STATE_DIRECTORY").ok()?;
+    let first = named.split(':').next().filter(|first| !first.is_empty())?;
+    Some(first.into())
 }
 
 impl Supervisor {

@@ -6,7 +6,7 @@ use super::Exit;
 use crate::config::{Config, ConfigError};
 use crate::inheritance::Inheritance;
 use crate::instance::{Beginning, Instance};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{self, Supervisor};
 use crate::upgrade::program::Program;
 
 /// Carry traffic.
@@ -67,6 +67,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
         inheritance: Inheritance::receive()?,
         program: Program::current(),
         supervisor: Supervisor::of_environment(),
+        state_directory: supervisor::state_directory(),
     };
     let file = args.file().map(Path::to_owned);
     let instance = Instance::start(config, file, std::io::stdout(), beginning)?;

@@ -10,7 +10,7 @@ use super::tree::{Kind, Node};
 /// Top-level keys that are read once, at the start, since what they are about cannot change under traffic: the port
 /// that operators hold on to, the threads, the log and the collector. All others are the gateway's plan, and a reload
 /// applies them.
-pub(super) const AT_START: [&str; 3] = ["admin", "telemetry", "cores"];
+pub(super) const AT_START: [&str; 4] = ["state", "admin", "telemetry", "cores"];
 
 /// One value that is another one now.
 #[derive(Debug)]

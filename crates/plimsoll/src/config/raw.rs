@@ -16,7 +16,7 @@ use http::HeaderName;
 use super::stanza::{stanza, words};
 use super::value::address::Endpoint;
 use super::value::quantity::{MemoryBound, Ratio, TargetShare};
-use super::value::word::{EnvName, Name};
+use super::value::word::{EnvName, Name, StateFile};
 use crate::config::read::At;
 use listener::Listener;
 use upstream::Upstream;
@@ -34,6 +34,8 @@ stanza! {
         observe: Observe = "{}";
         /// What is asked of the services, and judged every second.
         objectives: Vec<Objective> = "[]";
+        /// What outlives a restart.
+        state: State = "{}";
         /// The port for operators: metrics, state, the dashboard.
         admin: Admin = "{}";
         /// Where Plimsoll's own logs and traces go.
@@ -67,6 +69,14 @@ stanza! {
         latency: Option<Duration> = "null", from "1ms" to "1h";
         /// How far back it looks.
         window: Duration = "30d", from "1h" to "92d";
+    }
+}
+
+stanza! {
+    /// What outlives a restart.
+    State {
+        /// File that what objectives have counted is kept in, made if there is none. `auto` is one that is called like the configuration, with `.state` for `.yaml`, in the directory that a supervisor has given (`STATE_DIRECTORY`) or beside it; a relative path begins there as well. `off` keeps nothing, and so does a gateway that was configured by flags.
+        file: StateFile = "auto";
     }
 }
 

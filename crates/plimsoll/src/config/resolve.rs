@@ -18,6 +18,7 @@ use gateway::plan::{CallersPlan, MemoryPlan, ObservePlan, Plan};
 
 use super::near::nearest;
 use super::problem::{Mark, Place, Problem};
+use super::raw::upstream::Upstream;
 use super::raw::{Admin, Callers, Observe, ProcessLimits, TopLevel};
 use super::read::{At, Reader, Value};
 use super::secrets::TokenSource;
@@ -34,6 +35,21 @@ struct Scope<'r> {
     tiers: Vec<String>,
     /// The same for tiers.
     tiers_known: bool,
+}
+
+impl<'r> Scope<'r> {
+    fn over(upstreams: &At<Vec<Upstream>>, callers: &Callers, reader: &'r mut Reader) -> Self {
+        Self {
+            upstreams: upstreams
+                .iter()
+                .map(|upstream| upstream.name.to_string())
+                .collect(),
+            upstreams_known: reader.complete(&upstreams.place),
+            tiers: callers.tiers.iter().map(|tier| tier.to_string()).collect(),
+            tiers_known: reader.complete(&callers.tiers.place),
+            reader,
+        }
+    }
 }
 
 impl Scope<'_> {
@@ -118,6 +134,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         callers,
         observe,
         objectives,
+        state,
         admin,
         telemetry,
         limits,
@@ -126,18 +143,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         upgrade_max,
         cores,
     } = root;
-    let upstreams_known = reader.complete(&upstreams.place);
-    let tiers_known = reader.complete(&callers.tiers.place);
-    let mut scope = Scope {
-        reader,
-        upstreams: upstreams
-            .iter()
-            .map(|upstream| upstream.name.to_string())
-            .collect(),
-        upstreams_known,
-        tiers_known,
-        tiers: callers.tiers.iter().map(|tier| tier.to_string()).collect(),
-    };
+    let mut scope = Scope::over(&upstreams, &callers, reader);
     scope.unique("listener", listeners.iter().map(|listener| &listener.name));
     scope.unique("upstream", upstreams.iter().map(|upstream| &upstream.name));
     scope.some(&listeners, "listener");
@@ -164,6 +170,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     let asked = objective::resolve(objectives.value, &mut plan, &mut scope);
     let config = Config {
         objectives: asked,
+        state: state.value.file.value,
         admin: resolve_admin(admin.value, &mut scope),
         telemetry: telemetry::resolve(telemetry.value, &mut scope),
         upgrade_max: upgrade_max.value,

@@ -375,3 +375,23 @@ fn another_kind_of_file_is_refused_in_few_words() {
     assert_eq!(problems.count(), 103);
     assert!(problems.to_string().contains("9900 more keys are not known here"));
 }
+
+#[test]
+fn state_is_kept_where_a_supervisor_wants_it_or_beside_the_configuration() {
+    let kept = |state: &str, file: Option<&str>, given: Option<&str>| {
+        let config = read(&format!("{SMALL}state: {{ file: {state} }}")).unwrap();
+        let path = config.state_file(file.map(Path::new), given.map(Path::new));
+        path.map(|path| path.display().to_string())
+    };
+    let (file, given) = (Some("/etc/plimsoll/orders.yaml"), Some("/var/lib/plimsoll"));
+    let at = |path: &str| Some(path.to_owned());
+    assert_eq!(kept("auto", file, None), at("/etc/plimsoll/orders.state"));
+    assert_eq!(kept("auto", file, given), at("/var/lib/plimsoll/orders.state"));
+    assert_eq!(kept("auto", Some("plimsoll.yaml"), None), at("plimsoll.state"));
+    assert_eq!(kept("kept/here", file, given), at("/var/lib/plimsoll/kept/here"));
+    assert_eq!(kept("/srv/s", file, given), at("/srv/s"));
+    assert_eq!(kept("off", file, given), None);
+    for nowhere in [Some("-"), None] {
+        assert_eq!(kept("auto", nowhere, given), None);
+    }
+}

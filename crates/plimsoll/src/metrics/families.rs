@@ -339,6 +339,18 @@ pub(super) fn plimsoll(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
     ] {
         sheet.sample(&[("result", result)], count);
     }
+    sheet.family(gauge(
+        "plimsoll_state_failing",
+        "",
+        "Whether what objectives have counted cannot be written down.",
+    ));
+    sheet.sample(&[], reading.state_failing);
+    sheet.family(gauge(
+        "plimsoll_state_unwritten",
+        "",
+        "Minutes of objectives that are not written down yet.",
+    ));
+    sheet.sample(&[], reading.state_unwritten);
     telemetry(sheet, scrape);
     memory(sheet, &reading.memory);
     let config = &reading.config;

@@ -46,6 +46,9 @@ pub(super) fn sentences(status: &Status) -> Vec<String> {
             status.config.at_next_start.join(", ")
         ));
     }
+    if status.state_failing {
+        said.push("The state cannot be written: a restart would forget what objectives have counted; the log says why.".to_owned());
+    }
     let told = &status.telemetry;
     for (what, failing) in [("spans", told.spans_failing), ("metrics", told.points_failing)] {
         if failing {

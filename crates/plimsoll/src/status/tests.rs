@@ -57,6 +57,7 @@ fn calm() -> Reading {
     let admission = reading.upstreams[0].admission.as_mut().unwrap();
     (admission.limit, admission.pressure) = (None, plimsoll_policy::Pressure::Free);
     reading.objectives = vec![sample::unknown()];
+    reading.state_failing = false;
     reading.config.problems.clear();
     reading.config.at_next_start.clear();
     reading
@@ -66,7 +67,7 @@ fn calm() -> Reading {
 fn the_text_says_who_is_hurt_and_what_protects() {
     let text = text(&busy());
     for expected in [
-        "serving, 7 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
+        "serving, 8 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
         "! Objective checkout (page): 300 of 36,600 failed in the last hour, 8.2 times what may, 300 callers in this minute; the budget is overspent by 720 %.",
         "  checkout   99.9 % / 30 d  missed  page     -719.68 %",
         "! Route pay, tier gold: 10.00 % of requests are bad, mostly upstream-reset.",
@@ -74,6 +75,7 @@ fn the_text_says_who_is_hurt_and_what_protects() {
         "! orders is asked for more than it can do: 18 requests at a time, and the rest waits or is shed.",
         "! orders has 1 of 2 endpoints; the others are down or ejected.",
         "! The last reload was refused, and what ran before runs on: plimsoll.yaml:3:5: unknown key",
+        "! The state cannot be written: a restart would forget what objectives have counted; the log says why.",
         "! What a reload has changed takes effect at the next start: admin.listen, cores.",
         "  takes effect at the next start  admin.listen, cores",
         "90.00 %",

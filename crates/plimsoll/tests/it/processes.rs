@@ -431,3 +431,33 @@ fn an_objective_that_is_missed_pages_and_says_why() {
     let paged = r#"plimsoll_objective_calls{objective="checkout",severity="page"} 1"#;
     assert!(metrics.contains(paged), "{metrics}");
 }
+
+#[test]
+fn what_was_counted_outlives_a_process_that_is_killed() {
+    let (_service, address) = service("http_service.py", &[]);
+    let objectives = "objectives: [{ name: checkout, target: 99.9% }]\n";
+    let mut plimsoll = Plimsoll::configured(&(in_front(&address, "10s") + objectives));
+    for _ in 0..5 {
+        assert!(curl(&[&plimsoll.url("/headers")]).contains(" 200"));
+    }
+    let counted = |metrics: &str, count: u32| {
+        metrics.contains(&format!(
+            r#"plimsoll_objective_events{{objective="checkout",class="good"}} {count}"#
+        ))
+    };
+    // What is judged is written down within a second.
+    curl_until(&[&plimsoll.admin_url("/metrics")], |metrics| {
+        counted(metrics, 5) && metrics.contains("plimsoll_state_unwritten 0")
+    });
+    plimsoll.process.signal("-KILL");
+    assert_eq!(plimsoll.process.end(), None);
+    let mut again = plimsoll.again();
+    curl_until(&[&again.admin_url("/metrics")], |metrics| counted(metrics, 5));
+    assert!(curl(&[&again.url("/headers")]).contains(" 200"));
+    curl_until(&[&again.admin_url("/metrics")], |metrics| counted(metrics, 6));
+    // It ends by itself, and nothing is counted twice.
+    again.process.signal("-TERM");
+    assert_eq!(again.process.end(), Some(0));
+    let last = again.again();
+    curl_until(&[&last.admin_url("/metrics")], |metrics| counted(metrics, 6));
+}

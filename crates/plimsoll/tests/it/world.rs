@@ -168,6 +168,9 @@ pub(crate) fn client(script: &str, args: &[&str]) -> String {
     text
 }
 
+/// Its configuration, in a directory of its own.
+const FILE: &str = "plimsoll.yaml";
+
 /// Plimsoll, running.
 #[derive(Debug)]
 pub(crate) struct Plimsoll {
@@ -176,7 +179,8 @@ pub(crate) struct Plimsoll {
     pub(crate) ingress: String,
     /// Where operators look.
     pub(crate) admin: String,
-    file: Option<tempfile::NamedTempFile>,
+    /// Where its configuration is, and what it keeps.
+    directory: Option<tempfile::TempDir>,
 }
 
 impl Plimsoll {
@@ -204,14 +208,24 @@ impl Plimsoll {
 
     /// With this file, by a command that ends in `run --config FILE`.
     pub(crate) fn configured_by(command: &mut Command, yaml: &str) -> Self {
-        let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
-        std::fs::write(file.path(), yaml).unwrap();
-        let path = file.path().to_str().unwrap().to_owned();
-        command.args(["run", "--config", &path, "--cores", "2"]);
-        Self::started_by(command, Some(file))
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(FILE), yaml).unwrap();
+        Self::started_in(command, directory)
     }
 
-    fn started_by(command: &mut Command, file: Option<tempfile::NamedTempFile>) -> Self {
+    fn started_in(command: &mut Command, directory: tempfile::TempDir) -> Self {
+        let path = directory.path().join(FILE);
+        command.args(["run", "--config", path.to_str().unwrap(), "--cores", "2"]);
+        Self::started_by(command, Some(directory))
+    }
+
+    /// Started once more, after it has ended, with the configuration that it had.
+    pub(crate) fn again(&mut self) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+        Self::started_in(&mut command, self.directory.take().unwrap())
+    }
+
+    fn started_by(command: &mut Command, directory: Option<tempfile::TempDir>) -> Self {
         let mut process = Process::start(command);
         let address_of = |message: &'static str| {
             move |line: &str| {
@@ -225,7 +239,7 @@ impl Plimsoll {
             process,
             ingress,
             admin,
-            file,
+            directory,
         }
     }
 
@@ -235,13 +249,13 @@ impl Plimsoll {
             process,
             ingress: ingress.to_owned(),
             admin: admin.to_owned(),
-            file: None,
+            directory: None,
         }
     }
 
     /// Rewrites the file that it was started with.
     pub(crate) fn rewrite(&self, yaml: &str) {
-        std::fs::write(self.file.as_ref().unwrap().path(), yaml).unwrap();
+        std::fs::write(self.directory.as_ref().unwrap().path().join(FILE), yaml).unwrap();
     }
 
     /// Where a path is, for curl.

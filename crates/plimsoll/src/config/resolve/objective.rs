@@ -35,6 +35,16 @@ pub(super) fn resolve(
             window,
         } = objective;
         let name: Arc<str> = name.as_str().into();
+        let words = [
+            routes
+                .iter()
+                .map(|route| route.as_str())
+                .collect::<Vec<_>>()
+                .join(","),
+            tier.as_ref()
+                .map_or(String::new(), |tier| tier.as_str().to_owned()),
+            latency.map_or(String::new(), |latency| format!("{}ms", latency.as_millis())),
+        ];
         let counted = ObjectivePlan {
             name: Arc::clone(&name),
             routes: resolve_routes(&routes.value, plan, scope),
@@ -47,7 +57,11 @@ pub(super) fn resolve(
             period: window.value,
             alpha: ALPHA,
         };
-        asked.push(ObjectiveConfig { name, objective });
+        asked.push(ObjectiveConfig {
+            name,
+            counted: words.join(";").into(),
+            objective,
+        });
     }
     asked.into()
 }

@@ -72,6 +72,39 @@ impl Scalar for PathBuf {
     }
 }
 
+/// Where what outlives a restart is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StateFile {
+    /// Beside the configuration, and called like it.
+    Auto,
+    Off,
+    At(PathBuf),
+}
+
+impl Scalar for StateFile {
+    const SHAPE: ScalarShape = ScalarShape {
+        what: "a path of a file",
+        right: "`auto`, `off` or `/var/lib/plimsoll/orders.state`",
+        json: Json::Text,
+    };
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "off" => Some(Self::Off),
+            path => PathBuf::parse(path).map(Self::At),
+        }
+    }
+
+    fn render(&self) -> String {
+        match self {
+            Self::Auto => "auto".to_owned(),
+            Self::Off => "off".to_owned(),
+            Self::At(path) => Scalar::render(path),
+        }
+    }
+}
+
 impl Scalar for HeaderName {
     const SHAPE: ScalarShape = ScalarShape {
         what: "the name of a header",
