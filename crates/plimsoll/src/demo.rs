@@ -84,6 +84,8 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
         .plan
         .listeners
         .retain(|listener| &*listener.name == "broker");
+    // They count on the routes of the other.
+    egress.plan.objectives.clear();
     let instance = Instance::start(egress, None, std::io::sink(), Beginning::default())?;
     let egress = address(&instance, "broker").context("the egress listener has no address")?;
     let desk = DeskConfig::new(nobody, format!("http://{egress}"), Database::SqliteMemory);
@@ -175,6 +177,7 @@ async fn play(instance: &Instance, stage: &Stage, args: &DemoArgs) -> anyhow::Re
             stage.broker.set(Behaviour::Normal);
             say(told::WELL)?;
         }
+        say(&teller.turned(instance))?;
         say(&teller.line(elapsed, instance, &stage.load.snapshot()))?;
         tokio::select! {
             biased;

@@ -38,6 +38,10 @@ const KNOWN_MAX: usize = 512;
 const CODES_MAX: usize = 32;
 
 const ACCOUNTS_PER_TIER: u64 = 20;
+
+/// Addresses that requests come from.
+const CUSTOMERS: u64 = 250;
+
 const UNDERLYINGS: [&str; 4] = ["ACME", "GLOBEX", "INITECH", "UMBRELLA"];
 
 /// A stream of requests to be started.
@@ -192,9 +196,11 @@ impl Clients {
             Some((request, cancelling)) => (request, cancelling),
             None => (self.placement(n, tier, dice), None),
         };
-        request
-            .headers_mut()
-            .insert("x-tier", tier.parse().expect("tiers are plain words"));
+        let headers = request.headers_mut();
+        headers.insert("x-tier", tier.parse().expect("tiers are plain words"));
+        // They are many people, though one process sends for them all.
+        let address = format!("198.51.100.{}", (dice >> 16) % CUSTOMERS);
+        headers.insert("x-forwarded-for", address.parse().expect("an address is plain"));
         let placing = request.method() == Method::POST;
         let response = self.client.send(request, PATIENCE).await;
         let ending = Ending::of(&response, due.elapsed());

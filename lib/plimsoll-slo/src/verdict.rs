@@ -67,6 +67,9 @@ impl Verdict {
     }
 }
 
+/// Of a window of which less is known it is said how much.
+const COVERAGE_MIN: f64 = 0.9;
+
 struct Sentence<'a>(&'a Verdict);
 
 impl fmt::Display for Sentence<'_> {
@@ -95,13 +98,18 @@ impl fmt::Display for Sentence<'_> {
             write!(f, ", {} {callers} in this minute", Grouped(verdict.callers))?;
         }
         if left < 0.0 {
-            return write!(f, "; the budget is overspent by {}", Percent(-left));
+            write!(f, "; the budget is overspent by {}", Percent(-left))?;
+        } else {
+            write!(f, "; {} of the budget is left", Percent(left))?;
+            if let Some(time) = verdict.time_left {
+                write!(f, ", for {} at this rate", Span(time))?;
+            }
         }
-        write!(f, "; {} of the budget is left", Percent(left))?;
-        match verdict.time_left {
-            Some(time) => write!(f, ", for {} at this rate", Span(time)),
-            None => Ok(()),
+        if verdict.window.coverage() < COVERAGE_MIN {
+            let known = Span(Duration::from_secs(verdict.window.measured));
+            write!(f, ", by {known} of {}", Span(verdict.objective.period))?;
         }
+        Ok(())
     }
 }
 

@@ -1,15 +1,18 @@
 //! What the demo tells: the words, and the line of every two seconds.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use order_desk::load::{Counts, Snapshot};
 use plimsoll_policy::BreakerState;
-use plimsoll_slo::Reason;
+use plimsoll_slo::{Reason, Severity};
 
 use super::{Script, Stage};
 use crate::instance::Instance;
+use crate::reading::ObjectiveReading;
 
 pub(super) const SLOW: &str = "
   The broker turns slow: every execution takes 3 s now.
@@ -34,7 +37,7 @@ pub(super) fn opening(ingress: SocketAddr, admin: &str, stage: &Stage, script: &
                                                       |
                            broker {broker} <-- Plimsoll (egress)
 
-  look at   http://{admin}/status    what state everything is in
+  look at   http://{admin}/status    what state everything is in, what the desk promises first
             http://{admin}/metrics   the same for Prometheus
   try       curl -i http://{ingress}/v1/accounts/gold-1/risk
             curl -i http://{ingress}/nowhere
@@ -53,6 +56,8 @@ pub(super) fn opening(ingress: SocketAddr, admin: &str, stage: &Stage, script: &
 pub(super) struct Teller {
     lines: u64,
     before: Acted,
+    /// The objectives that call somebody.
+    calling: BTreeMap<Arc<str>, Severity>,
 }
 
 /// How often each protection has acted.
@@ -66,6 +71,32 @@ struct Acted {
 }
 
 impl Teller {
+    /// The objectives that call somebody else than before, and why.
+    pub(super) fn turned(&mut self, instance: &Instance) -> String {
+        let judging = instance
+            .parts
+            .judging
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut told = String::new();
+        for ObjectiveReading { name, verdict } in judging.reading() {
+            let before = match verdict.calls {
+                Some(severity) => self.calling.insert(Arc::clone(&name), severity),
+                None => self.calling.remove(&name),
+            };
+            if before == verdict.calls {
+                continue;
+            }
+            let word = match verdict.calls {
+                Some(Severity::Page) => "PAGE",
+                Some(Severity::Ticket) => "ticket",
+                None => "calm",
+            };
+            let _ = writeln!(told, "  {word:<6}  {name}: {}", verdict.sentence());
+        }
+        told
+    }
+
     /// What the customers feel, and what protected them since the line before.
     pub(super) fn line(&mut self, elapsed: Duration, instance: &Instance, load: &Snapshot) -> String {
         let mut line = String::new();

@@ -192,3 +192,15 @@ fn a_verdict_is_a_sentence() {
          left, for 23 minutes at this rate"
     );
 }
+
+#[test]
+fn a_verdict_says_how_little_it_knows() {
+    let mut judge = Judge::new(objective());
+    for at in 0..600 {
+        judge.second(Second(at), Counts { good: 10, bad: 0 }, 0);
+    }
+    assert_eq!(
+        judge.verdict().sentence().to_string(),
+        "0 of 6,000 failed in the last hour; 100 % of the budget is left, by 10 minutes of 30 days"
+    );
+}
