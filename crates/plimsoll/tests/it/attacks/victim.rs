@@ -226,6 +226,9 @@ fn call_until(stop: &AtomicBool, mut caller: Caller) -> Neighbour {
 /// A service: `/big` is [`BIG`] bytes, all else nothing. Reads whatever body it is sent.
 fn serve() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // The standard library lets 128 wait. Three hundred come at once, and a connection that does not fit is tried again
+    // after a second, which is the gateway's bound as well.
+    rustix::net::listen(&listener, 1_024).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
