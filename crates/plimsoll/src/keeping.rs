@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,18 +21,21 @@ use crate::journal::Value;
 
 /// How often it is written: what a killed process loses is at most as much.
 const EVERY: Duration = Duration::from_secs(1);
+/// How long the last of it may take.
+const ENDING_MAX: Duration = Duration::from_secs(3);
 /// How often the others are asked, and minutes are forgotten.
 const OTHERS_EVERY: u64 = 60;
 const FORGET_EVERY: u64 = 3_600;
 /// The farthest that any objective looks back, and a day.
 const KEPT_MINUTES: u64 = 93 * 1_440;
 
-/// The thread that keeps. Dropped, it writes what is left, and ends.
+/// The thread that keeps. When this is dropped it writes what is left, and ends.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    /// Nothing is ever sent: that it is gone is the message.
+    /// Nothing is ever sent by it: that it is gone is the message.
     alive: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// The same of the thread.
+    working: Receiver<()>,
 }
 
 impl Keeper {
@@ -42,17 +44,19 @@ impl Keeper {
     /// # Errors
     /// The system has no thread to give.
     pub(crate) fn start(path: PathBuf, parts: &Arc<Parts>) -> anyhow::Result<Self> {
-        let (alive, ended) = channel();
+        let ((alive, ended), (works, working)) = (channel(), channel());
         let parts = Arc::clone(parts);
         let thread = std::thread::Builder::new().name("state".to_owned());
-        let run = move || Keeping::new(path, &parts).run(&parts, &ended);
+        let run = move || {
+            let _works: Sender<()> = works;
+            Keeping::new(path, &parts).run(&parts, &ended);
+        };
+        thread
+            .spawn(run)
+            .context("starting the thread that keeps the state")?;
         Ok(Self {
             alive: Some(alive),
-            thread: Some(
-                thread
-                    .spawn(run)
-                    .context("starting the thread that keeps the state")?,
-            ),
+            working,
         })
     }
 }
@@ -60,10 +64,8 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.alive.take());
-        if let Some(thread) = self.thread.take() {
-            // If it panicked, that was told when it did.
-            _ = thread.join();
-        }
+        // Ready when the thread has ended; a disk that does not answer is not waited for.
+        _ = self.working.recv_timeout(ENDING_MAX);
     }
 }
 

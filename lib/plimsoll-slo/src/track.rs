@@ -131,7 +131,7 @@ impl Track {
 
     /// Time passes, measured or not. Returns the second that it is now.
     pub fn pass(&mut self, at: Second) -> u64 {
-        let newest = self.seconds.newest;
+        let newest = self.seconds.newest.max(60 * self.minutes.newest);
         if at.0 + STEP_MAX < newest {
             self.seconds.clear(at.0);
             self.minutes.clear(at.minute());
@@ -142,9 +142,13 @@ impl Track {
         at
     }
 
-    /// Adds what is known of a minute from elsewhere: of the time before a restart, or of another node. Whether it was
-    /// not too long ago.
+    /// Adds what is known of a minute from elsewhere: of the time before a restart, or of another node. Whether that is
+    /// neither too long ago nor, by more than a minute, yet to come: somebody's clock was wrong.
     pub fn restore(&mut self, minute: u64, counts: Counts, measured: u8) -> bool {
+        let now = self.now();
+        if now != Second(0) && minute > now.minute() + 1 {
+            return false;
+        }
         self.minutes.put(minute, Cell::of(counts, measured.min(60)))
     }
 

@@ -89,7 +89,7 @@ impl fmt::Display for Sentence<'_> {
                 let (bad, total) = (Grouped(hour.bad), Grouped(hour.total()));
                 write!(f, "{bad} of {total} failed in the last hour")?;
                 if burn >= 1.0 {
-                    write!(f, ", {} what may", Times(burn))?;
+                    write!(f, ", {} what the target allows", Times(burn))?;
                 }
             }
         }

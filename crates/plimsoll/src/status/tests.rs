@@ -68,7 +68,7 @@ fn the_text_says_who_is_hurt_and_what_protects() {
     let text = text(&busy());
     for expected in [
         "serving, 8 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
-        "! Objective checkout (page): 300 of 36,600 failed in the last hour, 8.2 times what may, 300 callers in this minute; the budget is overspent by 720 %, by 61 minutes of 30 days.",
+        "! Objective checkout (page): 300 of 36,600 failed in the last hour, 8.2 times what the target allows, 300 callers in this minute; the budget is overspent by 720 %, by 61 minutes of 30 days.",
         "  checkout   99.9 % / 30 d  missed  page     -719.68 %",
         "! Route pay, tier gold: 10.00 % of requests are bad, mostly upstream-reset.",
         "! The breaker of orders is tripped: its requests are refused.",

@@ -188,7 +188,7 @@ fn a_verdict_is_a_sentence() {
     }
     assert_eq!(
         judge.verdict().sentence().to_string(),
-        "1,770 of 61,780 failed in the last hour, 29 times what may, 59 callers in this minute; 96 % of the budget is \
+        "1,770 of 61,780 failed in the last hour, 29 times what the target allows, 59 callers in this minute; 96 % of the budget is \
          left, for 23 minutes at this rate"
     );
 }

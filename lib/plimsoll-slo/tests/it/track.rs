@@ -73,3 +73,19 @@ fn a_clock_that_steps_back_counts_nothing_twice_and_a_wild_one_begins_anew() {
     assert_eq!(track.now(), Second(100_000 - STEP_MAX - 1));
     assert_eq!(track.sum(1).counts.good, 1);
 }
+
+#[test]
+fn what_a_wrong_clock_has_written_is_not_believed() {
+    let one = Counts { good: 1, bad: 0 };
+    let mut track = Track::new(&[Duration::from_hours(1)]);
+    track.count(Second(100_000), one);
+    assert!(!track.restore(1_000_000, one, 60));
+    assert!(track.restore(100_000 / 60, one, 60));
+    assert_eq!(track.sum(0).counts.good, 2);
+    // Nor if nobody knew yet what time it is.
+    let mut track = Track::new(&[Duration::from_hours(1)]);
+    track.restore(1_000_000, one, 60);
+    track.count(Second(100_000), one);
+    track.count(Second(100_001), one);
+    assert_eq!(track.sum(0).counts.good, 2);
+}
