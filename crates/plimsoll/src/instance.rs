@@ -141,7 +141,7 @@ impl Instance {
             upgrader: Upgrader::new(program),
             supervisor,
             history: Mutex::default(),
-            judging: Mutex::new(Judging::new(state.is_some())),
+            judging: Mutex::new(Judging::new(state.as_ref().map(|_| named(&gateway)))),
             state_failing: AtomicBool::new(false),
             admin: admin
                 .descriptor()
@@ -228,6 +228,11 @@ impl Instance {
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.control.block_on(future)
     }
+}
+
+/// This process, by a name that no other has that shares a state with it.
+fn named(gateway: &Gateway) -> String {
+    format!("{}-{}", gateway.env().wall().as_millis(), std::process::id())
 }
 
 fn available_cores() -> usize {

@@ -10,12 +10,11 @@
 //! in which they are read.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::objectives::ObjectiveCounts;
-use plimsoll_slo::{Counts, Judge, Second, Severity};
+use plimsoll_slo::{Counts, Judge, STEP_MAX, Second, Severity};
 use store::{Key, Minute, Row};
 
 use crate::config::ObjectiveConfig;
@@ -25,8 +24,13 @@ use crate::reading::ObjectiveReading;
 #[derive(Debug)]
 pub(crate) struct Judging {
     judged: Vec<Judged>,
-    /// Somebody writes down what is counted.
-    keeps: bool,
+    /// This process, among those that share what is written down; `None` if nothing is.
+    process: Option<String>,
+    /// Judges that there have been. Each has rows of its own, or one that begins anew would take the place of what the
+    /// one before it has written.
+    begun: u32,
+    /// What was counted for those that are gone, and is not written down yet.
+    left: Vec<Row>,
 }
 
 #[derive(Debug)]
@@ -47,13 +51,15 @@ struct Judged {
 /// What of an objective is to be written down, and to be read.
 #[derive(Debug)]
 struct Kept {
+    /// Whose rows are its own.
+    instance: Arc<str>,
     key: Key,
     /// What this process has counted in each minute that is not written yet as it is, and in the one that goes on.
     own: BTreeMap<u64, Own>,
     /// What others had counted in the latest minutes when they were last asked.
     others: BTreeMap<u64, Minute>,
-    /// Minutes that others are to be asked about.
-    unread: Option<Range<u64>>,
+    /// The minute from which on others are to be asked.
+    unread: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,17 +70,23 @@ struct Own {
 
 /// Seconds that may be made up for. After a longer sleep nobody knows what was measured.
 const LATE_MAX: u64 = 10;
+/// Seconds by which the clock may step without that everything is read again.
+const CLOCK_STEP_MAX: u64 = STEP_MAX;
 /// Minutes that may wait to be written: a day in which the disk is full.
 const UNWRITTEN_MAX: usize = 1_440;
-/// Minutes in which others may still count when they are asked.
-const OTHERS_LATE: u64 = 5;
+/// The same of judges that are gone.
+const LEFT_MAX: usize = 100_000;
+/// Minutes that others are asked about again: they count in the latest, and may have written all of a day late.
+const OTHERS_LATE: [u64; 2] = [5, UNWRITTEN_MAX as u64];
 
 impl Judging {
-    /// No objective yet. `keeps` is whether somebody writes down what is counted.
-    pub(crate) const fn new(keeps: bool) -> Self {
+    /// No objective yet. `process` is its name among those that share what is written down; `None` if nothing is.
+    pub(crate) const fn new(process: Option<String>) -> Self {
         Self {
             judged: Vec::new(),
-            keeps,
+            process,
+            begun: 0,
+            left: Vec::new(),
         }
     }
 
@@ -90,7 +102,7 @@ impl Judging {
         self.follow(asked, counted, at);
         let turned = self.judged.iter_mut().filter_map(|judged| judged.run_once(at));
         let turned = turned.collect();
-        if !self.keeps {
+        if self.process.is_none() {
             self.judged.iter_mut().for_each(|judged| judged.kept.own.clear());
         }
         turned
@@ -104,14 +116,35 @@ impl Judging {
             Some((asked, counts))
         });
         for (asked, counts) in pairs {
-            // The same is counted, by the same counters.
-            let same = |judged: &Judged| judged.kept.key == key(asked) && Arc::ptr_eq(&judged.counts, counts);
+            // The same is counted, by the same counters; and if what was counted before can be read, the clock has not
+            // jumped: then it belongs to other minutes than those that are known.
+            let same = |judged: &Judged| {
+                judged.kept.key == key(asked)
+                    && Arc::ptr_eq(&judged.counts, counts)
+                    && !(self.process.is_some() && judged.is_astray(at))
+            };
             let old = before.iter().position(same).map(|old| before.swap_remove(old));
-            self.judged.push(match old {
+            let judged = match old {
                 Some(old) if old.asked == *asked => old,
-                Some(old) => old.asked_anew(asked.clone()),
-                None => Judged::new(asked.clone(), Arc::clone(counts), at),
-            });
+                Some(old)
+                    if self.process.is_none() || asked.objective.period <= old.asked.objective.period =>
+                {
+                    old.asked_anew(asked.clone())
+                }
+                // It looks farther back than anything in memory does: what is written down is read.
+                old => {
+                    before.extend(old);
+                    self.begun += 1;
+                    let process = self.process.as_deref().unwrap_or_default();
+                    let instance = format!("{process}-{}", self.begun);
+                    Judged::new(asked.clone(), Arc::clone(counts), at, instance.into())
+                }
+            };
+            self.judged.push(judged);
+        }
+        if self.process.is_some() {
+            self.left.extend(before.iter().flat_map(Judged::unwritten));
+            self.left.truncate(LEFT_MAX);
         }
     }
 
@@ -122,39 +155,48 @@ impl Judging {
 
     /// What this process has counted and is not written down yet.
     pub(crate) fn unwritten(&self) -> Vec<Row> {
-        let judged = self.judged.iter().filter(|_| self.keeps);
-        judged.flat_map(Judged::unwritten).collect()
+        let judged = self.judged.iter().filter(|_| self.process.is_some());
+        let left = self.left.iter().cloned();
+        left.chain(judged.flat_map(Judged::unwritten)).collect()
     }
 
     /// That was written down.
     pub(crate) fn wrote(&mut self, rows: &[Row]) {
-        for Row { key, minute } in rows {
-            for judged in self.judged.iter_mut().filter(|judged| judged.kept.key == *key) {
-                judged.wrote(minute);
+        self.left.retain(|left| !rows.contains(left));
+        for row in rows {
+            for judged in self.of(&row.instance) {
+                judged.wrote(&row.minute);
             }
         }
     }
 
-    /// What others are to be asked about, and from which minute on.
-    pub(crate) fn unread(&self) -> Vec<(Key, u64)> {
+    /// What others than this instance are to be asked about, and from which minute on.
+    pub(crate) fn wanted(&self) -> Vec<(Arc<str>, Key, u64)> {
         let kept = self.judged.iter().map(|judged| &judged.kept);
-        kept.filter_map(|kept| Some((kept.key.clone(), kept.unread.as_ref()?.start)))
+        kept.filter_map(|kept| Some((Arc::clone(&kept.instance), kept.key.clone(), kept.unread?)))
             .collect()
     }
 
-    /// What others have counted, by what they wrote down.
-    pub(crate) fn heard(&mut self, key: &Key, minutes: &[Minute]) {
-        for judged in self.judged.iter_mut().filter(|judged| judged.kept.key == *key) {
+    /// What others than this instance have counted, by what they wrote down.
+    pub(crate) fn heard(&mut self, instance: &str, minutes: &[Minute]) {
+        for judged in self.of(instance) {
             judged.heard(minutes);
         }
     }
 
-    /// Others are to be asked about the latest minutes, in which they may have counted since.
-    pub(crate) fn ask_others(&mut self, minute: u64) {
+    /// Others are to be asked about the latest minutes, in which they may have counted since; or about all of the last
+    /// day.
+    pub(crate) fn ask_others(&mut self, minute: u64, of_a_day: bool) {
+        let from = minute.saturating_sub(OTHERS_LATE[usize::from(of_a_day)]);
         for judged in &mut self.judged {
-            let latest = minute.saturating_sub(OTHERS_LATE)..u64::MAX;
-            judged.kept.unread.get_or_insert(latest);
+            let unread = &mut judged.kept.unread;
+            *unread = Some(unread.map_or(from, |asked| asked.min(from)));
         }
+    }
+
+    fn of<'a>(&'a mut self, instance: &'a str) -> impl Iterator<Item = &'a mut Judged> {
+        let judged = self.judged.iter_mut();
+        judged.filter(move |judged| *judged.kept.instance == *instance)
     }
 }
 
@@ -166,17 +208,18 @@ fn key(asked: &ObjectiveConfig) -> Key {
 }
 
 impl Judged {
-    fn new(asked: ObjectiveConfig, counts: Arc<ObjectiveCounts>, at: Second) -> Self {
+    fn new(asked: ObjectiveConfig, counts: Arc<ObjectiveCounts>, at: Second, instance: Arc<str>) -> Self {
         let looks_back = asked.objective.period.as_secs().div_ceil(60);
         Self {
             judge: Judge::new(asked.objective),
             before: counts.counts(),
             failed: (0, counts.callers().count()),
             kept: Kept {
+                instance,
                 key: key(&asked),
                 own: BTreeMap::new(),
                 others: BTreeMap::new(),
-                unread: Some(at.minute().saturating_sub(looks_back)..u64::MAX),
+                unread: Some(at.minute().saturating_sub(looks_back)),
             },
             asked,
             counts,
@@ -185,18 +228,13 @@ impl Judged {
         }
     }
 
-    /// Of the same counts something else is asked: what is known is judged anew, and others are asked about minutes that
-    /// nobody looked back to before.
-    fn asked_anew(mut self, asked: ObjectiveConfig) -> Self {
-        let minutes = |period: Duration| period.as_secs().div_ceil(60);
-        let (before, after) = (
-            minutes(self.asked.objective.period),
-            minutes(asked.objective.period),
-        );
-        let newest = self.at.map_or(0, Second::minute);
-        if self.kept.unread.is_none() && after > before {
-            self.kept.unread = Some(newest.saturating_sub(after)..newest.saturating_sub(before));
-        }
+    /// The clock is not where it was.
+    fn is_astray(&self, at: Second) -> bool {
+        self.at.is_some_and(|last| last.0.abs_diff(at.0) > CLOCK_STEP_MAX)
+    }
+
+    /// Of the same counts something else is asked, and of no more of them: what is known is judged anew.
+    fn asked_anew(self, asked: ObjectiveConfig) -> Self {
         let mut judge = Judge::new(asked.objective);
         for (minute, counts, measured) in self.judge.past() {
             judge.restore(minute, counts, measured);
@@ -213,6 +251,8 @@ impl Judged {
 
     /// Judges up to this second; returns the verdict if it calls somebody else than before.
     fn run_once(&mut self, at: Second) -> Option<ObjectiveReading> {
+        // As the judge has it: what comes for a second that has passed is counted in the newest.
+        let at = self.at.map_or(at, |last| last.max(at));
         if let Some(last) = self.at.filter(|last| at.0.saturating_sub(last.0) <= LATE_MAX) {
             (last.0 + 1..at.0).for_each(|second| self.second(Second(second), Counts::default(), 0));
         }
@@ -264,6 +304,7 @@ impl Judged {
             Some(written) => written != own.now,
         })
         .map(|own| Row {
+            instance: Arc::clone(&self.kept.instance),
             key: self.kept.key.clone(),
             minute: own.now,
         })
@@ -280,22 +321,24 @@ impl Judged {
     }
 
     fn heard(&mut self, minutes: &[Minute]) {
-        let Some(asked) = self.kept.unread.take() else {
+        if self.kept.unread.take().is_none() {
             return;
-        };
-        for minute in minutes.iter().filter(|minute| asked.contains(&minute.minute)) {
-            let before = self.kept.others.insert(minute.minute, *minute);
+        }
+        for minute in minutes {
+            let before = self.kept.others.get(&minute.minute);
             let (counts, measured) = before.map_or((Counts::default(), 0), |m| (m.counts, m.measured));
             let more = Counts {
                 good: minute.counts.good.saturating_sub(counts.good),
                 bad: minute.counts.bad.saturating_sub(counts.bad),
             };
             let measured = minute.measured.saturating_sub(measured);
-            self.judge.restore(minute.minute, more, measured);
+            if self.judge.restore(minute.minute, more, measured) {
+                self.kept.others.insert(minute.minute, *minute);
+            }
         }
-        // Those who are asked again are asked about the latest only.
+        // Those who are asked again are asked about no more than a day.
         let newest = self.at.map_or(0, Second::minute);
-        self.kept.others.retain(|at, _| at + 2 * OTHERS_LATE >= newest);
+        self.kept.others.retain(|at, _| at + OTHERS_LATE[1] + 1 >= newest);
     }
 }
 
@@ -329,7 +372,7 @@ mod tests {
         [Arc::new(ObjectiveCounts::new(&plan, 1))]
     }
 
-    fn record(counts: &ObjectiveCounts, class: Class, callers: Range<u64>) {
+    fn record(counts: &ObjectiveCounts, class: Class, callers: std::ops::Range<u64>) {
         for caller in callers {
             let outcome = Outcome {
                 class,
@@ -348,7 +391,7 @@ mod tests {
     #[test]
     fn a_late_second_loses_nothing_and_lowers_no_coverage() {
         let (asked, counted) = (asked(0.99), counted());
-        let mut judging = Judging::new(true);
+        let mut judging = Judging::new(None);
         judging.run_once(&asked, &counted, at(0));
         record(&counted[0], Class::Good, 0..10);
         judging.run_once(&asked, &counted, at(3));
@@ -362,7 +405,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_known_to_whoever_asks_anew_and_not_to_whoever_counts_something_else() {
         let counted = counted();
-        let mut judging = Judging::new(true);
+        let mut judging = Judging::new(Some("one".to_owned()));
         let good = |judging: &Judging| judging.reading()[0].verdict.window.counts.good;
         judging.run_once(&asked(0.99), &counted, at(0));
         record(&counted[0], Class::Good, 0..10);
@@ -381,28 +424,80 @@ mod tests {
         assert!(judging.reading().is_empty());
     }
 
+    /// What the thread that keeps does; returns how many rows it wrote.
+    fn keep(disk: &mut Memory, judging: &mut Judging) -> usize {
+        let rows = judging.unwritten();
+        disk.write(&rows).unwrap();
+        judging.wrote(&rows);
+        for (instance, key, from) in judging.wanted() {
+            let minutes = disk.others(&instance, &key, from).unwrap();
+            judging.heard(&instance, &minutes);
+        }
+        rows.len()
+    }
+
+    #[test]
+    fn what_is_asked_again_after_something_else_was_is_what_it_was() {
+        let counted = counted();
+        let mut disk = Memory::default();
+        let mut judging = Judging::new(Some("one".to_owned()));
+        let good = |judging: &Judging| judging.reading()[0].verdict.window.counts.good;
+        let [mut other] = asked(0.99);
+        other.counted = "gold".into();
+        let [mut longer] = asked(0.99);
+        longer.objective.period *= 2;
+        // A rollback of a configuration, all within one minute: what was counted before is on the disk only. What came
+        // while something else was asked counted for that.
+        let reloads = [asked(0.99), [other], asked(0.99), [longer]];
+        for (second, (asked, expected)) in (0..).zip(reloads.into_iter().zip([10, 10, 20, 30])) {
+            judging.run_once(&asked, &counted, at(2 * second));
+            record(&counted[0], Class::Good, 0..10);
+            judging.run_once(&asked, &counted, at(2 * second + 1));
+            keep(&mut disk, &mut judging);
+            assert_eq!(good(&judging), expected, "after {second}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_steps_loses_nothing_that_is_written_down() {
+        let (asked, counted) = (asked(0.99), counted());
+        let mut disk = Memory::default();
+        let mut judging = Judging::new(Some("one".to_owned()));
+        let good = |judging: &Judging| judging.reading()[0].verdict.window.counts.good;
+        // Back by a second over the turn of a minute (the origin is 40 s into one), and by an hour; ahead by three.
+        for (round, seconds) in (1..).zip([
+            19, 20, 21, 19, 20, 21, 10_000, 10_001, 6_400, 6_401, 17_200, 17_201,
+        ]) {
+            record(&counted[0], Class::Good, 0..1);
+            judging.run_once(&asked, &counted, at(seconds));
+            keep(&mut disk, &mut judging);
+            keep(&mut disk, &mut judging);
+            let written: u64 = {
+                let key = key(&asked[0]);
+                let minutes = disk.others("", &key, 0).unwrap();
+                minutes.iter().map(|minute| minute.counts.good).sum()
+            };
+            assert!(written + 4 >= round, "{written} of {round} are written");
+            assert!(good(&judging) <= round);
+        }
+        // The first of each judge was counted before it looked.
+        assert_eq!(good(&judging), 12 - 4);
+    }
+
     #[test]
     fn what_is_written_and_heard_again_is_what_was_counted() {
         let (asked, counted) = (asked(0.99), counted());
         let mut disk = Memory::default();
-        let (mut one, mut two) = (Judging::new(true), Judging::new(true));
-        let mut keep = |judging: &mut Judging, who: &str| {
-            let rows = judging.unwritten();
-            disk.write(who, &rows).unwrap();
-            judging.wrote(&rows);
-            for (key, from) in judging.unread() {
-                let minutes = disk.others(who, &key, from).unwrap();
-                judging.heard(&key, &minutes);
-            }
-            rows.len()
-        };
+        let process = |name: &str| Judging::new(Some(name.to_owned()));
+        let (mut one, mut two) = (process("one"), process("two"));
+        let mut keep = |judging: &mut Judging| keep(&mut disk, judging);
         let window = |judging: &Judging| judging.reading()[0].verdict.window;
         for second in 0..130 {
             record(&counted[0], Class::Good, 0..1);
             one.run_once(&asked, &counted, at(second));
             // It is a second late now and then.
             if second % 7 != 0 {
-                keep(&mut one, "one");
+                keep(&mut one);
             }
         }
         assert_eq!(
@@ -410,26 +505,26 @@ mod tests {
             129,
             "the first came before it was looked"
         );
-        keep(&mut one, "one");
-        assert_eq!(keep(&mut one, "one"), 0, "nothing is new");
+        keep(&mut one);
+        assert_eq!(keep(&mut one), 0, "nothing is new");
         // Another begins, with counters of its own, while the first goes on.
         let fresh = self::counted();
         two.run_once(&asked, &fresh, at(130));
-        keep(&mut two, "two");
+        keep(&mut two);
         assert_eq!((window(&two).counts.good, window(&two).measured), (129, 131));
         record(&counted[0], Class::Good, 0..5);
         one.run_once(&asked, &counted, at(131));
-        keep(&mut one, "one");
+        keep(&mut one);
         for _ in 0..2 {
-            two.ask_others(at(131).as_secs() / 60);
-            keep(&mut two, "two");
+            two.ask_others(at(131).as_secs() / 60, false);
+            keep(&mut two);
             assert_eq!(window(&two).counts.good, 134, "once, however often it is asked");
         }
     }
 
     #[test]
     fn what_nobody_keeps_is_not_gathered() {
-        let mut judging = Judging::new(false);
+        let mut judging = Judging::new(None);
         for second in 0..3 {
             judging.run_once(&asked(0.99), &counted(), at(second));
             assert_eq!(judging.unwritten(), []);
@@ -439,7 +534,7 @@ mod tests {
     #[test]
     fn a_disk_that_is_full_for_long_costs_bounded_memory() {
         let (asked, counted) = (asked(0.99), counted());
-        let mut judging = Judging::new(true);
+        let mut judging = Judging::new(Some("one".to_owned()));
         for minute in 0..3_000 {
             judging.run_once(&asked, &counted, at(60 * minute));
         }
@@ -449,7 +544,7 @@ mod tests {
     #[test]
     fn whoever_is_called_is_told_once_and_each_caller_counts_once_a_minute() {
         let (asked, counted) = (asked(0.99), counted());
-        let mut judging = Judging::new(true);
+        let mut judging = Judging::new(Some("one".to_owned()));
         let bad = Class::Bad(Reason::UpstreamReset);
         // One who fails every second is no evidence for a page; in two minutes it was counted twice or thrice.
         for second in 0..100 {

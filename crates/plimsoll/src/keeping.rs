@@ -14,18 +14,19 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use plimsoll_slo::Instant;
 use store::{Sqlite, Store, StoreError};
 
 use crate::instance::Parts;
 use crate::journal::Value;
 
-/// How often it is written: what a killed process loses is at most as much.
+/// How often it is written. A killed process loses that, and what was not judged yet, which is a second as well.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long the last of it may take.
-const ENDING_MAX: Duration = Duration::from_secs(3);
+const ENDING_MAX: Duration = Duration::from_secs(5);
 /// How often the others are asked, and minutes are forgotten.
-const OTHERS_EVERY: u64 = 60;
-const FORGET_EVERY: u64 = 3_600;
+const OTHERS_EVERY: Duration = Duration::from_mins(1);
+const FORGET_EVERY: Duration = Duration::from_hours(1);
 /// The farthest that any objective looks back, and a day.
 const KEPT_MINUTES: u64 = 93 * 1_440;
 
@@ -71,27 +72,23 @@ impl Drop for Keeper {
 
 struct Keeping {
     path: PathBuf,
-    /// This process, among those that share the file.
-    instance: String,
     store: Option<Box<dyn Store>>,
     /// Whether the last time went wrong: that is told once.
     failing: bool,
-    /// When, in seconds since the Unix epoch, the others were asked and minutes were forgotten.
-    others_at: u64,
-    forgot_at: u64,
+    /// When the others were asked, and when minutes were forgotten: not in the first hour, in which a clock may yet be set.
+    asked_at: Instant,
+    forgot_at: Instant,
 }
 
 impl Keeping {
     fn new(path: PathBuf, parts: &Parts) -> Self {
         let env = parts.gateway.env();
-        let instance = format!("{}-{}", env.wall().as_millis(), std::process::id());
         Self {
             path,
-            instance,
             store: None,
             failing: false,
-            others_at: 0,
-            forgot_at: 0,
+            asked_at: env.now(),
+            forgot_at: env.now(),
         }
     }
 
@@ -108,27 +105,29 @@ impl Keeping {
 
     /// Writes what is new, and reads what is wanted.
     fn run_once(&mut self, parts: &Parts) -> Result<(), StoreError> {
-        let now = parts.gateway.env().wall().as_secs();
+        let env = parts.gateway.env();
+        let (now, minute) = (env.now(), env.wall().as_secs() / 60);
         let store = match &mut self.store {
             Some(store) => store,
             none => none.insert(open(&self.path)?),
         };
         let judging = || parts.judging.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = judging().unwritten();
-        store.write(&self.instance, &rows)?;
+        store.write(&rows)?;
         judging().wrote(&rows);
-        let wanted = judging().unread();
-        for (key, from) in wanted {
-            let minutes = store.others(&self.instance, &key, from)?;
-            judging().heard(&key, &minutes);
+        let wanted = judging().wanted();
+        for (instance, key, from) in wanted {
+            let minutes = store.others(&instance, &key, from)?;
+            judging().heard(&instance, &minutes);
         }
-        if now >= self.others_at + OTHERS_EVERY {
-            judging().ask_others(now / 60);
-            self.others_at = now;
-        }
-        if now >= self.forgot_at + FORGET_EVERY {
-            store.forget((now / 60).saturating_sub(KEPT_MINUTES))?;
-            self.forgot_at = now;
+        if now.since(self.asked_at) >= OTHERS_EVERY {
+            let of_a_day = now.since(self.forgot_at) >= FORGET_EVERY;
+            judging().ask_others(minute, of_a_day);
+            self.asked_at = now;
+            if of_a_day {
+                store.forget(minute.saturating_sub(KEPT_MINUTES))?;
+                self.forgot_at = now;
+            }
         }
         Ok(())
     }

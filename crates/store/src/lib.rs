@@ -42,12 +42,12 @@ pub enum StoreError {
 
 /// What is kept, and by whom it was counted.
 pub trait Store: Send + std::fmt::Debug {
-    /// Writes down what `instance`, a process, has counted in each of these minutes so far: a row takes the place of
-    /// the one of the same instance, key and minute. All of them or none.
+    /// Writes down what was counted in each of these minutes so far: a row takes the place of the one of the same
+    /// instance, key and minute. All of them or none.
     ///
     /// # Errors
     /// [`StoreError::Write`]. What was there before is there still.
-    fn write(&mut self, instance: &str, rows: &[Row]) -> Result<(), StoreError>;
+    fn write(&mut self, rows: &[Row]) -> Result<(), StoreError>;
 
     /// What all instances but one have counted together, from this minute on, the earliest first: events add up. A
     /// minute that several have measured was measured for as long as one of them did at most.

@@ -11,10 +11,15 @@ pub struct Memory {
 }
 
 impl Store for Memory {
-    fn write(&mut self, instance: &str, rows: &[Row]) -> Result<(), StoreError> {
-        for Row { key, minute } in rows {
+    fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        for Row {
+            instance,
+            key,
+            minute,
+        } in rows
+        {
             self.rows
-                .insert((key.clone(), minute.minute, instance.to_owned()), *minute);
+                .insert((key.clone(), minute.minute, instance.to_string()), *minute);
         }
         Ok(())
     }

@@ -28,6 +28,8 @@ pub struct Minute {
 /// What one instance has counted in one minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// Who counted: nobody else writes rows of this name.
+    pub instance: Arc<str>,
     /// Of what.
     pub key: Key,
     /// When, and how much.

@@ -77,14 +77,19 @@ fn signed(count: u64) -> i64 {
 }
 
 impl Store for Sqlite {
-    fn write(&mut self, instance: &str, rows: &[Row]) -> Result<(), StoreError> {
+    fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let write = |error: rusqlite::Error| StoreError::Write(error.into());
         let tx = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(write)?;
         let mut statement = tx.prepare(WRITE).map_err(write)?;
-        for Row { key, minute } in rows {
+        for Row {
+            instance,
+            key,
+            minute,
+        } in rows
+        {
             let Counts { good, bad } = minute.counts;
             statement
                 .execute(params![

@@ -100,7 +100,7 @@ impl Judge {
 
     /// A second was measured: what happened in it, and how many callers failed in it for the first time in their minute.
     pub fn second(&mut self, at: Second, counts: Counts, callers: u64) {
-        let passed = at.0.saturating_sub(self.track.now().0);
+        let before = self.track.now();
         self.track.count(at, counts);
         let known = if self.failed.0 == at.minute() {
             self.failed.1
@@ -108,8 +108,10 @@ impl Judge {
             0
         };
         self.failed = (at.minute(), known + callers);
-        if passed > 1 {
-            self.evidence.quiet(u32::try_from(passed - 1).unwrap_or(u32::MAX));
+        // Of the time before the first second nobody has any evidence.
+        let skipped = at.0.saturating_sub(before.0 + 1);
+        if before != Second(0) && skipped > 0 {
+            self.evidence.quiet(u32::try_from(skipped).unwrap_or(u32::MAX));
         }
         self.evidence.second(counts.good, callers);
         self.look_ahead();
@@ -117,6 +119,10 @@ impl Judge {
 
     fn look_ahead(&mut self) {
         let now = self.track.now();
+        if now < self.left.at {
+            // The clock stepped back.
+            self.left = Left::default();
+        }
         // Nobody asks for the fast lane without evidence, and it is a short walk. Whoever is on it leaves it at twice the
         // time: in three seconds more or fewer requests come by chance.
         let is_on = self.left.short_since.is_some();
@@ -131,24 +137,23 @@ impl Judge {
 
     /// Until the budget is spent; `None` if that is more than so many minutes away, or never.
     fn time_left(&self, minutes_max: usize) -> Option<Duration> {
-        let [recent, longer] = PRESENTS.map(|window| self.track.sum(window).counts);
-        let (present, over) = if recent.total() >= PRESENT_MIN {
-            (recent, PRESENT[0])
+        let [recent, longer] = PRESENTS.map(|window| self.track.sum(window));
+        let present = if recent.counts.total() >= PRESENT_MIN {
+            recent
         } else {
-            (longer, PRESENT[1])
+            longer
         };
-        let window = self.track.sum(PERIOD).counts;
         let target = self.objective.target;
-        // Below a burn of 1 it is never spent, unless it is already.
-        let spends = present.bad_share()? > target.allowance();
-        if !spends && Budget::of_events(target, window).spent? < 1.0 {
+        // Below a burn of 1 nothing is spent, and what is spent already is told apart.
+        if present.counts.bad_share()? <= target.allowance() {
             return None;
         }
-        let a_minute = |count: u64| 60.0 * count as f64 / over.as_secs_f64();
+        let a_minute = |count: u64| 60.0 * count as f64 / present.measured.max(1) as f64;
         let rate = Rate {
-            good: a_minute(present.good),
-            bad: a_minute(present.bad),
+            good: a_minute(present.counts.good),
+            bad: a_minute(present.counts.bad),
         };
+        let window = self.track.sum(PERIOD).counts;
         time_left(target, window, self.track.minutes().take(minutes_max), rate)
     }
 

@@ -1,6 +1,6 @@
 //! What happened, second by second and minute by minute: what budgets and burns are read from.
 //!
-//! Seconds are kept for 15 minutes, minutes for as long as the objective looks back. The sums of the windows in use
+//! Seconds are kept for as long as the windows of up to 15 minutes that are asked of it, minutes for the longer ones. The sums of the windows in use
 //! are carried along, so that a verdict costs a few additions, however long its window is.
 //!
 //! **What was not measured is not good.** A second counts as measured once anything is said about it, if only that
@@ -59,14 +59,15 @@ pub struct Sum {
 impl Sum {
     /// The share of the window that was measured: 0 to 1.
     pub fn coverage(&self) -> f64 {
-        self.measured as f64 / self.seconds.max(1) as f64
+        (self.measured as f64 / self.seconds.max(1) as f64).min(1.0)
     }
 }
 
 /// Seconds that are kept one by one: 15 minutes.
 const SECONDS: usize = 900;
-/// How far the clock may step back without all that is known being lost.
-pub const STEP_MAX: u64 = 3_600;
+/// Seconds that the clock may step back without all that is known being forgotten. All that comes meanwhile is counted in
+/// one second, so that they are few.
+pub const STEP_MAX: u64 = 120;
 
 /// What happened to what one objective counts.
 ///

@@ -27,7 +27,8 @@ pub struct Verdict {
     pub window: Sum,
     /// What happened in the last hour, or in the whole window if that is shorter.
     pub hour: Sum,
-    /// Until the budget is spent, if it goes on as in the last five minutes; `None` if it outlasts the window.
+    /// Until the budget is spent, if it goes on as in the last five seconds, or five minutes if fewer than 20 events came
+    /// in those; `None` if it outlasts the window, and if nothing is being spent.
     pub time_left: Option<Duration>,
     /// Callers that failed in the minute that goes on, at least.
     pub callers: u64,
@@ -61,6 +62,13 @@ impl Verdict {
         Some(self.hour.counts.bad_share()? / self.objective.target.allowance())
     }
 
+    /// Of how much of the window anything is known, if that is little.
+    fn known(&self) -> Option<String> {
+        let known = Span(Duration::from_secs(self.window.measured));
+        let little = self.window.coverage() < COVERAGE_MIN;
+        little.then(|| format!(", by {known} of {}", Span(self.objective.period)))
+    }
+
     /// What it says in one sentence: how many events, how many people, how much is left, and for how long.
     pub fn sentence(&self) -> impl fmt::Display + '_ {
         Sentence(self)
@@ -76,11 +84,14 @@ impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = self.0;
         let Some(left) = verdict.budget.left() else {
-            return write!(
-                f,
-                "nothing happened in {}, so nothing is known",
-                Span(verdict.objective.period)
-            );
+            return match verdict.known() {
+                None => write!(
+                    f,
+                    "nothing happened in {}, so nothing is known",
+                    Span(verdict.objective.period)
+                ),
+                Some(known) => write!(f, "nothing happened{known}, so nothing is known"),
+            };
         };
         let hour = verdict.hour.counts;
         match verdict.burn() {
@@ -105,11 +116,10 @@ impl fmt::Display for Sentence<'_> {
                 write!(f, ", for {} at this rate", Span(time))?;
             }
         }
-        if verdict.window.coverage() < COVERAGE_MIN {
-            let known = Span(Duration::from_secs(verdict.window.measured));
-            write!(f, ", by {known} of {}", Span(verdict.objective.period))?;
+        match verdict.known() {
+            None => Ok(()),
+            Some(known) => write!(f, "{known}"),
         }
-        Ok(())
     }
 }
 

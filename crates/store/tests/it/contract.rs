@@ -21,8 +21,9 @@ fn minute(at: u64, good: u64, bad: u64, measured: u8) -> Minute {
     }
 }
 
-fn row(objective: &str, minute: Minute) -> Row {
+fn row(instance: &str, objective: &str, minute: Minute) -> Row {
     Row {
+        instance: instance.into(),
         key: key(objective, "all"),
         minute,
     }
@@ -38,15 +39,15 @@ fn every(check: impl Fn(&mut dyn Store)) {
 #[test]
 fn writing_twice_changes_nothing_and_what_two_have_counted_adds_up() {
     every(|store| {
-        store.write("one", &[row("a", minute(7, 10, 1, 30))]).unwrap();
+        store.write(&[row("one", "a", minute(7, 10, 1, 30))]).unwrap();
         for _ in 0..2 {
-            store.write("one", &[row("a", minute(7, 20, 2, 60))]).unwrap();
+            store.write(&[row("one", "a", minute(7, 20, 2, 60))]).unwrap();
         }
         store
-            .write(
-                "two",
-                &[row("a", minute(7, 5, 5, 20)), row("a", minute(8, 1, 0, 1))],
-            )
+            .write(&[
+                row("two", "a", minute(7, 5, 5, 20)),
+                row("two", "a", minute(8, 1, 0, 1)),
+            ])
             .unwrap();
         let all = store.others("three", &key("a", "all"), 0).unwrap();
         assert_eq!(all, [minute(7, 25, 7, 60), minute(8, 1, 0, 1)]);
@@ -64,7 +65,7 @@ fn writing_twice_changes_nothing_and_what_two_have_counted_adds_up() {
 #[test]
 fn what_counts_something_else_is_another_key() {
     every(|store| {
-        store.write("one", &[row("a", minute(7, 1, 0, 60))]).unwrap();
+        store.write(&[row("one", "a", minute(7, 1, 0, 60))]).unwrap();
         for other in [key("b", "all"), key("a", "gold")] {
             assert_eq!(store.others("two", &other, 0).unwrap(), []);
         }
@@ -74,8 +75,8 @@ fn what_counts_something_else_is_another_key() {
 #[test]
 fn what_is_forgotten_is_gone_and_the_rest_is_there() {
     every(|store| {
-        let rows: Vec<Row> = (0..10).map(|at| row("a", minute(at, 1, 0, 60))).collect();
-        store.write("one", &rows).unwrap();
+        let rows: Vec<Row> = (0..10).map(|at| row("one", "a", minute(at, 1, 0, 60))).collect();
+        store.write(&rows).unwrap();
         assert_eq!(store.forget(4).unwrap(), 4);
         assert_eq!(store.forget(4).unwrap(), 0);
         assert_eq!(store.others("two", &key("a", "all"), 0).unwrap().len(), 6);
@@ -87,10 +88,11 @@ fn names_may_be_anything() {
     every(|store| {
         for name in ["", "'; DROP TABLE minutes; --", "ordre-payé", "a\0b"] {
             let of = Row {
+                instance: name.into(),
                 key: key(name, name),
                 minute: minute(1, 2, 3, 4),
             };
-            store.write(name, &[of]).unwrap();
+            store.write(&[of]).unwrap();
             let read = store.others("another", &key(name, name), 0).unwrap();
             assert_eq!(read, [minute(1, 2, 3, 4)], "{name:?}");
         }
@@ -112,9 +114,9 @@ proptest! {
         let (mut model, mut file) = (Memory::default(), Sqlite::open(&directory.file()).unwrap());
         for ((instance, objective, minute), from) in steps {
             let (instance, objective) = (instance.to_string(), objective.to_string());
-            let rows = [row(&objective, minute)];
-            model.write(&instance, &rows).unwrap();
-            file.write(&instance, &rows).unwrap();
+            let rows = [row(&instance, &objective, minute)];
+            model.write(&rows).unwrap();
+            file.write(&rows).unwrap();
             let of = key(&objective, "all");
             prop_assert_eq!(model.others("1", &of, from).unwrap(), file.others("1", &of, from).unwrap());
             if from == 24 {

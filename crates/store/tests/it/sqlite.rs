@@ -29,8 +29,9 @@ impl Drop for Directory {
     }
 }
 
-fn row(minute: u64, good: u64) -> Row {
+fn row(instance: &str, minute: u64, good: u64) -> Row {
     Row {
+        instance: instance.into(),
         key: key(),
         minute: Minute {
             minute,
@@ -51,11 +52,11 @@ fn key() -> Key {
 fn what_was_written_is_there_after_the_process() {
     let directory = Directory::new();
     let mut store = Sqlite::open(&directory.file()).unwrap();
-    store.write("one", &[row(1, 5)]).unwrap();
+    store.write(&[row("one", 1, 5)]).unwrap();
     // Not closed: that is what is left when a process is killed.
     std::mem::forget(store);
     let mut store = Sqlite::open(&directory.file()).unwrap();
-    assert_eq!(store.others("two", &key(), 0).unwrap(), [row(1, 5).minute]);
+    assert_eq!(store.others("two", &key(), 0).unwrap(), [row("one", 1, 5).minute]);
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn two_processes_write_at_once() {
     let directory = Directory::new();
     let write = |instance: &'static str| {
         let mut store = Sqlite::open(&directory.file()).unwrap();
-        move || (0..200).for_each(|minute| store.write(instance, &[row(minute, 1)]).unwrap())
+        move || (0..200).for_each(|minute| store.write(&[row(instance, minute, 1)]).unwrap())
     };
     let (one, two) = (write("one"), write("two"));
     std::thread::scope(|scope| {

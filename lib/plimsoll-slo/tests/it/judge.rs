@@ -172,7 +172,7 @@ fn a_verdict_is_a_sentence() {
     let mut judge = Judge::new(objective());
     assert_eq!(
         judge.verdict().sentence().to_string(),
-        "nothing happened in 30 days, so nothing is known"
+        "nothing happened, by 0 seconds of 30 days, so nothing is known"
     );
     for minute in 0..43_000 {
         judge.restore(minute, Counts { good: 1_000, bad: 0 }, 60);
@@ -202,5 +202,37 @@ fn a_verdict_says_how_little_it_knows() {
     assert_eq!(
         judge.verdict().sentence().to_string(),
         "0 of 6,000 failed in the last hour; 100 % of the budget is left, by 10 minutes of 30 days"
+    );
+}
+
+#[test]
+fn one_failure_is_no_page_whenever_it_begins() {
+    // The time since 1970 is no time in which nothing failed.
+    let mut judge = Judge::new(objective());
+    judge.second(Second(1_795_659_339), Counts { good: 0, bad: 1 }, 1);
+    assert!(judge.verdict().evidence < 0.001, "{:?}", judge.verdict().evidence);
+    assert_ne!(judge.verdict().calls, Some(Severity::Page));
+}
+
+#[test]
+fn a_page_ends_when_nothing_fails_any_more() {
+    let mut judge = Judge::new(Objective {
+        target: Target::new(0.9999).expect("it is one"),
+        ..objective()
+    });
+    let begins = 1_800_000_000;
+    for at in 0..600 {
+        judge.second(Second(begins + at), Counts { good: 0, bad: 1 }, 1);
+    }
+    assert_eq!(judge.verdict().calls, Some(Severity::Page));
+    // The longer of the short windows is half an hour, and the minute that goes on.
+    for at in 600..600 + 1_920 {
+        judge.second(Second(begins + at), Counts { good: 1, bad: 0 }, 0);
+    }
+    assert_ne!(
+        judge.verdict().calls,
+        Some(Severity::Page),
+        "{}",
+        judge.verdict().sentence()
     );
 }

@@ -35,12 +35,10 @@ pub(super) fn resolve(
             window,
         } = objective;
         let name: Arc<str> = name.as_str().into();
+        let mut named: Vec<&str> = routes.iter().map(|route| route.as_str()).collect();
+        named.sort_unstable();
         let words = [
-            routes
-                .iter()
-                .map(|route| route.as_str())
-                .collect::<Vec<_>>()
-                .join(","),
+            named.join(","),
             tier.as_ref()
                 .map_or(String::new(), |tier| tier.as_str().to_owned()),
             latency.map_or(String::new(), |latency| format!("{}ms", latency.as_millis())),
