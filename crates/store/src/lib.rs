@@ -32,6 +32,9 @@ pub enum StoreError {
         /// The newest that is known.
         known: u32,
     },
+    /// It is not where it was opened any more: what is written to it now would be gone with this process.
+    #[error("the state file was removed or replaced since it was opened")]
+    Gone,
     /// It cannot be read.
     #[error("reading the state")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -46,7 +49,7 @@ pub trait Store: Send + std::fmt::Debug {
     /// instance, key and minute. All of them or none.
     ///
     /// # Errors
-    /// [`StoreError::Write`]. What was there before is there still.
+    /// [`StoreError::Write`] or [`StoreError::Gone`]. What was there before is there still.
     fn write(&mut self, rows: &[Row]) -> Result<(), StoreError>;
 
     /// What all instances but one have counted together, from this minute on, the earliest first: events add up. A

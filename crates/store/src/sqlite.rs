@@ -4,7 +4,8 @@
 //! or so may be missing, and nothing is torn; after the process alone has died nothing is. The schema moves forward
 //! only, in numbered files; a file that a later release has written is left alone.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll_slo::Counts;
@@ -26,6 +27,17 @@ const BUSY_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
+    path: PathBuf,
+    /// Which file that was when it was opened.
+    opened: Option<FileId>,
+}
+
+/// The device and the inode of a file.
+type FileId = (u64, u64);
+
+fn file_id(path: &Path) -> Option<FileId> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 impl Sqlite {
@@ -45,7 +57,11 @@ impl Sqlite {
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
             .map_err(open)?;
         migrate(&mut connection)?;
-        Ok(Self { connection })
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            opened: file_id(path),
+        })
     }
 }
 
@@ -79,6 +95,10 @@ fn signed(count: u64) -> i64 {
 impl Store for Sqlite {
     fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let write = |error: rusqlite::Error| StoreError::Write(error.into());
+        // SQLite goes on writing to a file that has no name any more, and all seems well until the next start.
+        if file_id(&self.path) != self.opened {
+            return Err(StoreError::Gone);
+        }
         let tx = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)

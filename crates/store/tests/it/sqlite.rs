@@ -104,3 +104,18 @@ fn a_file_of_a_later_release_is_left_alone() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn a_file_that_is_removed_or_replaced_is_noticed() {
+    let directory = Directory::new();
+    let mut store = Sqlite::open(&directory.file()).unwrap();
+    store.write(&[row("one", 1, 5)]).unwrap();
+    let away = directory.file().with_extension("away");
+    std::fs::rename(directory.file(), &away).unwrap();
+    assert!(matches!(store.write(&[row("one", 2, 5)]), Err(StoreError::Gone)));
+    // Opened anew it is another file, and the one before has what was written to it.
+    let mut anew = Sqlite::open(&directory.file()).unwrap();
+    assert!(matches!(store.write(&[row("one", 2, 5)]), Err(StoreError::Gone)));
+    anew.write(&[row("one", 2, 5)]).unwrap();
+    assert_eq!(anew.others("two", &key(), 0).unwrap(), [row("one", 2, 5).minute]);
+}
