@@ -10,6 +10,7 @@ import http.server
 import json
 import ssl
 import sys
+import threading
 
 from google.protobuf import json_format
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -62,6 +63,16 @@ def metrics(body):
     return {"resource": resource_of(part), "metrics": said}
 
 
+SAYING = threading.Lock()
+
+
+def tell(line):
+    """Traces and metrics come at the same time, and print() writes a line and its end one after the other."""
+    with SAYING:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
 class Collector(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -74,7 +85,7 @@ class Collector(http.server.BaseHTTPRequestHandler):
             status = 200
         except Exception as error:  # whatever it is, the test is to see it
             said, status = {"error": repr(error)}, 400
-        print(json.dumps({"path": self.path, **said}), flush=True)
+        tell(json.dumps({"path": self.path, **said}))
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", "2")
