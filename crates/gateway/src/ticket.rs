@@ -146,7 +146,6 @@ impl Ticket {
         self.attempts += 1;
     }
 
-    /// Attempts so far.
     /// What the answer says of attempts: how many there were, if there was more than one or would have been but for
     /// the budget. Layers in front of us read it and leave off: what we hold back for want of a budget they would send
     /// again out of theirs, and four layers with 10 % each would make 46 % of it.
