@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use gateway::objectives::ObjectiveCounts;
 use gateway::plan::ObjectivePlan;
-use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, Second, Target};
+use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, Second, Target, Window};
 
 /// Outcomes in a batch, and batches, of which the first tenth only warms up.
 const OUTCOMES: u32 = 1_000;
@@ -70,11 +70,8 @@ fn counting(class: Class) -> Vec<f64> {
 }
 
 fn judging(counts: Counts, callers: u64) -> Vec<f64> {
-    let objective = Objective {
-        target: Target::new(0.999).expect("it is one"),
-        period: Duration::from_hours(30 * 24),
-        alpha: 0.01,
-    };
+    let month = Window::Rolling(Duration::from_hours(30 * 24));
+    let objective = Objective::of_events(Target::new(0.999).expect("it is one"), month);
     let mut judges: Vec<Judge> = (0..OBJECTIVES).map(|_| Judge::new(objective)).collect();
     // Budgets of a month at this rate, or an outage would have spent them at once, which is quick to say.
     let month = Counts { good: 600, bad: 0 };

@@ -30,6 +30,7 @@ use std::time::Duration;
 use gateway::plan::{Plan, TlsClientPlan};
 use plimsoll_slo::Objective;
 
+use crate::calendar::Calendar;
 pub(crate) use near::nearest;
 pub(crate) use problem::Problems;
 use problem::{Mark, Place, Problem};
@@ -72,6 +73,10 @@ pub(crate) struct ObjectiveConfig {
     /// What counts, as it was written: what is kept of it goes by this.
     pub(crate) counted: Arc<str>,
     pub(crate) objective: Objective,
+    /// Its periods, if the objective's window is the calendar's.
+    pub(crate) calendar: Option<Calendar>,
+    /// Its window in words: `30d`, `month`, `week in Europe/London`.
+    pub(crate) window: Arc<str>,
 }
 
 /// The port for operators.

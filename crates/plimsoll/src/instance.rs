@@ -425,7 +425,7 @@ impl Parts {
         let mut judging = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
         let turned = judging.run_once(&asked, &running.objectives, wall);
         drop(judging);
-        for ObjectiveReading { name, verdict } in turned {
+        for ObjectiveReading { name, verdict, .. } in turned {
             let sentence = verdict.sentence().to_string();
             let said = [
                 ("objective", Value::from(&*name)),

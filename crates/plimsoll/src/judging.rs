@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::objectives::ObjectiveCounts;
-use plimsoll_slo::{Counts, Judge, STEP_MAX, Second, Severity};
+use plimsoll_slo::{Counts, Judge, STEP_MAX, Second, Severity, Window};
 use store::{Key, Minute, Row};
 
 use crate::config::ObjectiveConfig;
@@ -196,6 +196,14 @@ impl Judging {
     }
 }
 
+/// Tells a judge which period it is.
+fn turn(judge: &mut Judge, asked: &ObjectiveConfig, at: Second) {
+    let calendar = asked.calendar.as_ref();
+    if let Some(period) = calendar.and_then(|calendar| calendar.period(at)) {
+        judge.turn(period);
+    }
+}
+
 fn key(asked: &ObjectiveConfig) -> Key {
     Key {
         objective: Arc::clone(&asked.name),
@@ -203,9 +211,17 @@ fn key(asked: &ObjectiveConfig) -> Key {
     }
 }
 
+/// How far back an objective looks: the whole of a period, which may have begun so long ago, and what it is forecast by.
+fn looks_back(asked: &ObjectiveConfig) -> Duration {
+    match asked.objective.window {
+        Window::Rolling(last) => last,
+        Window::Calendar(length) => (length * 11 / 10).max(Duration::from_hours(29 * 24)),
+    }
+}
+
 impl Judged {
     fn new(asked: ObjectiveConfig, counts: Arc<ObjectiveCounts>, at: Second, instance: Arc<str>) -> Self {
-        let looks_back = asked.objective.period.as_secs().div_ceil(60);
+        let looks_back = looks_back(&asked).as_secs().div_ceil(60);
         Self {
             judge: Judge::new(asked.objective),
             before: counts.counts(),
@@ -231,7 +247,7 @@ impl Judged {
 
     /// What is asked now looks farther back than anything in memory does.
     fn is_outlooked_by(&self, asked: &ObjectiveConfig) -> bool {
-        asked.objective.period > self.asked.objective.period
+        looks_back(asked) > looks_back(&self.asked)
     }
 
     /// If something else is asked of the same counts, what is known is judged anew.
@@ -243,6 +259,9 @@ impl Judged {
         for (minute, counts, measured) in self.judge.past() {
             judge.restore(minute, counts, measured);
         }
+        if let Some(at) = self.at {
+            turn(&mut judge, asked, at);
+        }
         Self {
             asked: asked.clone(),
             judge,
@@ -253,6 +272,7 @@ impl Judged {
     fn reading(&self) -> ObjectiveReading {
         ObjectiveReading {
             name: Arc::clone(&self.asked.name),
+            window: Arc::clone(&self.asked.window),
             verdict: self.judge.verdict(),
         }
     }
@@ -261,6 +281,9 @@ impl Judged {
     fn run_once(&mut self, at: Second) -> Option<ObjectiveReading> {
         // As the judge has it: what comes for a second that has passed is counted in the newest.
         let at = self.at.map_or(at, |last| last.max(at));
+        if self.at.is_none_or(|last| last.minute() != at.minute()) {
+            turn(&mut self.judge, &self.asked, at);
+        }
         if let Some(last) = self.at.filter(|last| at.0.saturating_sub(last.0) <= LATE_MAX) {
             (last.0 + 1..at.0).for_each(|second| self.second(Second(second), Counts::default(), 0));
         }
@@ -362,11 +385,12 @@ mod tests {
         [ObjectiveConfig {
             name: "checkout".into(),
             counted: "all".into(),
-            objective: Objective {
-                target: Target::new(target).unwrap(),
-                period: Duration::from_hours(24),
-                alpha: 0.01,
-            },
+            objective: Objective::of_events(
+                Target::new(target).unwrap(),
+                Window::Rolling(Duration::from_hours(24)),
+            ),
+            calendar: None,
+            window: "1d".into(),
         }]
     }
 
@@ -453,7 +477,7 @@ mod tests {
         let [mut other] = asked(0.99);
         other.counted = "gold".into();
         let [mut longer] = asked(0.99);
-        longer.objective.period *= 2;
+        longer.objective.window = Window::Rolling(Duration::from_hours(48));
         // A rollback of a configuration, all within one minute: what was counted before is on the disk only. What came
         // while something else was asked counted for that.
         let reloads = [asked(0.99), [other], asked(0.99), [longer]];

@@ -3,6 +3,7 @@
 mod accept;
 mod admin;
 mod allocator;
+mod calendar;
 mod civil;
 mod cli;
 mod config;

@@ -50,6 +50,8 @@ pub(crate) struct Reading {
 #[derive(Clone, Debug)]
 pub(crate) struct ObjectiveReading {
     pub(crate) name: Arc<str>,
+    /// Its window in words.
+    pub(crate) window: Arc<str>,
     pub(crate) verdict: Verdict,
 }
 
@@ -184,22 +186,23 @@ pub(crate) mod sample {
     use gateway::event::{AttemptNote, Event, Traced};
     use http::Method;
     use plimsoll_policy::{Pressure, Priority};
-    use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, Second, Tally, Target};
+    use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, Second, Tally, Target, Window};
 
     use super::*;
 
     fn judge() -> Judge {
-        Judge::new(Objective {
-            target: Target::new(0.999).expect("it is one"),
-            period: Duration::from_hours(30 * 24),
-            alpha: 0.01,
-        })
+        let month = Window::Rolling(Duration::from_hours(30 * 24));
+        Judge::new(Objective::of_events(
+            Target::new(0.999).expect("it is one"),
+            month,
+        ))
     }
 
     /// An objective of which nothing is known.
     pub(crate) fn unknown() -> ObjectiveReading {
         ObjectiveReading {
             name: "checkout".into(),
+            window: "30d".into(),
             verdict: judge().verdict(),
         }
     }
@@ -214,6 +217,7 @@ pub(crate) mod sample {
         }
         ObjectiveReading {
             name: "checkout".into(),
+            window: "30d".into(),
             verdict: judge.verdict(),
         }
     }

@@ -64,8 +64,12 @@ record! {
         name: String,
         /// The share that is to be good.
         target: f64,
-        /// How far back it looks.
+        /// How long its window is, or usually is if it is a period of the calendar.
         period_seconds: u64,
+        /// The same in words: `30d`, `month`, `week in Europe/London`.
+        window: String,
+        /// What the budget is spent by: `occurrences`, `timeslices` or `ratio-timeslices`.
+        budgeting: String,
         /// `met`, `missed` or `unknown`.
         state: String,
         /// `page` or `ticket`; absent when it calls nobody.
@@ -75,8 +79,13 @@ record! {
         /// Events of the whole period that count.
         good: u64,
         bad: u64,
-        /// The share of the budget that is left, less than 0 if it is overspent; absent when nothing is known.
+        /// The share of the budget that is left, less than 0 if it is overspent; absent when nothing is known. Of a period
+        /// that is forecast, of all of it.
         budget_left: Option<f64>,
+        /// The same of what was earned so far, if that is another one.
+        budget_left_of_earned: Option<f64>,
+        /// The same of what was counted, before corrections, if there are any.
+        budget_left_as_counted: Option<f64>,
         /// Until the budget is spent, if it goes on as in the last five minutes; absent if it outlasts the period.
         spent_in_seconds: Option<u64>,
         burns: Vec<Burn>,
@@ -320,13 +329,17 @@ fn objective(reading: &ObjectiveReading) -> Objective {
     Objective {
         name: reading.name.to_string(),
         target: verdict.objective.target.share(),
-        period_seconds: verdict.objective.period.as_secs(),
+        period_seconds: verdict.objective.window.length().as_secs(),
+        window: reading.window.to_string(),
+        budgeting: verdict.objective.budgeting.word().to_owned(),
         state: verdict.state.word().to_owned(),
         calls: verdict.calls.map(|severity| severity.word().to_owned()),
         verdict: verdict.sentence().to_string(),
         good: verdict.window.counts.good,
         bad: verdict.window.counts.bad,
-        budget_left: verdict.budget.left(),
+        budget_left: verdict.left(),
+        budget_left_of_earned: verdict.forecast.and(verdict.budget.left()),
+        budget_left_as_counted: verdict.as_counted.and_then(|budget| budget.left()),
         spent_in_seconds: verdict.time_left.map(|left| left.as_secs()),
         burns: burns.collect(),
         evidence: verdict.evidence,

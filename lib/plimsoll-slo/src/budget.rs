@@ -43,6 +43,11 @@ impl Budget {
         Self::of(target, slices as f64, bad)
     }
 
+    /// Of a period that has begun, in which so many more events are expected.
+    pub fn expecting(target: Target, counts: Counts, more: f64) -> Self {
+        Self::of(target, counts.total() as f64 + more, counts.bad as f64)
+    }
+
     fn of(target: Target, all: f64, bad: f64) -> Self {
         let allowed = target.allowance() * all;
         Self {
@@ -67,7 +72,17 @@ pub struct Rate {
     pub bad: f64,
 }
 
-/// For how long a budget of events lasts if it goes on as it does, while the old leaves the window: `None` if it outlasts
+/// How many events may be bad.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Allowance {
+    /// A share of those that there are in the window, however many come and leave.
+    Share(Target),
+    /// So many, whatever comes: all slices of a window are known beforehand, and so is a month's traffic, by a
+    /// forecast.
+    Fixed(f64),
+}
+
+/// For how long a budget lasts if it goes on as it does, while the old leaves the window: `None` if it outlasts
 /// the window. `window` is what happened in all of it, `minutes` are those of it, the oldest first, and `now` is what a
 /// minute brings at present. It takes as many steps as there are minutes left, or in `minutes`.
 ///
@@ -76,26 +91,32 @@ pub struct Rate {
 ///
 /// ```
 /// use core::time::Duration;
-/// use plimsoll_slo::{Counts, Rate, Target, time_left};
+/// use plimsoll_slo::{Allowance, Counts, Rate, Target, time_left};
 ///
-/// let target = Target::new(0.99)?;
+/// let allowance = Allowance::Share(Target::new(0.99)?);
 /// let window = Counts { good: 100_000, bad: 0 };
 /// let minutes = || core::iter::repeat_n(Counts { good: 100, bad: 0 }, 1_000);
 /// // 1,000 minutes of 100 may have 1,000 bad ones: at 50 a minute they are there after 20 minutes.
-/// let left = time_left(target, window, minutes(), Rate { good: 50.0, bad: 50.0 });
+/// let left = time_left(allowance, window, minutes(), Rate { good: 50.0, bad: 50.0 });
 /// assert_eq!(left, Some(Duration::from_mins(20)));
-/// assert_eq!(time_left(target, window, minutes(), Rate { good: 99.9, bad: 0.1 }), None);
+/// assert_eq!(time_left(allowance, window, minutes(), Rate { good: 99.9, bad: 0.1 }), None);
 /// # Ok::<(), plimsoll_slo::TargetError>(())
 /// ```
 pub fn time_left(
-    target: Target,
+    allowance: Allowance,
     window: Counts,
     minutes: impl Iterator<Item = Counts>,
     now: Rate,
 ) -> Option<Duration> {
     let (mut all, mut bad) = (window.total() as f64, window.bad as f64);
     // A budget that is met to the last digit is spent: rounding must not decide.
-    let spent = |all: f64, bad: f64| bad > 0.0 && bad >= target.allowance() * all * (1.0 - 1e-9);
+    let spent = |all: f64, bad: f64| {
+        let allowed = match allowance {
+            Allowance::Share(target) => target.allowance() * all,
+            Allowance::Fixed(allowed) => allowed,
+        };
+        bad > 0.0 && bad >= allowed * (1.0 - 1e-9)
+    };
     if spent(all, bad) {
         return Some(Duration::ZERO);
     }

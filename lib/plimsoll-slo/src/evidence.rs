@@ -86,7 +86,18 @@ impl Evidence {
     /// A second passed in which so many events were good, and so many callers failed for the first time in their minute.
     pub fn second(&mut self, good: u64, failed: u64) {
         self.quiet(1);
-        let (failed, succeeded) = (failed as f64, good as f64);
+        self.weigh(good as f64, failed as f64);
+    }
+
+    /// A slice of time is over, and so much of it was bad: 0 to 1. It is one event, and the seconds of it have passed
+    /// already. What holds for events that are bad or good holds for those that are in part, since a straight line
+    /// between the two is above `L`.
+    pub fn slice(&mut self, bad: f64) {
+        let bad = bad.clamp(0.0, 1.0);
+        self.weigh(1.0 - bad, bad);
+    }
+
+    fn weigh(&mut self, succeeded: f64, failed: f64) {
         for suspicion in &mut self.suspicions {
             let likelier = failed * suspicion.failure + succeeded * suspicion.success;
             suspicion.evidence = (suspicion.evidence * likelier.exp()).min(self.needed * CEILING);

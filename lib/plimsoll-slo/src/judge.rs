@@ -1,9 +1,9 @@
 //! The judge of one objective: what happened goes in second by second, and a [`Verdict`] comes out at any time.
 //!
 //! ```text
-//! counts of a second ─> track ──> burn of each rule ─┐
-//!                         └────> budget, time left ──┼─> verdict
-//! callers that failed ─> evidence ───────────────────┘
+//! counts of a second ─> track, or marks of slices ──> burn of each rule ─┐
+//!                                         └─────────> budget, time left ─┼─> verdict
+//! callers that failed ──────────────────────────────> evidence ──────────┘
 //! ```
 //!
 //! **A page** needs three things: a rule that says that it matters and goes on, evidence that it is no chance, and, in
@@ -14,49 +14,59 @@
 //!
 //! **Unknown is an answer.** Without a single event in the whole window nothing is said of the budget, and coverage says
 //! for how much of it that holds.
+//!
+//! **Corrections** change what is judged, and what was counted is judged beside it: by a second judge, which is there
+//! only for as long as there are any.
 
 use core::time::Duration;
 
+use crate::slices::{PARTS, Slices};
 use crate::{
-    Budget, BurnRule, Burning, Counts, Evidence, Phase, Rate, Second, Severity, State, Target, Track,
-    Verdict, time_left,
+    Allowance, Budget, Budgeting, BurnRule, Burning, Correction, Counts, Evidence, Forecast, Objective,
+    Phase, Rate, Second, Severity, State, Sum, Track, Verdict, Window, forecast, time_left,
 };
-
-/// What is asked of a service.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Objective {
-    /// How much is to be good.
-    pub target: Target,
-    /// How far it looks back: minutes to 92 days.
-    pub period: Duration,
-    /// How likely a page without cause may be, at most, in 30 days in which the target was met: more than 0, less than
-    /// 1; 0.01 is one in eight years.
-    pub alpha: f64,
-}
 
 /// See the module's header.
 #[derive(Clone, Debug)]
 pub struct Judge {
     objective: Objective,
     rules: Vec<BurnRule>,
-    track: Track,
+    /// What happened, as it is corrected.
+    events: Track,
+    slices: Option<Slices>,
+    period: Option<Period>,
+    corrections: Vec<Correction>,
+    /// Judges what was counted, if anything is corrected.
+    as_counted: Option<Box<Self>>,
     evidence: Evidence,
     /// A minute, and how many callers failed in it.
     failed: (u64, u64),
-    left: Left,
+    ahead: Ahead,
+}
+
+/// A period of the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// Its first minute, counted from the Unix epoch.
+    pub from: u64,
+    /// The minute after its last.
+    pub to: u64,
 }
 
 /// How long the budget lasts.
 #[derive(Clone, Copy, Debug, Default)]
-struct Left {
+struct Ahead {
     /// When that was looked up: it may be a walk through the whole window.
     at: Second,
     time: Option<Duration>,
     /// Since when it is so short that the fast lane may be taken.
     short_since: Option<Second>,
+    /// What the rest of the period brings, and the minute in which that was looked up.
+    forecast: Option<Forecast>,
+    forecast_at: u64,
 }
 
-/// Seconds for which that is believed.
+/// Seconds for which the time that is left is believed.
 const LOOK_EVERY: u64 = 5;
 /// In the fast lane the budget lasts for no more than so many minutes, and has done so for as many seconds: a restart
 /// is shorter.
@@ -64,8 +74,10 @@ const FAST: (usize, u64) = (60, 10);
 /// Over which the rate of the present is taken: the shorter if so many events came in it.
 const PRESENT: [Duration; 2] = [Duration::from_secs(5), Duration::from_mins(5)];
 const PRESENT_MIN: u64 = 20;
+/// The same of slices.
+const PRESENT_SLICES: u32 = 5;
 
-/// The windows of the track that are no rule's: the whole one, the last hour, and those of the present.
+/// The windows of a track that are no rule's: the whole one, the last hour, and those of the present.
 const PERIOD: usize = 0;
 const HOUR: usize = 1;
 const PRESENTS: [usize; 2] = [2, 3];
@@ -74,34 +86,127 @@ const RULES: usize = 4;
 impl Judge {
     /// A judge who knows nothing yet.
     pub fn new(objective: Objective) -> Self {
-        let rules = BurnRule::solve(objective.target, objective.period);
-        let hour = objective.period.min(Duration::from_hours(1));
-        let mut windows = vec![objective.period, hour, PRESENT[0], PRESENT[1]];
-        windows.extend(rules.iter().flat_map(|rule| [rule.long, rule.short]));
+        let rules = objective.rules();
+        let kept = match objective.window {
+            Window::Rolling(length) => length,
+            // A month may be longer than usual, and is forecast by four weeks.
+            Window::Calendar(length) => {
+                (length * 11 / 10).max(Duration::from_secs(60 * forecast::LOOKS_BACK))
+            }
+        };
+        let hour = objective.window.length().min(Duration::from_hours(1));
+        let of_rules = || rules.iter().flat_map(|rule| [rule.long, rule.short]);
+        let mut windows = vec![kept, hour, PRESENT[0], PRESENT[1]];
+        let slices = objective.budgeting.slice().and_then(|slice| {
+            let present = PRESENT[1].max(PRESENT_SLICES * slice.length());
+            let windows: Vec<_> = [kept, hour, present, present]
+                .into_iter()
+                .chain(of_rules())
+                .collect();
+            Slices::new(objective.budgeting, &windows)
+        });
+        if slices.is_none() {
+            windows.extend(of_rules());
+        }
         Self {
-            objective,
-            rules,
-            track: Track::new(&windows),
+            events: Track::new(&windows),
+            slices,
+            period: None,
+            corrections: Vec::new(),
+            as_counted: None,
             evidence: Evidence::new(objective.target, objective.alpha),
             failed: (0, 0),
-            left: Left::default(),
+            ahead: Ahead::default(),
+            rules,
+            objective,
+        }
+    }
+
+    /// The present period of an objective whose window is the calendar's: what was before does not count any more.
+    pub fn turn(&mut self, period: Period) {
+        if self.period == Some(period) || matches!(self.objective.window, Window::Rolling(_)) {
+            return;
+        }
+        self.period = Some(period);
+        self.events.turn(PERIOD, period.from);
+        if let Some(slices) = &mut self.slices {
+            slices.turn(PERIOD, period.from);
+        }
+        self.ahead = Ahead::default();
+        if let Some(as_counted) = &mut self.as_counted {
+            as_counted.turn(period);
         }
     }
 
     /// What is known of a minute from elsewhere: see [`Track::restore`].
     pub fn restore(&mut self, minute: u64, counts: Counts, measured: u8) -> bool {
-        self.track.restore(minute, counts, measured)
+        let Some(as_counted) = &mut self.as_counted else {
+            let is_taken = self.events.restore(minute, counts, measured);
+            self.late(minute);
+            return is_taken;
+        };
+        let is_taken = as_counted.restore(minute, counts, measured);
+        self.events.restore(minute, Counts::default(), measured);
+        self.take_over(minute);
+        is_taken
     }
 
-    /// What it knows of the minutes that it looks back: see [`Track::past`].
+    /// What it knows of the minutes that it looks back, as it was counted: see [`Track::past`].
     pub fn past(&self) -> impl Iterator<Item = (u64, Counts, u8)> + '_ {
-        self.track.past()
+        let counted = self
+            .as_counted
+            .as_ref()
+            .map_or(&self.events, |judge| &judge.events);
+        counted.past()
+    }
+
+    /// These hold from now on, and no other corrections. One that adds events is about minutes that are over.
+    pub fn correct(&mut self, corrections: Vec<Correction>) {
+        if corrections == self.corrections {
+            return;
+        }
+        if self.as_counted.is_none() {
+            self.as_counted = Some(Box::new(self.clone()));
+        }
+        self.corrections = corrections;
+        (self.events.oldest()..=self.events.now().minute()).for_each(|minute| self.take_over(minute));
+        if self.corrections.is_empty() {
+            self.as_counted = None;
+        }
+    }
+
+    /// A minute is what was counted, after corrections.
+    fn take_over(&mut self, minute: u64) {
+        let Some(as_counted) = &self.as_counted else {
+            return;
+        };
+        let (counted, measured) = as_counted.events.minute(minute);
+        let counts = Correction::apply(&self.corrections, minute, counted);
+        if self.events.minute(minute) != (counts, measured) {
+            self.events.set(minute, counts, measured);
+            self.late(minute);
+        }
+    }
+
+    fn late(&mut self, minute: u64) {
+        if let Some(slices) = &mut self.slices {
+            slices.late(minute, &self.events);
+        }
     }
 
     /// A second was measured: what happened in it, and how many callers failed in it for the first time in their minute.
     pub fn second(&mut self, at: Second, counts: Counts, callers: u64) {
-        let before = self.track.now();
-        self.track.count(at, counts);
+        if let Some(as_counted) = &mut self.as_counted {
+            as_counted.second(at, counts, callers);
+        }
+        let is_excluded = self.corrections.iter().any(|one| one.excludes(at.minute()));
+        let (counts, callers) = if is_excluded {
+            (Counts::default(), 0)
+        } else {
+            (counts, callers)
+        };
+        let before = self.events.now();
+        self.events.count(at, counts);
         let known = if self.failed.0 == at.minute() {
             self.failed.1
         } else {
@@ -113,64 +218,141 @@ impl Judge {
         if before != Second(0) && skipped > 0 {
             self.evidence.quiet(u32::try_from(skipped).unwrap_or(u32::MAX));
         }
-        self.evidence.second(counts.good, callers);
+        match &mut self.slices {
+            None => self.evidence.second(counts.good, callers),
+            Some(slices) => {
+                self.evidence.quiet(1);
+                let over = slices.pass(at, &self.events);
+                for bad in over {
+                    self.evidence.slice(bad);
+                }
+            }
+        }
         self.look_ahead();
     }
 
+    /// What the budget is spent by: events, or marks.
+    fn spending(&self) -> &Track {
+        self.slices.as_ref().map_or(&self.events, Slices::marks)
+    }
+
     fn look_ahead(&mut self) {
-        let now = self.track.now();
-        if now < self.left.at {
+        let now = self.events.now();
+        if now < self.ahead.at {
             // The clock stepped back.
-            self.left = Left::default();
+            self.ahead = Ahead::default();
+        }
+        if let Some(period) = self.period
+            && self.objective.budgeting == Budgeting::Occurrences
+            && self.ahead.forecast_at != now.minute()
+        {
+            self.ahead.forecast_at = now.minute();
+            self.ahead.forecast = Forecast::of(&self.events, period.to.saturating_sub(now.minute()));
         }
         // Nobody asks for the fast lane without evidence, and it is a short walk. Whoever is on it leaves it at twice the
         // time: in three seconds more or fewer requests come by chance.
-        let is_on = self.left.short_since.is_some();
+        let is_on = self.ahead.short_since.is_some();
         let minutes_max = if is_on { 2 * FAST.0 } else { FAST.0 };
         let is_short = self.evidence.suffices() && self.time_left(minutes_max).is_some();
-        self.left.short_since = is_short.then(|| self.left.short_since.unwrap_or(now));
-        if now.0 >= self.left.at.0 + LOOK_EVERY {
-            self.left.at = now;
-            self.left.time = self.time_left(usize::MAX);
+        self.ahead.short_since = is_short.then(|| self.ahead.short_since.unwrap_or(now));
+        if now.0 >= self.ahead.at.0 + LOOK_EVERY {
+            self.ahead.at = now;
+            self.ahead.time = self.time_left(usize::MAX);
         }
     }
 
     /// Until the budget is spent; `None` if that is more than so many minutes away, or never.
     fn time_left(&self, minutes_max: usize) -> Option<Duration> {
-        let [recent, longer] = PRESENTS.map(|window| self.track.sum(window));
+        let spending = self.spending();
+        let [recent, longer] = PRESENTS.map(|window| spending.sum(window));
         let present = if recent.counts.total() >= PRESENT_MIN {
             recent
         } else {
             longer
         };
-        let target = self.objective.target;
         // Below a burn of 1 nothing is spent, and what is spent already is told apart.
-        if present.counts.bad_share()? <= target.allowance() {
+        if present.counts.bad_share()? <= self.objective.target.allowance() {
             return None;
         }
-        let a_minute = |count: u64| 60.0 * count as f64 / present.measured.max(1) as f64;
+        let seconds = match self.slices {
+            None => present.measured,
+            Some(_) => present.seconds,
+        };
+        let a_minute = |count: u64| 60.0 * count as f64 / seconds.max(1) as f64;
         let rate = Rate {
             good: a_minute(present.counts.good),
             bad: a_minute(present.counts.bad),
         };
-        let window = self.track.sum(PERIOD).counts;
-        time_left(target, window, self.track.minutes().take(minutes_max), rate)
+        let (window, allowance) = (spending.sum(PERIOD).counts, self.allowance());
+        let Some(period) = self.period else {
+            return time_left(allowance, window, spending.minutes().take(minutes_max), rate);
+        };
+        // Nothing leaves a period but by its end.
+        let rest = period.to.saturating_sub(spending.now().minute()) as usize;
+        let nothing = core::iter::repeat_n(Counts::default(), rest.min(minutes_max));
+        time_left(allowance, window, nothing, rate)
+    }
+
+    /// How many events, or parts of slices, may be bad.
+    fn allowance(&self) -> Allowance {
+        let target = self.objective.target;
+        if let Some(slices) = &self.slices {
+            let (_, all) = slices.known(&self.whole(slices));
+            return Allowance::Fixed(target.allowance() * (all * PARTS) as f64);
+        }
+        match self.ahead.forecast {
+            None => Allowance::Share(target),
+            Some(forecast) => {
+                let so_far = self.events.sum(PERIOD).counts;
+                Allowance::Fixed(Budget::expecting(target, so_far, forecast.low).allowed)
+            }
+        }
+    }
+
+    /// The marks of the whole window: of the whole period, what is to come of it included.
+    fn whole(&self, slices: &Slices) -> Sum {
+        let sum = slices.marks().sum(PERIOD);
+        let seconds = match (self.period, self.objective.window) {
+            (Some(period), _) => 60 * (period.to - period.from),
+            (None, window) => window.length().as_secs(),
+        };
+        Sum { seconds, ..sum }
+    }
+
+    /// The budget as it stands, and that of the whole period if that is forecast.
+    fn budgets(&self) -> (Budget, Option<Budget>) {
+        let target = self.objective.target;
+        if let Some(slices) = &self.slices {
+            let whole = self.whole(slices);
+            let (known, all) = slices.known(&whole);
+            let bad = whole.counts.bad as f64 / PARTS as f64;
+            let budget = Budget::of_slices(target, all, bad);
+            // Of no slice at all nothing is known.
+            let spent = budget.spent.filter(|_| known > 0);
+            return (Budget { spent, ..budget }, None);
+        }
+        let counts = self.events.sum(PERIOD).counts;
+        let expected = self.ahead.forecast.filter(|_| counts.total() > 0);
+        let forecast = expected.map(|forecast| Budget::expecting(target, counts, forecast.low));
+        (Budget::of_events(target, counts), forecast)
     }
 
     /// What it says by now.
     pub fn verdict(&self) -> Verdict {
-        let sum = |window| self.track.sum(window);
-        let window = sum(PERIOD);
-        let budget = Budget::of_events(self.objective.target, window.counts);
+        let spending = self.spending();
+        let (budget, forecast) = self.budgets();
         let burns: Vec<_> = (RULES..)
             .step_by(2)
             .zip(&self.rules)
-            .map(|(at, rule)| (*rule, rule.judge(self.objective.target, &sum(at), &sum(at + 1))))
+            .map(|(at, rule)| {
+                let (long, short) = (spending.sum(at), spending.sum(at + 1));
+                (*rule, rule.judge(self.objective.target, &long, &short))
+            })
             .collect();
         Verdict {
             objective: self.objective,
-            as_of: self.track.now(),
-            state: match budget.spent {
+            as_of: self.events.now(),
+            state: match forecast.unwrap_or(budget).spent {
                 None => State::Unknown,
                 Some(spent) if spent < 1.0 => State::Met,
                 Some(_) => State::Missed,
@@ -179,10 +361,31 @@ impl Judge {
             burns,
             evidence: self.evidence.share(),
             budget,
-            window,
-            hour: sum(HOUR),
-            time_left: self.left.time,
+            forecast,
+            as_counted: self.as_counted.as_ref().map(|judge| judge.budgets().0),
+            period: self.period,
+            window: self.window(),
+            hour: self.events.sum(HOUR),
+            time_left: self.ahead.time,
             callers: self.failed.1,
+        }
+    }
+
+    /// What happened in the window. Of slices, time is known when they are.
+    fn window(&self) -> Sum {
+        let events = self.events.sum(PERIOD);
+        let Some(slices) = &self.slices else {
+            return events;
+        };
+        let known = slices.marks().sum(PERIOD).measured / 60;
+        let length = self
+            .objective
+            .budgeting
+            .slice()
+            .map_or(60, |slice| slice.length().as_secs());
+        Sum {
+            measured: (known * length).min(events.seconds),
+            ..events
         }
     }
 
@@ -192,9 +395,9 @@ impl Judge {
                 .iter()
                 .any(|(rule, burning)| rule.severity == severity && burning.phase == Phase::Critical)
         };
-        let now = self.track.now();
+        let now = self.events.now();
         let fast = self
-            .left
+            .ahead
             .short_since
             .is_some_and(|since| now.0 >= since.0 + FAST.1);
         if self.evidence.suffices() && (rule(Severity::Page) || fast) {

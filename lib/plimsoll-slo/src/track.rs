@@ -11,7 +11,11 @@
 //! seconds that were skipped were not measured. After a step back of more than [`STEP_MAX`] all begins anew, or nothing
 //! would ever leave a window again.
 
+mod ring;
+
 use core::time::Duration;
+
+use self::ring::{Cell, Ring};
 
 /// A second of the calendar, counted from the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,12 +105,21 @@ impl Track {
     /// Of so many windows, which [`Track::sum`] calls by their place in this list. A window of up to 15 minutes slides
     /// by the second. A longer one slides by the minute: it is that many whole minutes, and the one that has begun.
     pub fn new(windows: &[Duration]) -> Self {
+        Self::with_seconds(windows, SECONDS)
+    }
+
+    /// Of so many windows that all slide by the minute.
+    pub fn of_minutes(windows: &[Duration]) -> Self {
+        Self::with_seconds(windows, 0)
+    }
+
+    fn with_seconds(windows: &[Duration], seconds_max: usize) -> Self {
         let (mut seconds, mut minutes) = (Vec::new(), Vec::new());
         let windows = windows
             .iter()
             .map(|window| {
                 let length = window.as_secs().max(1);
-                if length <= SECONDS as u64 {
+                if length <= seconds_max as u64 {
                     seconds.push(length as usize);
                     (Unit::Second, seconds.len() - 1)
                 } else {
@@ -125,7 +138,7 @@ impl Track {
     /// A second was measured, and this happened in it. Called again for the same second it adds to it.
     pub fn count(&mut self, at: Second, counts: Counts) {
         let at = self.pass(at);
-        let cell = Cell::of(counts, u8::from(!self.seconds.is_measured(at)));
+        let cell = Cell::of(counts, u8::from(self.seconds.get(at).measured == 0));
         self.seconds.put(at, cell);
         self.minutes.put(at / 60, cell);
     }
@@ -158,25 +171,55 @@ impl Track {
         Second(self.seconds.newest)
     }
 
+    /// Takes the place of what is kept of a minute that has come: after a correction. If nothing is left of it, nothing
+    /// is left of its seconds.
+    pub fn set(&mut self, minute: u64, counts: Counts, measured: u8) {
+        if self.minutes.set(minute, Cell::of(counts, measured.min(60))) && counts == Counts::default() {
+            for second in 60 * minute..(60 * (minute + 1)).min(self.seconds.newest + 1) {
+                let measured = self.seconds.get(second).measured;
+                self.seconds.set(second, Cell::of(counts, measured));
+            }
+        }
+    }
+
+    /// The window of this place begins with this minute from now on, and does not slide: it is one longer than 15
+    /// minutes, and still no longer than it was said to be.
+    ///
+    /// # Panics
+    /// If there are not so many windows.
+    pub fn turn(&mut self, window: usize, from: u64) {
+        if let (Unit::Minute, span) = self.windows[window] {
+            self.minutes.turn(span, from);
+        }
+    }
+
+    /// What is kept of a minute, and how many seconds of it were measured.
+    pub fn minute(&self, minute: u64) -> (Counts, u8) {
+        let cell = self.minutes.get(minute);
+        (cell.counts(), cell.measured)
+    }
+
     /// Every minute of which anything is known, the oldest first: when it was, what happened, and how many seconds of it
     /// were measured. What [`Track::restore`] takes.
     pub fn past(&self) -> impl Iterator<Item = (u64, Counts, u8)> + '_ {
-        let length = self.minutes.cells.len() as u64;
         let newest = self.minutes.newest;
-        let known = (newest.saturating_sub(length - 1)..=newest)
-            .map(|at| (at, self.minutes.cells[self.minutes.place(at)]))
-            .filter(|(_, cell)| cell.measured > 0 || cell.good > 0 || cell.bad > 0);
+        let known = (self.oldest()..=newest)
+            .map(|at| (at, self.minutes.get(at)))
+            .filter(|(_, cell)| cell.is_known());
         known.map(|(at, cell)| (at, cell.counts(), cell.measured))
+    }
+
+    /// The oldest minute that is kept.
+    pub const fn oldest(&self) -> u64 {
+        (self.minutes.newest + 1).saturating_sub(self.minutes.len())
     }
 
     /// What happened in each minute of the longest window, the oldest first, and the one that has begun at last.
     pub fn minutes(&self) -> impl Iterator<Item = Counts> + Clone + '_ {
-        let length = self.minutes.cells.len() as u64;
-        let oldest = self.minutes.newest + 1;
-        (oldest..oldest + length).map(|at| {
-            // The place of a minute of one round before.
-            self.minutes.cells[self.minutes.place(at)].counts()
-        })
+        // One minute for each that is kept, whenever the first was.
+        let missing = self.minutes.len() - (self.minutes.newest + 1).min(self.minutes.len());
+        let none = core::iter::repeat_n(Counts::default(), missing as usize);
+        none.chain((self.oldest()..=self.minutes.newest).map(|at| self.minutes.get(at).counts()))
     }
 
     /// What happened in the window of this place.
@@ -188,154 +231,9 @@ impl Track {
         match unit {
             Unit::Second => self.seconds.sum(span, |length| length),
             // Of the minute that has begun so much has passed.
-            Unit::Minute => self
-                .minutes
-                .sum(span, |length| (length - 1) * 60 + self.seconds.newest % 60 + 1),
-        }
-    }
-}
-
-/// What happened in one unit of time.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cell {
-    good: u32,
-    bad: u32,
-    measured: u8,
-}
-
-impl Cell {
-    fn of(counts: Counts, measured: u8) -> Self {
-        // 4,294,967,295 events of one objective in a minute would be 71 million a second.
-        let narrow = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        Self {
-            good: narrow(counts.good),
-            bad: narrow(counts.bad),
-            measured,
-        }
-    }
-
-    fn counts(self) -> Counts {
-        Counts {
-            good: self.good.into(),
-            bad: self.bad.into(),
-        }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            good: self.good.saturating_add(other.good),
-            bad: self.bad.saturating_add(other.bad),
-            // Two may have measured the same seconds.
-            measured: (self.measured + other.measured).min(60),
-        }
-    }
-}
-
-/// The latest units of time, and the sums over spans of them that end with the newest.
-#[derive(Clone, Debug)]
-struct Ring {
-    cells: Box<[Cell]>,
-    newest: u64,
-    spans: Vec<Span>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    length: usize,
-    good: u64,
-    bad: u64,
-    measured: u64,
-}
-
-impl Span {
-    fn add(&mut self, cell: Cell) {
-        self.good += u64::from(cell.good);
-        self.bad += u64::from(cell.bad);
-        self.measured += u64::from(cell.measured);
-    }
-
-    fn take(&mut self, cell: Cell) {
-        self.good -= u64::from(cell.good);
-        self.bad -= u64::from(cell.bad);
-        self.measured -= u64::from(cell.measured);
-    }
-}
-
-impl Ring {
-    fn new(lengths: &[usize]) -> Self {
-        let spans = lengths.iter().map(|length| Span {
-            length: *length,
-            good: 0,
-            bad: 0,
-            measured: 0,
-        });
-        Self {
-            cells: vec![Cell::default(); lengths.iter().copied().max().unwrap_or(1)].into(),
-            newest: 0,
-            spans: spans.collect(),
-        }
-    }
-
-    fn clear(&mut self, newest: u64) {
-        let lengths: Vec<usize> = self.spans.iter().map(|span| span.length).collect();
-        *self = Self::new(&lengths);
-        self.newest = newest;
-    }
-
-    fn place(&self, at: u64) -> usize {
-        (at % self.cells.len() as u64) as usize
-    }
-
-    fn is_measured(&self, at: u64) -> bool {
-        self.cells[self.place(at)].measured > 0
-    }
-
-    /// Adds to a unit, which becomes the newest if it is newer than all. Whether it is not too old.
-    fn put(&mut self, at: u64, cell: Cell) -> bool {
-        self.advance(at);
-        let age = self.newest - at.min(self.newest);
-        if age >= self.cells.len() as u64 {
-            return false;
-        }
-        let place = self.place(at);
-        let (before, after) = (self.cells[place], self.cells[place].plus(cell));
-        self.cells[place] = after;
-        for span in self.spans.iter_mut().filter(|span| age < span.length as u64) {
-            span.take(before);
-            span.add(after);
-        }
-        true
-    }
-
-    fn advance(&mut self, to: u64) {
-        if to > self.newest + self.cells.len() as u64 {
-            return self.clear(to);
-        }
-        while self.newest < to {
-            self.newest += 1;
-            for index in 0..self.spans.len() {
-                let leaves = self.newest.checked_sub(self.spans[index].length as u64);
-                if let Some(leaves) = leaves {
-                    let cell = self.cells[self.place(leaves)];
-                    self.spans[index].take(cell);
-                }
-            }
-            let place = self.place(self.newest);
-            self.cells[place] = Cell::default();
-        }
-    }
-
-    fn sum(&self, span: usize, seconds: impl Fn(u64) -> u64) -> Sum {
-        let Span {
-            length,
-            good,
-            bad,
-            measured,
-        } = self.spans[span];
-        Sum {
-            counts: Counts { good, bad },
-            measured,
-            seconds: seconds(length as u64),
+            Unit::Minute => self.minutes.sum(span, |length| {
+                (60 * length).saturating_sub(59 - self.seconds.newest % 60)
+            }),
         }
     }
 }

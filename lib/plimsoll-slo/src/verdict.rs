@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::{Budget, BurnRule, Burning, Objective, Second, Severity, Sum};
+use crate::{Budget, BurnRule, Burning, Objective, Period, Second, Severity, Sum};
 
 /// What the judge says of one objective.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +21,15 @@ pub struct Verdict {
     pub burns: Vec<(BurnRule, Burning)>,
     /// Evidence that more fails than may, over what is needed for a page: 0 and more, and 1 suffices.
     pub evidence: f64,
-    /// The budget over the whole window.
+    /// The budget over the whole window; of a period of the calendar what was earned so far.
     pub budget: Budget,
+    /// The budget of the whole period, by what is expected of the rest of it: rather too small than too large. `None` if
+    /// the window is no period, or slices are counted, or nothing is known to expect it by.
+    pub forecast: Option<Budget>,
+    /// The budget as it was counted, if that was corrected.
+    pub as_counted: Option<Budget>,
+    /// The present period, if the window is the calendar's.
+    pub period: Option<Period>,
     /// What happened in the whole window.
     pub window: Sum,
     /// What happened in the last hour, or in the whole window if that is shorter.
@@ -62,11 +69,22 @@ impl Verdict {
         Some(self.hour.counts.bad_share()? / self.objective.target.allowance())
     }
 
+    /// The share of the budget that is left: of the whole period if that is forecast. 1 at most, less than 0 if it is
+    /// overspent; `None` if nothing happened.
+    pub fn left(&self) -> Option<f64> {
+        self.forecast.unwrap_or(self.budget).left()
+    }
+
+    /// The time that it looks back.
+    const fn looks_back(&self) -> Span {
+        Span(Duration::from_secs(self.window.seconds))
+    }
+
     /// Of how much of the window anything is known, if that is little.
     fn known(&self) -> Option<String> {
         let known = Span(Duration::from_secs(self.window.measured));
         let little = self.window.coverage() < COVERAGE_MIN;
-        little.then(|| format!(", by {known} of {}", Span(self.objective.period)))
+        little.then(|| format!(", by {known} of {}", self.looks_back()))
     }
 
     /// What it says in one sentence: how many events, how many people, how much is left, and for how long.
@@ -83,12 +101,12 @@ struct Sentence<'a>(&'a Verdict);
 impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = self.0;
-        let Some(left) = verdict.budget.left() else {
+        let Some(left) = verdict.left() else {
             return match verdict.known() {
                 None => write!(
                     f,
                     "nothing happened in {}, so nothing is known",
-                    Span(verdict.objective.period)
+                    verdict.looks_back()
                 ),
                 Some(known) => write!(f, "nothing happened{known}, so nothing is known"),
             };

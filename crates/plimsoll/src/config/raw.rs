@@ -12,10 +12,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use jiff::tz::TimeZone;
 
 use super::stanza::{stanza, words};
 use super::value::address::Endpoint;
 use super::value::quantity::{MemoryBound, Ratio, TargetShare};
+use super::value::time::WindowWord;
 use super::value::word::{EnvName, Name, StateFile};
 use crate::config::read::At;
 use listener::Listener;
@@ -67,8 +69,42 @@ stanza! {
         tier: Option<Name> = "null";
         /// A good answer whose last byte takes longer than this is bad.
         latency: Option<Duration> = "null", from "1ms" to "1h";
-        /// How far back it looks.
-        window: Duration = "30d", from "1h" to "92d";
+        /// The time in which it is to be met: the last so much, or a period of the calendar, which begins anew with each `day`, `week` (on Mondays), `month`, `quarter` or `year`.
+        window: WindowWord = "30d";
+        /// Where it is midnight when a period of the calendar begins.
+        zone: TimeZone = "UTC";
+        /// What a budget is spent by.
+        budget: Spending = "occurrences";
+        /// How long a slice of time is: whole minutes.
+        slice: Duration = "1m", from "1m" to "1d";
+        /// The share of requests in a slice that makes it a good one, for `timeslices`.
+        slice_target: Option<TargetShare> = "null";
+        /// What a slice is in which nothing happened, though it was measured.
+        empty_slice: EmptySlice = "unknown";
+    }
+}
+
+words! {
+    /// What a budget is spent by.
+    Spending {
+        /// By bad requests: each counts alike.
+        Occurrences = "occurrences",
+        /// By bad slices of time: each counts alike, however much happened in it.
+        Timeslices = "timeslices",
+        /// By the shares of bad requests in slices of time: each slice counts alike.
+        RatioTimeslices = "ratio-timeslices",
+    }
+}
+
+words! {
+    /// What a slice is in which nothing happened.
+    EmptySlice {
+        /// Nobody knows: it lowers coverage.
+        Unknown = "unknown",
+        /// Good: nobody was hurt.
+        Good = "good",
+        /// None at all: the budget is that of the other slices.
+        Skipped = "skipped",
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod quantity;
+pub(crate) mod time;
 pub(crate) mod word;
 
 use super::problem::Mark;

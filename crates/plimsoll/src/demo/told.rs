@@ -79,7 +79,7 @@ impl Teller {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut told = String::new();
-        for ObjectiveReading { name, verdict } in judging.reading() {
+        for ObjectiveReading { name, verdict, .. } in judging.reading() {
             let before = match verdict.calls {
                 Some(severity) => self.calling.insert(Arc::clone(&name), severity),
                 None => self.calling.remove(&name),

@@ -89,11 +89,7 @@ fn objectives(status: &Status) -> Rows {
     rows.extend(status.objectives.iter().map(|objective| {
         vec![
             objective.name.clone(),
-            format!(
-                "{} / {} d",
-                exact_percent(objective.target),
-                objective.period_seconds / 86_400
-            ),
+            format!("{} / {}", exact_percent(objective.target), objective.window),
             objective.state.clone(),
             objective.calls.clone().unwrap_or_else(|| "-".to_owned()),
             objective.budget_left.map_or_else(|| "-".to_owned(), percent),

@@ -69,7 +69,7 @@ fn the_text_says_who_is_hurt_and_what_protects() {
     for expected in [
         "serving, 8 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
         "! Objective checkout (page): 300 of 36,600 failed in the last hour, 8.2 times what the target allows, 300 callers in this minute; the budget is overspent by 720 %, by 61 minutes of 30 days.",
-        "  checkout   99.9 % / 30 d  missed  page     -719.68 %",
+        "  checkout   99.9 % / 30d  missed  page     -719.68 %",
         "! Route pay, tier gold: 10.00 % of requests are bad, mostly upstream-reset.",
         "! The breaker of orders is tripped: its requests are refused.",
         "! orders is asked for more than it can do: 18 requests at a time, and the rest waits or is shed.",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_slo::{
-    BurnRule, Counts, Evidence, Judge, Objective, Phase, Second, Severity, State, Target, Track,
+    BurnRule, Counts, Evidence, Judge, Objective, Phase, Second, Severity, State, Target, Track, Window,
 };
 
 use crate::dice::Dice;
@@ -15,11 +15,7 @@ fn three_nines() -> Target {
 }
 
 fn objective() -> Objective {
-    Objective {
-        target: three_nines(),
-        period: Duration::from_secs(MONTH),
-        alpha: 0.01,
-    }
+    Objective::of_events(three_nines(), Window::Rolling(Duration::from_secs(MONTH)))
 }
 
 /// Months in which a service that fails exactly as often as it may, and is asked so often, is paged for by evidence

@@ -1,5 +1,6 @@
 //! Promises of the judge that hold for all inputs, and that the fuzzer in `fuzz/` plays too.
 
+mod budgeting;
 mod dice;
 mod durations;
 mod judge;

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use gateway::plan::{Direction, ObjectivePlan, Plan};
-use plimsoll_slo::Objective;
+use plimsoll_slo::{Budgeting, Empty, Objective, Slice, Window};
 
 use super::{Scope, known_names};
+use crate::calendar::Calendar;
 use crate::config::ObjectiveConfig;
-use crate::config::raw;
+use crate::config::raw::{self, EmptySlice, Spending};
 use crate::config::read::At;
+use crate::config::value::Scalar;
+use crate::config::value::time::WindowWord;
 use crate::config::value::word::Name;
-
-/// Pages without cause in 30 days, on average and at most: one in eight years.
-const ALPHA: f64 = 0.01;
 
 /// The tier of requests that name none.
 const OTHER: &str = "other";
@@ -26,42 +26,105 @@ pub(super) fn resolve(
     scope.unique("objective", objectives.iter().map(|objective| &objective.name));
     let mut asked = Vec::new();
     for objective in objectives {
-        let raw::Objective {
-            name,
-            target,
-            routes,
-            tier,
-            latency,
-            window,
-        } = objective;
-        let name: Arc<str> = name.as_str().into();
-        let mut named: Vec<&str> = routes.iter().map(|route| route.as_str()).collect();
-        named.sort_unstable();
-        let words = [
-            named.join(","),
-            tier.as_ref()
-                .map_or(String::new(), |tier| tier.as_str().to_owned()),
-            latency.map_or(String::new(), |latency| format!("{}ms", latency.as_millis())),
-        ];
-        let counted = ObjectivePlan {
+        let name: Arc<str> = objective.name.as_str().into();
+        let counted = counted(&objective);
+        let counts = ObjectivePlan {
             name: Arc::clone(&name),
-            routes: resolve_routes(&routes.value, plan, scope),
-            tier: resolve_tier(&tier, scope),
-            latency_max: latency.value,
+            routes: resolve_routes(&objective.routes.value, plan, scope),
+            tier: resolve_tier(&objective.tier, scope),
+            latency_max: objective.latency.value,
         };
-        plan.objectives.push(counted);
-        let objective = Objective {
-            target: target.value.0,
-            period: window.value,
-            alpha: ALPHA,
+        plan.objectives.push(counts);
+        let (window, calendar) = resolve_window(&objective);
+        let Some(budgeting) = resolve_budgeting(&objective, window, scope) else {
+            continue;
         };
         asked.push(ObjectiveConfig {
             name,
-            counted: words.join(";").into(),
-            objective,
+            counted,
+            objective: Objective {
+                budgeting,
+                ..Objective::of_events(objective.target.value.0, window)
+            },
+            window: match &calendar {
+                None => Scalar::render(&objective.window.value).into(),
+                Some(calendar) => calendar.to_string().into(),
+            },
+            calendar,
         });
     }
     asked.into()
+}
+
+/// What counts, in a word that is another one if something else does.
+fn counted(objective: &raw::Objective) -> Arc<str> {
+    let raw::Objective {
+        routes,
+        tier,
+        latency,
+        ..
+    } = objective;
+    let mut named: Vec<&str> = routes.iter().map(|route| route.as_str()).collect();
+    named.sort_unstable();
+    let words = [
+        named.join(","),
+        tier.as_ref()
+            .map_or(String::new(), |tier| tier.as_str().to_owned()),
+        latency.map_or(String::new(), |latency| format!("{}ms", latency.as_millis())),
+    ];
+    words.join(";").into()
+}
+
+fn resolve_window(objective: &raw::Objective) -> (Window, Option<Calendar>) {
+    match objective.window.value {
+        WindowWord::Last(last) => (Window::Rolling(last), None),
+        WindowWord::Calendar(unit) => {
+            let calendar = Calendar::usual(unit, objective.zone.value.clone());
+            let length = calendar
+                .length()
+                .expect("one of any unit is no longer than a year");
+            (Window::Calendar(length), Some(calendar))
+        }
+    }
+}
+
+fn resolve_budgeting(objective: &raw::Objective, window: Window, scope: &mut Scope<'_>) -> Option<Budgeting> {
+    let (length, of_slice) = (objective.slice.value, objective.slice_target.value);
+    let slice = Slice {
+        minutes: (length.as_secs() / 60) as u16,
+        empty: match objective.empty_slice.value {
+            EmptySlice::Unknown => Empty::Unknown,
+            EmptySlice::Good => Empty::Good,
+            EmptySlice::Skipped => Empty::Skipped,
+        },
+    };
+    let budgeting = match (objective.budget.value, of_slice) {
+        (Spending::Occurrences, _) => return Some(Budgeting::Occurrences),
+        (Spending::RatioTimeslices, _) => Budgeting::RatioTimeslices { slice },
+        (Spending::Timeslices, Some(target)) => Budgeting::Timeslices {
+            slice,
+            target: target.0,
+        },
+        (Spending::Timeslices, None) => {
+            let wrong = "`timeslices` need to know when a slice is good";
+            scope.problem(&objective.budget.place, wrong, "`slice_target: 95%` beside it");
+            return None;
+        }
+    };
+    if slice.length() != length {
+        let wrong = "a slice is whole minutes";
+        scope.problem(&objective.slice.place, wrong, "`1m`, `5m` or `1h`");
+        return None;
+    }
+    let slices = window.length().as_secs() / slice.length().as_secs();
+    let allowed = objective.target.value.0.allowance() * slices as f64;
+    if allowed < 1.0 {
+        let wrong = format!("of {slices} slices not one may be bad at this target, so there is no budget");
+        let right = "a shorter slice, a longer window or a lower target";
+        scope.problem(&objective.slice.place, wrong, right);
+        return None;
+    }
+    Some(budgeting)
 }
 
 fn resolve_routes(routes: &[At<Name>], plan: &Plan, scope: &mut Scope<'_>) -> Vec<(Arc<str>, Arc<str>)> {

@@ -16,7 +16,7 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
         "ratio",
         "The share of events that is to be good.",
     ));
-    for ObjectiveReading { name, verdict } in objectives {
+    for ObjectiveReading { name, verdict, .. } in objectives {
         sheet.sample(&[("objective", name)], verdict.objective.target.share());
     }
     sheet.family(gauge(
@@ -24,7 +24,7 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
         "",
         "Events that count, in all the time that the objective looks back.",
     ));
-    for ObjectiveReading { name, verdict } in objectives {
+    for ObjectiveReading { name, verdict, .. } in objectives {
         let counts = verdict.window.counts;
         for (class, count) in [("good", counts.good), ("bad", counts.bad)] {
             sheet.sample(&[("objective", name), ("class", class)], count);
@@ -35,15 +35,15 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
         "ratio",
         "The share of the error budget that is left, less than 0 when it is overspent.",
     ));
-    for ObjectiveReading { name, verdict } in objectives {
-        sheet.sample_if_known(&[("objective", name)], verdict.budget.left());
+    for ObjectiveReading { name, verdict, .. } in objectives {
+        sheet.sample_if_known(&[("objective", name)], verdict.left());
     }
     sheet.family(gauge(
         "plimsoll_objective_burn",
         "",
         "How many times faster than it lasts the budget was spent in the window.",
     ));
-    for ObjectiveReading { name, verdict } in objectives {
+    for ObjectiveReading { name, verdict, .. } in objectives {
         // Two rules may look at the same window.
         let windows: BTreeMap<_, _> = verdict
             .burns
@@ -59,7 +59,7 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
         "ratio",
         "Evidence that more fails than may, over what is needed for a page.",
     ));
-    for ObjectiveReading { name, verdict } in objectives {
+    for ObjectiveReading { name, verdict, .. } in objectives {
         sheet.sample(&[("objective", name)], verdict.evidence);
     }
     sheet.family(gauge(
@@ -67,7 +67,7 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
         "",
         "Whether the objective calls somebody, by how urgently.",
     ));
-    for ObjectiveReading { name, verdict } in objectives {
+    for ObjectiveReading { name, verdict, .. } in objectives {
         for severity in [Severity::Ticket, Severity::Page] {
             let labels = [("objective", &**name), ("severity", severity.word())];
             sheet.sample(&labels, verdict.calls == Some(severity));
@@ -78,7 +78,7 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
         "ratio",
         "The share of the time that the objective looks back in which anything was measured.",
     ));
-    for ObjectiveReading { name, verdict } in objectives {
+    for ObjectiveReading { name, verdict, .. } in objectives {
         sheet.sample(&[("objective", name)], verdict.window.coverage());
     }
 }

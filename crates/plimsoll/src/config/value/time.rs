@@ -1,0 +1,96 @@
+//! Windows and time zones.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::Scalar;
+use crate::calendar::Unit;
+use crate::config::shape::{Json, ScalarShape};
+
+/// The time in which an objective is to be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WindowWord {
+    /// The last so much.
+    Last(Duration),
+    /// What the calendar calls so.
+    Calendar(Unit),
+}
+
+/// An hour, since nothing shorter can be judged; and what is kept by the minute.
+const LAST: std::ops::RangeInclusive<Duration> = Duration::from_hours(1)..=Duration::from_hours(92 * 24);
+
+impl Scalar for WindowWord {
+    const SHAPE: ScalarShape = ScalarShape {
+        what: "a window of 1h to 92d, or a period of the calendar",
+        right: "`30d`, `day`, `week`, `month`, `quarter` or `year`",
+        json: Json::Pattern("^(day|week|month|quarter|year|([0-9]+(d|h|m|s|ms))+)$"),
+    };
+
+    fn parse(text: &str) -> Option<Self> {
+        if let Some((_, unit)) = Unit::ALL.into_iter().find(|(word, _)| *word == text) {
+            return Some(Self::Calendar(unit));
+        }
+        Duration::parse(text)
+            .filter(|last| LAST.contains(last))
+            .map(Self::Last)
+    }
+
+    fn render(&self) -> String {
+        match self {
+            Self::Last(last) => Scalar::render(last),
+            Self::Calendar(unit) => unit.word().to_owned(),
+        }
+    }
+}
+
+impl Scalar for TimeZone {
+    const SHAPE: ScalarShape = ScalarShape {
+        what: "a time zone of the IANA database",
+        right: "`UTC` or `Europe/London`",
+        json: Json::Text,
+    };
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "UTC" {
+            return Some(Self::UTC);
+        }
+        Self::get(text).ok()
+    }
+
+    fn render(&self) -> String {
+        self.iana_name().unwrap_or("UTC").to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_and_zones() {
+        for (text, rendered) in [
+            ("30d", "30d"),
+            ("60m", "1h"),
+            ("month", "month"),
+            ("year", "year"),
+        ] {
+            assert_eq!(
+                WindowWord::parse(text).map(|window| window.render()).as_deref(),
+                Some(rendered)
+            );
+        }
+        for text in ["", "59m", "93d", "months", "1 month", "M", "30"] {
+            assert_eq!(WindowWord::parse(text), None, "{text}");
+        }
+        for (text, rendered) in [("UTC", "UTC"), ("Europe/London", "Europe/London")] {
+            assert_eq!(
+                TimeZone::parse(text).map(|zone| Scalar::render(&zone)).as_deref(),
+                Some(rendered)
+            );
+        }
+        for text in ["", "London", "../etc/passwd", "Europe/Atlantis"] {
+            assert!(TimeZone::parse(text).is_none(), "{text}");
+        }
+    }
+}
