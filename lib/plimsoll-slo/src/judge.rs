@@ -23,7 +23,7 @@ use core::time::Duration;
 use crate::slices::{PARTS, Slices};
 use crate::{
     Allowance, Budget, Budgeting, BurnRule, Burning, Correction, Counts, Evidence, Forecast, Objective,
-    Phase, Rate, Second, Severity, State, Sum, Track, Verdict, Window, forecast, time_left,
+    Phase, Rate, Second, Severity, State, Sum, Track, Verdict, Window, change_point, forecast, time_left,
 };
 
 /// See the module's header.
@@ -76,6 +76,9 @@ const PRESENT: [Duration; 2] = [Duration::from_secs(5), Duration::from_mins(5)];
 const PRESENT_MIN: u64 = 20;
 /// The same of slices.
 const PRESENT_SLICES: u32 = 5;
+
+/// Seconds before which nothing began for which somebody is called: the longest window of a rule.
+const BEGAN_MAX: u64 = 3 * 86_400;
 
 /// The windows of a track that are no rule's: the whole one, the last hour, and those of the present.
 const PERIOD: usize = 0;
@@ -335,6 +338,14 @@ impl Judge {
         let expected = self.ahead.forecast.filter(|_| counts.total() > 0);
         let forecast = expected.map(|forecast| Budget::expecting(target, counts, forecast.low));
         (Budget::of_events(target, counts), forecast)
+    }
+
+    /// When that began for which it calls somebody now: see [`Track::latest`] for how exact that is. `None` if there is
+    /// nothing worse than is allowed, in the last three days.
+    pub fn began(&self) -> Option<Second> {
+        let oldest = Second(self.events.now().0.saturating_sub(BEGAN_MAX));
+        let latest = self.events.latest().take_while(|(begins, _)| *begins >= oldest);
+        change_point::find(self.objective.target, latest)
     }
 
     /// What it says by now.

@@ -199,6 +199,18 @@ impl Track {
         (cell.counts(), cell.measured)
     }
 
+    /// What happened until now, the latest first: by the second for as long as seconds are kept, and by the minute
+    /// before; when each of them began.
+    pub fn latest(&self) -> impl Iterator<Item = (Second, Counts)> + '_ {
+        let newest = self.seconds.newest;
+        // Of the minute in which the seconds begin, what came before is not told apart.
+        let whole = (newest + 1).saturating_sub(self.seconds.len()).div_ceil(60);
+        let seconds = (60 * whole..=newest).rev();
+        let minutes = (self.oldest()..whole.min(newest / 60 + 1)).rev();
+        let seconds = seconds.map(|at| (Second(at), self.seconds.get(at).counts()));
+        seconds.chain(minutes.map(|at| (Second(60 * at), self.minutes.get(at).counts())))
+    }
+
     /// Every minute of which anything is known, the oldest first: when it was, what happened, and how many seconds of it
     /// were measured. What [`Track::restore`] takes.
     pub fn past(&self) -> impl Iterator<Item = (u64, Counts, u8)> + '_ {

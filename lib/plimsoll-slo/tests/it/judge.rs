@@ -232,3 +232,45 @@ fn a_page_ends_when_nothing_fails_any_more() {
         judge.verdict().sentence()
     );
 }
+
+#[test]
+fn the_start_is_that_of_the_outage_and_not_of_the_page() {
+    // Requests a second, the share that fails, seconds before anybody looks, and seconds by which the start may be off.
+    for (per_second, failing, ago, off) in [
+        (100.0, 1.0, 12, 1),
+        (100.0, 0.05, 120, 4),
+        (10.0, 0.3, 200, 5),
+        (10.0, 0.02, 3_000, 120),
+        (1.0 / 12.0, 1.0, 1_200, 60),
+    ] {
+        for seed in 1..=20 {
+            let mut dice = Dice::new(seed);
+            let mut judge = Judge::new(objective());
+            let begins = 86_400 * 20_000 + 7_207;
+            for at in begins - 7_200..begins + ago {
+                let failing = if at < begins { 0.0003 } else { failing };
+                let events = dice.poisson(per_second);
+                let bad = (0..events).filter(|_| dice.share() < failing).count() as u64;
+                judge.second(
+                    Second(at),
+                    Counts {
+                        good: events - bad,
+                        bad,
+                    },
+                    bad,
+                );
+            }
+            let began = judge.began().expect("it did").0;
+            // By the minute if it is too long ago for seconds, and not before there was a request.
+            let wait = (4.0 / per_second / failing) as u64;
+            let (earliest, latest) = (begins - off - 60, begins + off + wait);
+            assert!(
+                (earliest..=latest).contains(&began),
+                "{per_second}/s, {failing}, seed {seed}: {began} {begins}"
+            );
+        }
+    }
+    let mut judge = Judge::new(objective());
+    judge.second(Second(1_000), Counts { good: 100, bad: 0 }, 0);
+    assert_eq!(judge.began(), None);
+}
