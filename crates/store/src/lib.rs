@@ -8,10 +8,12 @@
 //! A [`Store`] is a contract, and `tests/it` holds every adapter to it: [`Memory`], which is the model, and [`Sqlite`],
 //! a file.
 
+mod facts;
 mod memory;
 mod minutes;
 mod sqlite;
 
+pub use facts::{BODY_MAX, Fact};
 pub use memory::Memory;
 pub use minutes::{Key, Minute, Row};
 pub use sqlite::Sqlite;
@@ -35,6 +37,9 @@ pub enum StoreError {
     /// It is not where it was opened any more: what is written to it now would be gone with this process.
     #[error("the state file was removed or replaced since it was opened")]
     Gone,
+    /// A fact says more than it may.
+    #[error("the fact {0} is longer than {BODY_MAX} bytes")]
+    TooLong(std::sync::Arc<str>),
     /// It cannot be read.
     #[error("reading the state")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -64,4 +69,24 @@ pub trait Store: Send + std::fmt::Debug {
     /// # Errors
     /// [`StoreError::Write`].
     fn forget(&mut self, before: u64) -> Result<usize, StoreError>;
+
+    /// Writes these facts down, all of them or none. One whose id is known is left as it is, whatever it says.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] or [`StoreError::Gone`]; [`StoreError::TooLong`] if a body is. What was there before is
+    /// there still.
+    fn note(&mut self, facts: &[Fact]) -> Result<(), StoreError>;
+
+    /// What was noted after this place, up to so many, in the order in which it became visible, each with its place.
+    /// Whoever asks again from the last place that he was told misses nothing; 0 is before all.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn noted(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Fact)>, StoreError>;
+
+    /// Forgets every fact from before this time, in milliseconds since the Unix epoch. Returns how many those were.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn forget_facts(&mut self, before: u64) -> Result<usize, StoreError>;
 }

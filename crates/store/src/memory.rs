@@ -1,13 +1,17 @@
 //! The model: what every other store has to do, in the fewest words.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::{Key, Minute, Row, Store, StoreError};
+use crate::{BODY_MAX, Fact, Key, Minute, Row, Store, StoreError};
 
 /// A store that forgets everything when it is dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     rows: BTreeMap<(Key, u64, String), Minute>,
+    /// By their places.
+    facts: BTreeMap<u64, Fact>,
+    places: u64,
 }
 
 impl Store for Memory {
@@ -46,5 +50,28 @@ impl Store for Memory {
         let rows = self.rows.len();
         self.rows.retain(|(_, at, _), _| *at >= before);
         Ok(rows - self.rows.len())
+    }
+    fn note(&mut self, facts: &[Fact]) -> Result<(), StoreError> {
+        if let Some(long) = facts.iter().find(|fact| fact.body.len() > BODY_MAX) {
+            return Err(StoreError::TooLong(Arc::clone(&long.id)));
+        }
+        for fact in facts {
+            if !self.facts.values().any(|known| known.id == fact.id) {
+                self.places += 1;
+                self.facts.insert(self.places, fact.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn noted(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Fact)>, StoreError> {
+        let facts = self.facts.range(after + 1..).take(limit);
+        Ok(facts.map(|(place, fact)| (*place, fact.clone())).collect())
+    }
+
+    fn forget_facts(&mut self, before: u64) -> Result<usize, StoreError> {
+        let facts = self.facts.len();
+        self.facts.retain(|_, fact| fact.at >= before);
+        Ok(facts - self.facts.len())
     }
 }

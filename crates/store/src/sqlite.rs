@@ -6,19 +6,26 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_slo::Counts;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
-use crate::{Key, Minute, Row, Store, StoreError};
+use crate::{BODY_MAX, Fact, Key, Minute, Row, Store, StoreError};
 
 /// Every version of the schema, in order.
-const SCHEMA: &[&str] = &[include_str!("sqlite/schema/0001-minutes.sql")];
+const SCHEMA: &[&str] = &[
+    include_str!("sqlite/schema/0001-minutes.sql"),
+    include_str!("sqlite/schema/0002-facts.sql"),
+];
 
 const WRITE: &str = include_str!("sqlite/sql/write.sql");
 const OTHERS: &str = include_str!("sqlite/sql/others.sql");
 const FORGET: &str = include_str!("sqlite/sql/forget.sql");
+const NOTE: &str = include_str!("sqlite/sql/note.sql");
+const NOTED: &str = include_str!("sqlite/sql/noted.sql");
+const FORGET_FACTS: &str = include_str!("sqlite/sql/forget_facts.sql");
 
 /// How long another process may write before this one gives up; it comes back in a second.
 const BUSY_MAX: Duration = Duration::from_secs(2);
@@ -63,6 +70,17 @@ impl Sqlite {
             opened: file_id(path),
         })
     }
+
+    fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+        // SQLite goes on writing to a file that has no name any more, and all seems well until the next start.
+        if file_id(&self.path) != self.opened {
+            return Err(StoreError::Gone);
+        }
+        let begun = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate);
+        begun.map_err(write)
+    }
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -87,6 +105,14 @@ fn open(error: rusqlite::Error) -> StoreError {
     StoreError::Open(error.into())
 }
 
+fn write(error: rusqlite::Error) -> StoreError {
+    StoreError::Write(error.into())
+}
+
+fn read(error: rusqlite::Error) -> StoreError {
+    StoreError::Read(error.into())
+}
+
 /// What SQL can hold of a count: 2⁶³ − 1 is more than ever happens in a minute.
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
@@ -94,15 +120,7 @@ fn signed(count: u64) -> i64 {
 
 impl Store for Sqlite {
     fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        let write = |error: rusqlite::Error| StoreError::Write(error.into());
-        // SQLite goes on writing to a file that has no name any more, and all seems well until the next start.
-        if file_id(&self.path) != self.opened {
-            return Err(StoreError::Gone);
-        }
-        let tx = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(write)?;
+        let tx = self.begin()?;
         let mut statement = tx.prepare(WRITE).map_err(write)?;
         for Row {
             instance,
@@ -128,7 +146,6 @@ impl Store for Sqlite {
     }
 
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
-        let read = |error: rusqlite::Error| StoreError::Read(error.into());
         let mut statement = self.connection.prepare(OTHERS).map_err(read)?;
         let rows = statement.query_map(params![key.objective, key.counted, signed(from), but], |row| {
             let number = |column| Ok::<u64, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
@@ -146,6 +163,52 @@ impl Store for Sqlite {
 
     fn forget(&mut self, before: u64) -> Result<usize, StoreError> {
         let forgotten = self.connection.execute(FORGET, [signed(before)]);
-        forgotten.map_err(|error| StoreError::Write(error.into()))
+        forgotten.map_err(write)
+    }
+
+    fn note(&mut self, facts: &[Fact]) -> Result<(), StoreError> {
+        if let Some(long) = facts.iter().find(|fact| fact.body.len() > BODY_MAX) {
+            return Err(StoreError::TooLong(Arc::clone(&long.id)));
+        }
+        let tx = self.begin()?;
+        let mut statement = tx.prepare(NOTE).map_err(write)?;
+        for Fact {
+            id,
+            at,
+            kind,
+            about,
+            author,
+            body,
+        } in facts
+        {
+            statement
+                .execute(params![id, signed(*at), kind, about, author, body])
+                .map_err(write)?;
+        }
+        drop(statement);
+        tx.commit().map_err(write)
+    }
+
+    fn noted(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Fact)>, StoreError> {
+        let mut statement = self.connection.prepare(NOTED).map_err(read)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![signed(after), limit], |row| {
+            let number = |column| Ok::<u64, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
+            let fact = Fact {
+                id: row.get(1)?,
+                at: number(2)?,
+                kind: row.get(3)?,
+                about: row.get(4)?,
+                author: row.get(5)?,
+                body: row.get(6)?,
+            };
+            Ok((number(0)?, fact))
+        });
+        rows.and_then(Iterator::collect).map_err(read)
+    }
+
+    fn forget_facts(&mut self, before: u64) -> Result<usize, StoreError> {
+        let forgotten = self.connection.execute(FORGET_FACTS, [signed(before)]);
+        forgotten.map_err(write)
     }
 }

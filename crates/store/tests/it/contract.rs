@@ -2,7 +2,7 @@
 
 use plimsoll_slo::Counts;
 use proptest::prelude::*;
-use store::{Key, Memory, Minute, Row, Sqlite, Store};
+use store::{BODY_MAX, Fact, Key, Memory, Minute, Row, Sqlite, Store, StoreError};
 
 use crate::sqlite::Directory;
 
@@ -96,6 +96,67 @@ fn names_may_be_anything() {
             let read = store.others("another", &key(name, name), 0).unwrap();
             assert_eq!(read, [minute(1, 2, 3, 4)], "{name:?}");
         }
+    });
+}
+
+fn fact(id: &str, at: u64, body: &str) -> Fact {
+    Fact {
+        id: id.into(),
+        at,
+        kind: "incident-noted".into(),
+        about: "checkout-1".into(),
+        author: "ada".into(),
+        body: body.into(),
+    }
+}
+
+fn ids(noted: &[(u64, Fact)]) -> Vec<&str> {
+    noted.iter().map(|(_, fact)| &*fact.id).collect()
+}
+
+#[test]
+fn facts_come_in_their_order_and_twice_is_once() {
+    every(|store| {
+        store.note(&[fact("b", 5, "1"), fact("a", 9, "2")]).unwrap();
+        store
+            .note(&[fact("a", 1, "other"), fact("c", 1, "3"), fact("c", 1, "4")])
+            .unwrap();
+        let noted = store.noted(0, 10).unwrap();
+        assert_eq!(ids(&noted), ["b", "a", "c"]);
+        assert_eq!(noted[1].1, fact("a", 9, "2"), "what was said first stands");
+        // In pieces, from the last place that was told.
+        let first = store.noted(0, 2).unwrap();
+        assert_eq!(first, noted[..2]);
+        assert_eq!(store.noted(first[1].0, 10).unwrap(), noted[2..]);
+        assert_eq!(store.noted(noted[2].0, 10).unwrap(), []);
+        assert_eq!(store.noted(0, 0).unwrap(), []);
+    });
+}
+
+#[test]
+fn old_facts_are_forgotten_and_their_places_are_not_given_again() {
+    every(|store| {
+        store
+            .note(&[fact("a", 10, "1"), fact("b", 20, "2"), fact("c", 30, "3")])
+            .unwrap();
+        let last = store.noted(0, 10).unwrap()[2].0;
+        assert_eq!(store.forget_facts(25).unwrap(), 2);
+        assert_eq!(ids(&store.noted(0, 10).unwrap()), ["c"]);
+        assert_eq!(store.forget_facts(100).unwrap(), 1);
+        store.note(&[fact("d", 100, "4")]).unwrap();
+        assert!(store.noted(last, 10).unwrap()[0].0 > last);
+    });
+}
+
+#[test]
+fn a_fact_that_is_too_long_is_refused_with_all_that_came_with_it() {
+    every(|store| {
+        let long = "x".repeat(BODY_MAX + 1);
+        let refused = store.note(&[fact("short", 1, "1"), fact("long", 1, &long)]);
+        assert!(matches!(refused, Err(StoreError::TooLong(id)) if &*id == "long"));
+        assert_eq!(store.noted(0, 10).unwrap(), []);
+        store.note(&[fact("a\0'b", 1, &long[1..])]).unwrap();
+        assert_eq!(ids(&store.noted(0, 10).unwrap()), ["a\0'b"]);
     });
 }
 

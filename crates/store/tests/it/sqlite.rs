@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use plimsoll_slo::Counts;
-use store::{Key, Minute, Row, Sqlite, Store, StoreError};
+use store::{Fact, Key, Minute, Row, Sqlite, Store, StoreError};
 
 /// A directory that goes with the test.
 pub(crate) struct Directory(PathBuf);
@@ -100,7 +100,7 @@ fn a_file_of_a_later_release_is_left_alone() {
     drop(later);
     let refused = Sqlite::open(&directory.file());
     assert!(
-        matches!(refused, Err(StoreError::TooNew { found: 99, known: 1 })),
+        matches!(refused, Err(StoreError::TooNew { found: 99, known: 2 })),
         "{refused:?}"
     );
 }
@@ -118,4 +118,55 @@ fn a_file_that_is_removed_or_replaced_is_noticed() {
     assert!(matches!(store.write(&[row("one", 2, 5)]), Err(StoreError::Gone)));
     anew.write(&[row("one", 2, 5)]).unwrap();
     assert_eq!(anew.others("two", &key(), 0).unwrap(), [row("one", 2, 5).minute]);
+}
+
+#[test]
+fn a_file_of_an_earlier_release_is_taken_over_with_what_is_in_it() {
+    let directory = Directory::new();
+    let first = include_str!("../../src/sqlite/schema/0001-minutes.sql");
+    let early = rusqlite::Connection::open(directory.file()).unwrap();
+    early.execute_batch(first).unwrap();
+    early
+        .execute_batch("INSERT INTO minutes VALUES ('a', 'all', 1, 'one', 5, 0, 60)")
+        .unwrap();
+    early.pragma_update(None, "user_version", 1).unwrap();
+    drop(early);
+    let mut store = Sqlite::open(&directory.file()).unwrap();
+    assert_eq!(store.others("two", &key(), 0).unwrap(), [row("one", 1, 5).minute]);
+    assert_eq!(store.noted(0, 10).unwrap(), []);
+}
+
+#[test]
+fn whoever_reads_while_two_write_misses_nothing() {
+    let directory = Directory::new();
+    let fact = |author: &str, number: u32| Fact {
+        id: format!("{author}-{number}").into(),
+        at: 1,
+        kind: "said".into(),
+        about: "".into(),
+        author: author.into(),
+        body: "null".into(),
+    };
+    let write = |author: &'static str| {
+        let mut store = Sqlite::open(&directory.file()).unwrap();
+        move || (0..200).for_each(|number| store.note(&[fact(author, number)]).unwrap())
+    };
+    let (one, two) = (write("one"), write("two"));
+    let mut reader = Sqlite::open(&directory.file()).unwrap();
+    let mut seen = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(one);
+        scope.spawn(two);
+        let mut after = 0;
+        while seen.len() < 400 {
+            for (place, fact) in reader.noted(after, 7).unwrap() {
+                assert!(place > after);
+                after = place;
+                seen.push(fact.id);
+            }
+        }
+    });
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 400);
 }

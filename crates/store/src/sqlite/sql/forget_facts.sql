@@ -1,0 +1,2 @@
+-- Locks: the database. Index: facts_at. Rows: those of one hour, after the first.
+DELETE FROM facts WHERE at < ?1
