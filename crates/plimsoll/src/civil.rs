@@ -21,6 +21,13 @@ pub(crate) fn rfc3339_millis(since_epoch: Duration) -> String {
     text
 }
 
+/// `20:10:00Z` for milliseconds since the Unix epoch: for lines that are about today.
+pub(crate) fn clock(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Year, month and day of a count of days since 1970-01-01.
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // from 0000-03-01

@@ -28,9 +28,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::plan::{Plan, TlsClientPlan};
-use plimsoll_slo::Objective;
+use plimsoll_slo::{Ladder, Objective};
 
 use crate::calendar::Calendar;
+use crate::record::entry::Calls;
 pub(crate) use near::nearest;
 pub(crate) use problem::Problems;
 use problem::{Mark, Place, Problem};
@@ -52,6 +53,10 @@ pub(crate) struct Config {
 
     /// What is asked, for each of the plan's objectives.
     pub(crate) objectives: Arc<[ObjectiveConfig]>,
+    /// Who is told when one of them calls somebody.
+    pub(crate) alerts: Arc<AlertsConfig>,
+    /// What may be risked, by what is left of a budget.
+    pub(crate) ladder: Ladder,
     /// Where what outlives a restart is kept.
     pub(crate) state: StateFile,
     pub(crate) admin: AdminConfig,
@@ -77,6 +82,68 @@ pub(crate) struct ObjectiveConfig {
     pub(crate) calendar: Option<Calendar>,
     /// Its window in words: `30d`, `month`, `week in Europe/London`.
     pub(crate) window: Arc<str>,
+    /// Where it is written down what to do: an address that works from everywhere.
+    pub(crate) runbook: Option<Arc<str>>,
+}
+
+/// Who is told of alerts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct AlertsConfig {
+    /// Where people find the port for operators; without a slash at the end.
+    pub(crate) address: Option<String>,
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) heartbeat: Option<Beat>,
+}
+
+/// One who is told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) name: Arc<str>,
+    pub(crate) calls: Vec<Calls>,
+    pub(crate) way: Way,
+    pub(crate) secret: Option<TokenSource>,
+    pub(crate) tls: TlsClientPlan,
+}
+
+/// How a target is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By this address, without a slash at the end.
+    Alertmanager(String),
+    /// Its address is the secret.
+    Slack,
+    /// By another address than the usual one.
+    PagerDuty(Option<String>),
+    Webhook(String),
+    Email(EmailConfig),
+}
+
+/// How mail goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EmailConfig {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) security: MailSecurity,
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
+    pub(crate) user: Option<String>,
+}
+
+/// How the connection to a mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MailSecurity {
+    Starttls,
+    Tls,
+    Off,
+}
+
+/// Somebody who is told that all is well.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Beat {
+    /// The address, or where it is kept.
+    pub(crate) address: Result<String, TokenSource>,
+    pub(crate) every: Duration,
 }
 
 /// The port for operators.

@@ -1,12 +1,12 @@
 //! For each number on the metrics page a request that is behind it: its trace and its id.
 //!
-//! Per series there is at most one exemplar for each latency bucket and one more, the latest bad request. A bucket's
+//! Per series there is at most one exemplar for each latency bucket, and the latest bad requests. A bucket's
 //! exemplar is the latest; but a bad one is not replaced by a good one for a minute, because whoever looks at a
 //! bucket looks for what went wrong. The slowest request is therefore the one in the highest bucket.
 //!
 //! Fed from the events that the gateway tells, all of which leave a trace.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use gateway::event::Event;
@@ -17,6 +17,9 @@ use crate::metrics::BOUNDS;
 
 /// One for each bound, and one for the bucket without.
 const BUCKETS: usize = BOUNDS.len() + 1;
+
+/// Bad requests that are kept of a series.
+const BAD_MAX: usize = 8;
 
 /// How long a bad exemplar stands against good ones.
 const BAD_KEPT: Duration = Duration::from_mins(1);
@@ -42,7 +45,8 @@ pub(crate) struct Exemplars {
 #[derive(Debug, Default)]
 struct Kept {
     buckets: [Option<Exemplar>; BUCKETS],
-    bad: Option<Exemplar>,
+    /// The latest last.
+    bad: VecDeque<Exemplar>,
 }
 
 impl Exemplars {
@@ -73,7 +77,10 @@ impl Exemplars {
         };
         let kept = self.series.entry(key).or_default();
         if bad.is_some() {
-            kept.bad = Some(exemplar.clone());
+            if kept.bad.len() == BAD_MAX {
+                kept.bad.pop_front();
+            }
+            kept.bad.push_back(exemplar.clone());
         }
         let bucket = &mut kept.buckets[BOUNDS.partition_point(|bound| *bound < latency)];
         let stands = |old: &Exemplar| old.bad.is_some() && bad.is_none() && exemplar.at < old.at + BAD_KEPT;
@@ -89,7 +96,14 @@ impl Exemplars {
 
     /// The latest request of a series that was bad.
     pub(crate) fn latest_bad(&self, key: &SeriesKey) -> Option<&Exemplar> {
-        self.series.get(key)?.bad.as_ref()
+        self.series.get(key)?.bad.back()
+    }
+
+    /// The latest bad requests of every series.
+    pub(crate) fn bad(&self) -> impl Iterator<Item = (&SeriesKey, &Exemplar)> {
+        self.series
+            .iter()
+            .flat_map(|(key, kept)| kept.bad.iter().map(move |bad| (key, bad)))
     }
 }
 

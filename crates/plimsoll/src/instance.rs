@@ -15,11 +15,11 @@ use anyhow::Context;
 use gateway::env::Env;
 use gateway::event::Event;
 use gateway::{CoreSeat, Gateway, Phase};
-use plimsoll_slo::Severity;
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::{self, Admin, AdminBackend};
+use crate::alerting::{Desk, Office};
 use crate::allocator;
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::history::History;
@@ -32,13 +32,14 @@ use crate::metrics;
 use crate::operators::{self, Operators};
 use crate::otlp::{Collector, Meter, MeterEnd};
 use crate::processors::Processors;
-use crate::reading::ObjectiveReading;
+use crate::record::Record;
 use crate::reload::Reloader;
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Finished, Telemetry};
 use crate::upgrade::Upgrader;
 use crate::upgrade::channel::Predecessor;
 use crate::upgrade::program::Program;
+use crate::watching::Watching;
 
 /// Threads of the control runtime: one may be busy with a scrape while the other listens for signals.
 const CONTROL_THREADS: usize = 2;
@@ -74,6 +75,9 @@ pub(crate) struct Parts {
     pub(crate) supervisor: Supervisor,
     pub(crate) history: Mutex<History>,
     pub(crate) judging: Mutex<Judging>,
+    pub(crate) record: Arc<Record>,
+    pub(crate) desk: Arc<Desk>,
+    watching: Mutex<Watching>,
     /// What is judged cannot be written down.
     pub(crate) state_failing: AtomicBool,
     /// The socket of the port for operators, for a process that takes over.
@@ -142,6 +146,9 @@ impl Instance {
             supervisor,
             history: Mutex::default(),
             judging: Mutex::new(Judging::new(state.as_ref().map(|_| named(&gateway)))),
+            record: Arc::new(Record::new(named(&gateway).into(), state.is_some())),
+            desk: Arc::default(),
+            watching: Mutex::default(),
             state_failing: AtomicBool::new(false),
             admin: admin
                 .descriptor()
@@ -342,6 +349,7 @@ impl Parts {
         self.every(Duration::from_millis(250), |parts| parts.gateway.sweep_outliers());
         self.every(Duration::from_secs(1), Self::remember);
         self.every(Duration::from_secs(1), Self::judge);
+        self.every(Duration::from_secs(1), Self::tell_people);
         self.every(Duration::from_secs(5), |parts| parts.gateway.learn_times());
         self.every(Duration::from_secs(5), Self::renew_certificates);
         let parts = Arc::clone(self);
@@ -413,30 +421,56 @@ impl Parts {
     fn remember(&self) {
         let now = self.gateway.env().now();
         let series = self.gateway.ledger().snapshot();
+        let minute = self.gateway.env().wall().as_secs() / 60;
+        self.watching
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .spread
+            .note(minute, &series);
         self.history
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remember(now, series);
     }
 
+    /// Judges what was counted in the last second, and does what follows from it.
     fn judge(&self) {
-        let (asked, running) = (self.reloader.objectives(), self.gateway.running());
+        let (asked, running) = (self.reloader.asked(), self.gateway.running());
         let wall = self.gateway.env().wall();
-        let mut judging = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
-        let turned = judging.run_once(&asked, &running.objectives, wall);
-        drop(judging);
-        for ObjectiveReading { name, verdict, .. } in turned {
-            let sentence = verdict.sentence().to_string();
-            let said = [
-                ("objective", Value::from(&*name)),
-                ("verdict", Value::from(&*sentence)),
-            ];
-            match verdict.calls {
-                Some(Severity::Page) => self.journal.error("an objective pages", &said),
-                Some(Severity::Ticket) => self.journal.warn("an objective asks for a ticket", &said),
-                None => self.journal.info("an objective calls nobody any more", &said),
-            }
+        let judging = || self.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        let readings = {
+            let mut judging = judging();
+            judging.run_once(&asked.objectives, &running.objectives, wall);
+            self.record.read(|state| judging.correct(&state.corrections));
+            judging.reading(&asked.ladder)
+        };
+        let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        watching.run_once(self, &readings, |name| judging().began(name));
+    }
+
+    /// Sends what people are to be told.
+    fn tell_people(&self) {
+        let alerts = self.reloader.asked().alerts;
+        let office = Office {
+            env: self.gateway.env().clone(),
+            journal: self.journal.clone(),
+            record: Arc::clone(&self.record),
+            desk: Arc::clone(&self.desk),
+        };
+        office.run_once(&alerts);
+        // Somebody else calls for help if this process judges no more, or its cores are stuck.
+        if self.gateway.turns_within(STUCK) && self.judged_within(STUCK) {
+            office.beat(&alerts);
         }
+    }
+
+    /// Whether the judge was at work in the last so long.
+    fn judged_within(&self, limit: Duration) -> bool {
+        let judging = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        let wall = self.gateway.env().wall();
+        judging
+            .latest()
+            .is_none_or(|at| wall.as_secs().saturating_sub(at.0) <= limit.as_secs())
     }
 
     fn renew_certificates(&self) {

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::objectives::ObjectiveCounts;
-use plimsoll_slo::{Counts, Judge, STEP_MAX, Second, Severity, Window};
+use plimsoll_slo::{Counts, Judge, Ladder, STEP_MAX, Second, Window};
 use store::{Key, Minute, Row};
 
 use crate::config::ObjectiveConfig;
 use crate::reading::ObjectiveReading;
+use crate::record::corrections::Corrections;
 
 /// Every objective with its judge.
 #[derive(Debug)]
@@ -42,9 +43,8 @@ struct Judged {
     before: Counts,
     /// Callers that had failed by then, and the minute that they did so in.
     failed: (u64, u64),
-    /// The second that was last judged, and whom it called then.
+    /// The second that was last judged.
     at: Option<Second>,
-    calls: Option<Severity>,
     kept: Kept,
 }
 
@@ -88,22 +88,19 @@ impl Judging {
         }
     }
 
-    /// Judges what was counted since the last time, and returns the objectives that call somebody else than before.
-    /// `wall` is the time since the Unix epoch.
+    /// Judges what was counted since the last time. `wall` is the time since the Unix epoch.
     pub(crate) fn run_once(
         &mut self,
         asked: &[ObjectiveConfig],
         counted: &[Arc<ObjectiveCounts>],
         wall: Duration,
-    ) -> Vec<ObjectiveReading> {
+    ) {
         let at = Second(wall.as_secs());
         self.follow(asked, counted, at);
-        let turned = self.judged.iter_mut().filter_map(|judged| judged.run_once(at));
-        let turned = turned.collect();
+        self.judged.iter_mut().for_each(|judged| judged.run_once(at));
         if self.process.is_none() {
             self.judged.iter_mut().for_each(|judged| judged.kept.own.clear());
         }
-        turned
     }
 
     /// Goes by what is asked now, in that order.
@@ -144,9 +141,27 @@ impl Judging {
         }
     }
 
+    /// The second that was judged last, if anything is asked.
+    pub(crate) fn latest(&self) -> Option<Second> {
+        self.judged.iter().filter_map(|judged| judged.at).max()
+    }
+
     /// What is said of each objective by now.
-    pub(crate) fn reading(&self) -> Vec<ObjectiveReading> {
-        self.judged.iter().map(Judged::reading).collect()
+    pub(crate) fn reading(&self, ladder: &Ladder) -> Vec<ObjectiveReading> {
+        self.judged.iter().map(|judged| judged.reading(ladder)).collect()
+    }
+
+    /// When that began for which an objective calls somebody.
+    pub(crate) fn began(&self, name: &str) -> Option<Second> {
+        let judged = self.judged.iter().find(|judged| *judged.asked.name == *name)?;
+        judged.judge.began()
+    }
+
+    /// These are the corrections that hold: by objective.
+    pub(crate) fn correct(&mut self, corrections: &Corrections) {
+        for judged in &mut self.judged {
+            judged.judge.correct(corrections.of(&judged.asked.name));
+        }
     }
 
     /// What this process has counted and is not written down yet.
@@ -236,7 +251,6 @@ impl Judged {
             asked,
             counts,
             at: None,
-            calls: None,
         }
     }
 
@@ -269,16 +283,20 @@ impl Judged {
         }
     }
 
-    fn reading(&self) -> ObjectiveReading {
+    fn reading(&self, ladder: &Ladder) -> ObjectiveReading {
+        let verdict = self.judge.verdict();
         ObjectiveReading {
+            rung: ladder.rung(verdict.left()),
+            counted: self.before,
             name: Arc::clone(&self.asked.name),
             window: Arc::clone(&self.asked.window),
-            verdict: self.judge.verdict(),
+            runbook: self.asked.runbook.clone(),
+            verdict,
         }
     }
 
-    /// Judges up to this second; returns the verdict if it calls somebody else than before.
-    fn run_once(&mut self, at: Second) -> Option<ObjectiveReading> {
+    /// Judges up to this second.
+    fn run_once(&mut self, at: Second) {
         // As the judge has it: what comes for a second that has passed is counted in the newest.
         let at = self.at.map_or(at, |last| last.max(at));
         if self.at.is_none_or(|last| last.minute() != at.minute()) {
@@ -298,9 +316,6 @@ impl Judged {
             self.counts.forget_callers();
             self.failed = (at.minute(), 0);
         }
-        let reading = self.reading();
-        let before = std::mem::replace(&mut self.calls, reading.verdict.calls);
-        (before != reading.verdict.calls).then_some(reading)
     }
 
     fn second(&mut self, at: Second, counts: Counts, callers: u64) {
@@ -376,7 +391,7 @@ impl Judged {
 #[cfg(test)]
 mod tests {
     use gateway::plan::ObjectivePlan;
-    use plimsoll_slo::{Class, Objective, Outcome, Reason, Target};
+    use plimsoll_slo::{Class, Objective, Outcome, Reason, Severity, Target};
     use store::{Memory, Store};
 
     use super::*;
@@ -391,6 +406,7 @@ mod tests {
             ),
             calendar: None,
             window: "1d".into(),
+            runbook: None,
         }]
     }
 
@@ -427,18 +443,18 @@ mod tests {
         judging.run_once(&asked, &counted, at(0));
         record(&counted[0], Class::Good, 0..10);
         judging.run_once(&asked, &counted, at(3));
-        let window = judging.reading()[0].verdict.window;
+        let window = judging.reading(&Ladder::default())[0].verdict.window;
         assert_eq!((window.counts, window.measured), (Counts { good: 10, bad: 0 }, 4));
         // Nobody knows what this process did in an hour in which it did not run.
         judging.run_once(&asked, &counted, at(3_600));
-        assert_eq!(judging.reading()[0].verdict.window.measured, 5);
+        assert_eq!(judging.reading(&Ladder::default())[0].verdict.window.measured, 5);
     }
 
     #[test]
     fn what_is_counted_is_known_to_whoever_asks_anew_and_not_to_whoever_counts_something_else() {
         let counted = counted();
         let mut judging = Judging::new(Some("one".to_owned()));
-        let good = |judging: &Judging| judging.reading()[0].verdict.window.counts.good;
+        let good = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.window.counts.good;
         judging.run_once(&asked(0.99), &counted, at(0));
         record(&counted[0], Class::Good, 0..10);
         for second in 1..3 {
@@ -453,7 +469,7 @@ mod tests {
         judging.run_once(&[other], &counted, at(4));
         assert_eq!(good(&judging), 0);
         judging.run_once(&[], &counted, at(5));
-        assert!(judging.reading().is_empty());
+        assert!(judging.reading(&Ladder::default()).is_empty());
     }
 
     /// What the thread that keeps does; returns how many rows it wrote.
@@ -473,7 +489,7 @@ mod tests {
         let counted = counted();
         let mut disk = Memory::default();
         let mut judging = Judging::new(Some("one".to_owned()));
-        let good = |judging: &Judging| judging.reading()[0].verdict.window.counts.good;
+        let good = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.window.counts.good;
         let [mut other] = asked(0.99);
         other.counted = "gold".into();
         let [mut longer] = asked(0.99);
@@ -495,7 +511,7 @@ mod tests {
         let (asked, counted) = (asked(0.99), counted());
         let mut disk = Memory::default();
         let mut judging = Judging::new(Some("one".to_owned()));
-        let good = |judging: &Judging| judging.reading()[0].verdict.window.counts.good;
+        let good = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.window.counts.good;
         // Back by a second over the turn of a minute (the origin is 40 s into one), and by an hour; ahead by three.
         for (round, seconds) in (1..).zip([
             19, 20, 21, 19, 20, 21, 10_000, 10_001, 6_400, 6_401, 17_200, 17_201,
@@ -522,7 +538,7 @@ mod tests {
         let process = |name: &str| Judging::new(Some(name.to_owned()));
         let (mut one, mut two) = (process("one"), process("two"));
         let mut keep = |judging: &mut Judging| keep(&mut disk, judging);
-        let window = |judging: &Judging| judging.reading()[0].verdict.window;
+        let window = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.window;
         for second in 0..130 {
             record(&counted[0], Class::Good, 0..1);
             one.run_once(&asked, &counted, at(second));
@@ -573,30 +589,26 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_called_is_told_once_and_each_caller_counts_once_a_minute() {
+    fn each_caller_counts_once_a_minute() {
         let (asked, counted) = (asked(0.99), counted());
         let mut judging = Judging::new(Some("one".to_owned()));
         let bad = Class::Bad(Reason::UpstreamReset);
+        let calls = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.calls;
         // One who fails every second is no evidence for a page; in two minutes it was counted twice or thrice.
         for second in 0..100 {
             record(&counted[0], Class::Good, 0..10);
             record(&counted[0], bad, 7..8);
-            let turned = judging.run_once(&asked, &counted, at(second));
-            assert!(
-                turned
-                    .iter()
-                    .all(|turned| turned.verdict.calls != Some(Severity::Page))
-            );
+            judging.run_once(&asked, &counted, at(second));
+            assert_ne!(calls(&judging), Some(Severity::Page));
         }
-        assert_eq!(judging.reading()[0].verdict.callers, 1);
+        assert_eq!(judging.reading(&Ladder::default())[0].verdict.callers, 1);
         // Many at once are.
-        let mut told = 0;
         for second in 100..130 {
             let first = 1_000 * second;
             record(&counted[0], bad, first..first + 100);
-            told += judging.run_once(&asked, &counted, at(second)).len();
+            judging.run_once(&asked, &counted, at(second));
         }
-        assert_eq!(told, 1);
-        assert_eq!(judging.reading()[0].verdict.calls, Some(Severity::Page));
+        assert_eq!(calls(&judging), Some(Severity::Page));
+        assert_eq!(judging.began("checkout"), Some(Second(at(100).as_secs())));
     }
 }

@@ -4,6 +4,8 @@
 //! [`judging`](crate::judging)'s bound, and written when that is possible again; what cannot be read is asked for again.
 //! Meanwhile everything is counted and judged in memory, and coverage says what is missing.
 //!
+//! Alerts, incidents and what people did are kept in the same way, as the facts of the [`record`](crate::record).
+//!
 //! Several processes may share a file, as two do in an upgrade. Each writes rows of its own, and once a minute reads
 //! what the others have counted in the last few.
 
@@ -19,6 +21,7 @@ use store::{Sqlite, Store, StoreError};
 
 use crate::instance::Parts;
 use crate::journal::Value;
+use crate::record::Record;
 
 /// How often it is written. A killed process loses that, and what was not judged yet, which is a second as well.
 const EVERY: Duration = Duration::from_secs(1);
@@ -29,6 +32,12 @@ const OTHERS_EVERY: Duration = Duration::from_mins(1);
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 /// The farthest that any objective looks back, and a day.
 const KEPT_MINUTES: u64 = 93 * 1_440;
+
+/// A year of alerts, incidents and what people did, and a month to look back over it.
+const KEPT_FACTS: u64 = 400 * 1_440;
+/// Facts that are written or read at once, and how often that is done before counting is seen to again.
+const FACTS_MAX: usize = 500;
+const ROUNDS_MAX: usize = 20;
 
 /// The thread that keeps. When this is dropped it writes what is left, and ends.
 #[derive(Debug)]
@@ -115,6 +124,7 @@ impl Keeping {
         let rows = judging().unwritten();
         store.write(&rows)?;
         judging().wrote(&rows);
+        keep_facts(store.as_mut(), &parts.record)?;
         let wanted = judging().wanted();
         for (instance, key, from) in wanted {
             let minutes = store.others(&instance, &key, from)?;
@@ -126,6 +136,7 @@ impl Keeping {
             self.asked_at = now;
             if of_a_day {
                 store.forget(minute.saturating_sub(KEPT_MINUTES))?;
+                store.forget_facts(60_000 * minute.saturating_sub(KEPT_FACTS))?;
                 self.forgot_at = now;
             }
         }
@@ -155,6 +166,34 @@ impl Keeping {
             }
         }
     }
+}
+
+/// Writes down what was said, and hears what others have said.
+fn keep_facts(store: &mut dyn Store, record: &Record) -> Result<(), StoreError> {
+    for _ in 0..ROUNDS_MAX {
+        let (facts, waiting) = record.unwritten(FACTS_MAX);
+        if facts.is_empty() {
+            break;
+        }
+        match store.note(&facts) {
+            // It would be in the way of all that come after it.
+            Err(StoreError::TooLong(id)) => record.give_up(&id),
+            Err(error) => return Err(error),
+            Ok(()) => record.wrote(&facts),
+        }
+        if waiting <= facts.len() {
+            break;
+        }
+    }
+    for _ in 0..ROUNDS_MAX {
+        let facts = store.noted(record.heard_to(), FACTS_MAX)?;
+        record.heard(&facts);
+        if facts.len() < FACTS_MAX {
+            record.heard_all();
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<Box<dyn Store>, StoreError> {

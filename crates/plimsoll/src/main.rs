@@ -2,6 +2,8 @@
 
 mod accept;
 mod admin;
+mod alarm;
+mod alerting;
 mod allocator;
 mod calendar;
 mod civil;
@@ -20,15 +22,19 @@ mod metrics;
 mod observe;
 mod operators;
 mod otlp;
+mod outbound;
 mod processors;
 mod reading;
+mod record;
 mod reload;
 mod saturation;
 mod signals;
+mod spread;
 mod status;
 mod supervisor;
 mod telemetry;
 mod upgrade;
+mod watching;
 
 use std::process::ExitCode;
 

@@ -74,6 +74,7 @@ pub(crate) fn page(scrape: &Scrape<'_>, format: Format) -> String {
 /// Writes every family that there is something to say of.
 pub(crate) fn write(scrape: &Scrape<'_>, sheet: &mut impl Sheet) {
     families::objectives(sheet, &scrape.reading.objectives);
+    families::alerts(sheet, scrape.reading);
     families::traffic(sheet, scrape);
     families::hedges(sheet, &scrape.reading.hedges);
     families::upstreams(sheet, &scrape.reading.upstreams);

@@ -2,12 +2,19 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use gateway::upstream::Upstream;
 use gateway::{Gateway, Phase as GatewayPhase};
 
 use crate::instance::Parts;
-use crate::reading::{EndpointReading, ListenerReading, Phase, Reading, UpstreamReading};
+use crate::reading::{
+    AlertReading, EndpointReading, IncidentReading, ListenerReading, Phase, Reading, RecordReading,
+    UpstreamReading,
+};
+use crate::record::State;
+use crate::record::alerts::Alert;
+use crate::record::incidents::Incident;
 
 /// What the admin side may know of the data plane now.
 pub(crate) fn read(parts: &Parts) -> Reading {
@@ -33,12 +40,39 @@ pub(crate) fn read(parts: &Parts) -> Reading {
             .collect(),
         joins: gateway.joins(),
         hedges: gateway.hedges(),
-        objectives: judging.reading(),
+        objectives: judging.reading(&parts.reloader.asked().ladder),
+        incidents: parts.record.read(incidents),
+        alerts: parts.record.read(|state| alerts(state, gateway.env().wall())),
+        targets: parts.desk.reading(),
+        record: RecordReading {
+            unwritten: parts.record.unwritten(0).1 as u64,
+            lost: parts.record.lost(),
+        },
         state_failing: parts.state_failing.load(Relaxed),
         state_unwritten: judging.unwritten().len() as u64,
         memory: parts.memory.reading(),
         config: parts.reloader.reading(),
     }
+}
+
+fn incidents(state: &State) -> Vec<IncidentReading> {
+    let reading = |incident: &Incident| IncidentReading {
+        id: Arc::clone(&incident.id),
+        phase: incident.phase(),
+        began: incident.began,
+        objectives: incident.objectives.clone(),
+    };
+    state.incidents.open().map(reading).collect()
+}
+
+fn alerts(state: &State, wall: Duration) -> Vec<AlertReading> {
+    let now = wall.as_millis() as u64;
+    let reading = |alert: &Alert| AlertReading {
+        id: Arc::clone(&alert.id),
+        severity: alert.opened.severity.severity(),
+        is_silenced: state.silences.of(&alert.opened.objective, now).is_some(),
+    };
+    state.alerts.open().map(reading).collect()
 }
 
 fn listeners(gateway: &Gateway) -> Vec<ListenerReading> {

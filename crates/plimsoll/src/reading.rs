@@ -11,7 +11,7 @@ use gateway::admission::AdmissionReading;
 use gateway::hedging::HedgeReading;
 use gateway::ledger::SeriesKey;
 use plimsoll_policy::{BreakerState, MemoryLevel};
-use plimsoll_slo::{Instant, TallySnapshot, Verdict};
+use plimsoll_slo::{Counts, Instant, Rung, Severity, TallySnapshot, Verdict};
 
 /// One series of the ledger.
 pub(crate) type Series = (SeriesKey, TallySnapshot);
@@ -38,6 +38,13 @@ pub(crate) struct Reading {
     pub(crate) hedges: Vec<HedgeReading>,
     /// What the judge says, in the order of the configuration.
     pub(crate) objectives: Vec<ObjectiveReading>,
+    /// Incidents that are not resolved, the latest first.
+    pub(crate) incidents: Vec<IncidentReading>,
+    /// Alerts that are open.
+    pub(crate) alerts: Vec<AlertReading>,
+    /// Whom alerts are told to.
+    pub(crate) targets: Vec<TargetReading>,
+    pub(crate) record: RecordReading,
     /// What is judged cannot be written down.
     pub(crate) state_failing: bool,
     /// Minutes of objectives that are not written down yet.
@@ -46,13 +53,58 @@ pub(crate) struct Reading {
     pub(crate) config: ConfigReading,
 }
 
+/// An incident that is not resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IncidentReading {
+    pub(crate) id: Arc<str>,
+    /// `open`, `acknowledged` or `mitigated`.
+    pub(crate) phase: &'static str,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) began: u64,
+    pub(crate) objectives: Vec<String>,
+}
+
+/// An alert that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AlertReading {
+    pub(crate) id: Arc<str>,
+    pub(crate) severity: Severity,
+    /// Somebody wants nobody to be told.
+    pub(crate) is_silenced: bool,
+}
+
+/// What happened and is to be remembered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RecordReading {
+    /// Facts that are not written down yet.
+    pub(crate) unwritten: u64,
+    /// Facts that never will be.
+    pub(crate) lost: u64,
+}
+
+/// Somebody who is told of alerts, and how it stands with that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TargetReading {
+    pub(crate) name: Arc<str>,
+    /// Alerts that it should know of and does not.
+    pub(crate) waiting: usize,
+    /// Why it did not take the last message.
+    pub(crate) failing: Option<String>,
+}
+
 /// One objective, and what is said of it.
 #[derive(Clone, Debug)]
 pub(crate) struct ObjectiveReading {
     pub(crate) name: Arc<str>,
     /// Its window in words.
     pub(crate) window: Arc<str>,
+    /// Where it is written down what to do.
+    pub(crate) runbook: Option<Arc<str>>,
     pub(crate) verdict: Verdict,
+    /// What may be risked.
+    pub(crate) rung: Rung,
+    /// Events that count, since this process began to count them.
+    pub(crate) counted: Counts,
 }
 
 /// Memory that is held, and what may come in because of it.
@@ -186,7 +238,7 @@ pub(crate) mod sample {
     use gateway::event::{AttemptNote, Event, Traced};
     use http::Method;
     use plimsoll_policy::{Pressure, Priority};
-    use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, Second, Tally, Target, Window};
+    use plimsoll_slo::{Class, Judge, Objective, Outcome, Reason, Second, Tally, Target, Window};
 
     use super::*;
 
@@ -203,12 +255,15 @@ pub(crate) mod sample {
         ObjectiveReading {
             name: "checkout".into(),
             window: "30d".into(),
+            runbook: None,
             verdict: judge().verdict(),
+            rung: Rung::Careful,
+            counted: Counts::default(),
         }
     }
 
     /// An objective that pages: half of all requests have failed for a minute, after an hour without a failure.
-    fn burning() -> ObjectiveReading {
+    pub(crate) fn burning() -> ObjectiveReading {
         let mut judge = judge();
         let begins = 1_795_464_600 - 3_660;
         for at in begins..begins + 3_660 {
@@ -218,7 +273,13 @@ pub(crate) mod sample {
         ObjectiveReading {
             name: "checkout".into(),
             window: "30d".into(),
+            runbook: None,
             verdict: judge.verdict(),
+            rung: Rung::Frozen,
+            counted: Counts {
+                good: 36_300,
+                bad: 300,
+            },
         }
     }
 
@@ -363,6 +424,26 @@ pub(crate) mod sample {
                 refused: [0, 0, 0, 0, 9, 0, 0],
             }],
             objectives: vec![burning()],
+            incidents: vec![IncidentReading {
+                id: "checkout-3".into(),
+                phase: "acknowledged",
+                began: 1_795_464_540_000,
+                objectives: vec!["checkout".to_owned()],
+            }],
+            alerts: vec![AlertReading {
+                id: "checkout-page-3".into(),
+                severity: Severity::Page,
+                is_silenced: false,
+            }],
+            targets: vec![TargetReading {
+                name: "oncall".into(),
+                waiting: 1,
+                failing: Some("it answered 503: no thanks".to_owned()),
+            }],
+            record: RecordReading {
+                unwritten: 2,
+                lost: 0,
+            },
             state_failing: true,
             state_unwritten: 3,
             memory: MemoryReading {

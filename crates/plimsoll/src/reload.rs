@@ -9,12 +9,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gateway::{Gateway, Phase};
+use plimsoll_slo::Ladder;
 
-use crate::config::{Config, ConfigError, ObjectiveConfig};
+use crate::config::{AlertsConfig, Config, ConfigError, ObjectiveConfig};
 use crate::journal::{Journal, Value};
 use crate::reading::ConfigReading;
 use crate::supervisor::Supervisor;
@@ -26,14 +27,32 @@ pub(crate) struct Reloader {
     file: Option<PathBuf>,
     started: Config,
     current: tokio::sync::Mutex<Config>,
-    /// What the current one asks, for whoever cannot wait for a reload.
-    objectives: Mutex<Arc<[ObjectiveConfig]>>,
+    /// What of the current one is wanted by those who cannot wait for a reload.
+    asked: Mutex<Asked>,
     gateway: Gateway,
     journal: Journal,
     supervisor: Supervisor,
     applied: AtomicU64,
     refused: AtomicU64,
     last: Mutex<Last>,
+}
+
+/// What is asked of the services, and who is told if it is not met.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) objectives: Arc<[ObjectiveConfig]>,
+    pub(crate) alerts: Arc<AlertsConfig>,
+    pub(crate) ladder: Ladder,
+}
+
+impl Asked {
+    fn of(config: &Config) -> Self {
+        Self {
+            objectives: Arc::clone(&config.objectives),
+            alerts: Arc::clone(&config.alerts),
+            ladder: config.ladder,
+        }
+    }
 }
 
 /// How the last one went.
@@ -90,7 +109,7 @@ impl Reloader {
         Self {
             file,
             started: current.clone(),
-            objectives: Mutex::new(Arc::clone(&current.objectives)),
+            asked: Mutex::new(Asked::of(&current)),
             current: tokio::sync::Mutex::new(current),
             gateway,
             journal,
@@ -105,13 +124,9 @@ impl Reloader {
         }
     }
 
-    /// What is asked.
-    pub(crate) fn objectives(&self) -> Arc<[ObjectiveConfig]> {
-        Arc::clone(&self.lock_objectives())
-    }
-
-    fn lock_objectives(&self) -> MutexGuard<'_, Arc<[ObjectiveConfig]>> {
-        self.objectives.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is asked, and who is told.
+    pub(crate) fn asked(&self) -> Asked {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads the file and applies it.
@@ -133,7 +148,7 @@ impl Reloader {
                 applied.map_or_else(
                     |error| Reloaded::Refused(vec![format!("{:#}", anyhow::Error::new(error))]),
                     |_| {
-                        *self.lock_objectives() = Arc::clone(&new.objectives);
+                        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Asked::of(&new);
                         *current = new;
                         Reloaded::Applied {
                             changes,

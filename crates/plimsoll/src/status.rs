@@ -23,7 +23,9 @@ use self::json::record;
 use crate::civil;
 use crate::exemplars::Exemplar;
 use crate::metrics::Scrape;
-use crate::reading::{ObjectiveReading, Phase, Series, UpstreamReading, breaker_word};
+use crate::reading::{
+    IncidentReading, ObjectiveReading, Phase, Series, TargetReading, UpstreamReading, breaker_word,
+};
 
 pub(crate) use self::html::{STYLE, page};
 pub(crate) use self::json::Json;
@@ -46,6 +48,13 @@ record! {
         /// How long the window of the figures really was; 0 when there are none yet.
         window_seconds: f64,
         objectives: Vec<Objective>,
+        /// Incidents that are not resolved, the latest first.
+        incidents: Vec<Incident>,
+        /// Whom alerts are told to.
+        targets: Vec<Target>,
+        /// Facts that are not written down yet, and facts that never will be.
+        facts_unwritten: u64,
+        facts_lost: u64,
         /// What is judged cannot be written down, and a restart would forget it.
         state_failing: bool,
         traffic: Vec<Traffic>,
@@ -88,11 +97,32 @@ record! {
         budget_left_as_counted: Option<f64>,
         /// Until the budget is spent, if it goes on as in the last five minutes; absent if it outlasts the period.
         spent_in_seconds: Option<u64>,
+        /// What may be risked: `free`, `careful`, `restricted` or `frozen`.
+        policy: String,
         burns: Vec<Burn>,
         /// Evidence for more failures than may be, over what a page needs.
         evidence: f64,
         /// Of the period, the share that was measured.
         coverage: f64,
+    }
+
+    /// An incident that is not resolved.
+    pub(crate) struct Incident {
+        id: String,
+        /// `open`, `acknowledged` or `mitigated`.
+        phase: String,
+        /// When it began, UTC.
+        began: String,
+        objectives: Vec<String>,
+    }
+
+    /// Somebody who is told of alerts.
+    pub(crate) struct Target {
+        name: String,
+        /// Alerts that it should know of and does not.
+        waiting: u64,
+        /// Why it did not take the last message; empty if it did.
+        failing: String,
     }
 
     /// A burn-rate rule, and how it stands.
@@ -283,6 +313,10 @@ impl Status {
             up_seconds: started,
             window_seconds: seconds,
             objectives: reading.objectives.iter().map(objective).collect(),
+            incidents: reading.incidents.iter().map(incident).collect(),
+            targets: reading.targets.iter().map(target).collect(),
+            facts_unwritten: reading.record.unwritten,
+            facts_lost: reading.record.lost,
             state_failing: reading.state_failing,
             traffic: traffic(scrape),
             acted: acted(&scrape.window.series),
@@ -341,9 +375,27 @@ fn objective(reading: &ObjectiveReading) -> Objective {
         budget_left_of_earned: verdict.forecast.and(verdict.budget.left()),
         budget_left_as_counted: verdict.as_counted.and_then(|budget| budget.left()),
         spent_in_seconds: verdict.time_left.map(|left| left.as_secs()),
+        policy: reading.rung.word().to_owned(),
         burns: burns.collect(),
         evidence: verdict.evidence,
         coverage: verdict.window.coverage(),
+    }
+}
+
+fn incident(reading: &IncidentReading) -> Incident {
+    Incident {
+        id: reading.id.to_string(),
+        phase: reading.phase.to_owned(),
+        began: civil::rfc3339_millis(Duration::from_millis(reading.began)),
+        objectives: reading.objectives.clone(),
+    }
+}
+
+fn target(reading: &TargetReading) -> Target {
+    Target {
+        name: reading.name.to_string(),
+        waiting: reading.waiting as u64,
+        failing: reading.failing.clone().unwrap_or_default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::{Budget, BurnRule, Burning, Objective, Period, Second, Severity, Sum};
+use crate::{Budget, BurnRule, Burning, Objective, Period, Phase, Second, Severity, Sum};
 
 /// What the judge says of one objective.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,12 @@ impl Verdict {
     /// overspent; `None` if nothing happened.
     pub fn left(&self) -> Option<f64> {
         self.forecast.unwrap_or(self.budget).left()
+    }
+
+    /// Whether a rule for them fires, whatever the evidence: while it does, what they were called for goes on.
+    pub fn burns_for(&self, severity: Severity) -> bool {
+        let mut of_severity = self.burns.iter().filter(|(rule, _)| rule.severity == severity);
+        of_severity.any(|(_, burning)| burning.phase == Phase::Critical)
     }
 
     /// The time that it looks back.

@@ -3,6 +3,7 @@
 //! The comments here are the reference: they become the descriptions in the JSON Schema, the comments in the file
 //! that `plimsoll init --full` writes, and the tables in the book. So they are written for operators.
 
+pub(crate) mod alerts;
 pub(crate) mod listener;
 pub(crate) mod route;
 pub(crate) mod upstream;
@@ -18,8 +19,9 @@ use super::stanza::{stanza, words};
 use super::value::address::Endpoint;
 use super::value::quantity::{MemoryBound, Ratio, TargetShare};
 use super::value::time::WindowWord;
-use super::value::word::{EnvName, Name, StateFile};
+use super::value::word::{EnvName, Link, Name, StateFile};
 use crate::config::read::At;
+use alerts::Alerts;
 use listener::Listener;
 use upstream::Upstream;
 
@@ -36,6 +38,10 @@ stanza! {
         observe: Observe = "{}";
         /// What is asked of the services, and judged every second.
         objectives: Vec<Objective> = "[]";
+        /// Who is told when an objective calls somebody.
+        alerts: Alerts = "{}";
+        /// What may be risked, by what is left of a budget.
+        budget_policy: BudgetPolicy = "{}";
         /// What outlives a restart.
         state: State = "{}";
         /// The port for operators: metrics, state, the dashboard.
@@ -81,6 +87,20 @@ stanza! {
         slice_target: Option<TargetShare> = "null";
         /// What a slice is in which nothing happened, though it was measured.
         empty_slice: EmptySlice = "unknown";
+        /// Where it is written down what to do when it calls somebody. It goes with every alert.
+        runbook: Option<Link> = "null";
+    }
+}
+
+stanza! {
+    /// What may be risked, by what is left of a budget. Reducing a risk is always allowed.
+    BudgetPolicy {
+        /// With less than this share left it is `careful`: smaller steps.
+        careful: Ratio = "50%";
+        /// With less than this share left it is `restricted`: a second person for what is risky, and no drills.
+        restricted: Ratio = "25%";
+        /// With this share or less left it is `frozen`: nothing but repairs.
+        frozen: Ratio = "0%";
     }
 }
 
@@ -178,7 +198,7 @@ stanza! {
         /// Where it is, `http` or `https`; `/v1/traces` and `/v1/metrics` are added.
         endpoint: Endpoint;
         /// How an `https` endpoint is verified.
-        tls: Option<CollectorTls> = "null";
+        tls: Option<OutboundTls> = "null";
         /// How often metrics are sent, and how long a span may wait for others to go with.
         send_every: Duration = "10s", from "1s" to "5m";
         /// Send metrics, not only traces.
@@ -189,8 +209,8 @@ stanza! {
 }
 
 stanza! {
-    /// TLS towards the collector. Files are read at the start.
-    CollectorTls {
+    /// TLS towards whoever is sent something. The collector's files are read at the start.
+    OutboundTls {
         /// PEM file with authorities to trust instead of the public ones.
         ca: Option<PathBuf> = "null";
         /// PEM file with our own certificate chain, for mutual TLS; needs `key`.

@@ -3,6 +3,7 @@
 //! Every raw stanza is taken apart without `..`, so that a key which nobody reads does not compile. What one value
 //! cannot know about itself is checked here, each problem at the place of the value that should change.
 
+mod alerts;
 mod listener;
 mod objective;
 mod route;
@@ -15,11 +16,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gateway::plan::{CallersPlan, MemoryPlan, ObservePlan, Plan};
+use plimsoll_slo::Ladder;
 
 use super::near::nearest;
 use super::problem::{Mark, Place, Problem};
 use super::raw::upstream::Upstream;
-use super::raw::{Admin, Callers, Observe, ProcessLimits, TopLevel};
+use super::raw::{Admin, BudgetPolicy, Callers, Observe, ProcessLimits, TopLevel};
 use super::read::{At, Reader, Value};
 use super::secrets::TokenSource;
 use super::value::quantity::MemoryBound;
@@ -134,6 +136,8 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         callers,
         observe,
         objectives,
+        alerts,
+        budget_policy,
         state,
         admin,
         telemetry,
@@ -170,6 +174,8 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     let asked = objective::resolve(objectives.value, &mut plan, &mut scope);
     let config = Config {
         objectives: asked,
+        alerts: alerts::resolve(alerts.value, &mut scope).into(),
+        ladder: resolve_policy(&budget_policy.value, &mut scope),
         state: state.value.file.value,
         admin: resolve_admin(admin.value, &mut scope),
         telemetry: telemetry::resolve(telemetry.value, &mut scope),
@@ -224,6 +230,21 @@ fn resolve_callers(callers: Callers, scope: &mut Scope<'_>) -> CallersPlan {
             .collect(),
         tenant_header: Some(tenant_header.value),
         priority_header: Some(priority_header.value),
+    }
+}
+
+fn resolve_policy(policy: &BudgetPolicy, scope: &mut Scope<'_>) -> Ladder {
+    let BudgetPolicy {
+        careful,
+        restricted,
+        frozen,
+    } = policy;
+    scope.ordered(("restricted", restricted), ("careful", careful));
+    scope.ordered(("frozen", frozen), ("restricted", restricted));
+    Ladder {
+        careful: careful.0,
+        restricted: restricted.0,
+        frozen: frozen.0,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use order_desk::load::{Counts, Snapshot};
 use plimsoll_policy::BreakerState;
-use plimsoll_slo::{Reason, Severity};
+use plimsoll_slo::{Ladder, Reason, Severity};
 
 use super::{Script, Stage};
 use crate::instance::Instance;
@@ -79,7 +79,7 @@ impl Teller {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut told = String::new();
-        for ObjectiveReading { name, verdict, .. } in judging.reading() {
+        for ObjectiveReading { name, verdict, .. } in judging.reading(&Ladder::default()) {
             let before = match verdict.calls {
                 Some(severity) => self.calling.insert(Arc::clone(&name), severity),
                 None => self.calling.remove(&name),

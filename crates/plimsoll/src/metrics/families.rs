@@ -13,8 +13,10 @@ use crate::reading::{
 use crate::saturation::Saturation;
 
 mod admission;
+mod alerts;
 mod objectives;
 
+pub(super) use alerts::alerts;
 pub(super) use objectives::objectives;
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Family {

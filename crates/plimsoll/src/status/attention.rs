@@ -23,7 +23,15 @@ pub(super) fn sentences(status: &Status) -> Vec<String> {
         "draining" => said.push("It is draining: no new requests are taken.".to_owned()),
         state => said.push(format!("It is {state}.")),
     }
+    said.extend(status.incidents.iter().map(|incident| {
+        let (id, phase, began) = (&incident.id, &incident.phase, &incident.began);
+        format!(
+            "Incident {id} ({phase}), which began at {began}: {}.",
+            incident.objectives.join(", ")
+        )
+    }));
     objectives(status, &mut said);
+    targets(status, &mut said);
     traffic(status, &mut said);
     for upstream in &status.upstreams {
         protections(upstream, status, &mut said);
@@ -48,6 +56,12 @@ pub(super) fn sentences(status: &Status) -> Vec<String> {
     }
     if status.state_failing {
         said.push("The state cannot be written: a restart would forget what objectives have counted; the log says why.".to_owned());
+    }
+    if status.facts_lost > 0 {
+        said.push(format!(
+            "{} facts about alerts and incidents could not be kept.",
+            status.facts_lost
+        ));
     }
     let told = &status.telemetry;
     for (what, failing) in [("spans", told.spans_failing), ("metrics", told.points_failing)] {
@@ -74,6 +88,18 @@ fn objectives(status: &Status, said: &mut Vec<String>) {
         let calls = objective.calls.as_deref().unwrap_or("missed");
         format!("Objective {} ({calls}): {}.", objective.name, objective.verdict)
     }));
+}
+
+/// Whoever is not reached matters most while there is something to tell.
+fn targets(status: &Status, said: &mut Vec<String>) {
+    for target in status.targets.iter().filter(|target| !target.failing.is_empty()) {
+        let (name, cause) = (&target.name, &target.failing);
+        said.push(match target.waiting {
+            0 => format!("The last message to {name} was not taken: {cause}."),
+            1 => format!("{name} does not know of an alert: {cause}."),
+            many => format!("{name} does not know of {many} alerts: {cause}."),
+        });
+    }
 }
 
 fn traffic(status: &Status, said: &mut Vec<String>) {

@@ -83,6 +83,7 @@ fn objectives(status: &Status) -> Rows {
         "calls",
         "budget left",
         "burn 1 h",
+        "policy",
         "covered",
         "verdict",
     ])];
@@ -98,6 +99,7 @@ fn objectives(status: &Status) -> Rows {
                 .first()
                 .and_then(|burn| burn.long)
                 .map_or_else(|| "-".to_owned(), |burn| format!("{burn:.1}")),
+            objective.policy.clone(),
             percent(objective.coverage),
             objective.verdict.clone(),
         ]

@@ -51,6 +51,7 @@ pub(super) fn resolve(
                 Some(calendar) => calendar.to_string().into(),
             },
             calendar,
+            runbook: objective.runbook.value.map(|link| link.0.into()),
         });
     }
     asked.into()

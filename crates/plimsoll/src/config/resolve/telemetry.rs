@@ -1,7 +1,7 @@
 //! Where Plimsoll's own logs, traces and metrics go.
 
 use super::{Scope, tls};
-use crate::config::raw::{CollectorTls, Log, Otlp, Telemetry};
+use crate::config::raw::{Log, Otlp, OutboundTls, Telemetry};
 use crate::config::value::address::Endpoint;
 use crate::config::{OtlpConfig, TelemetryConfig};
 
@@ -40,7 +40,7 @@ fn resolve_otlp(otlp: Otlp, scope: &mut Scope<'_>) -> OtlpConfig {
                 "an `https://…` endpoint",
             );
         }
-        let CollectorTls {
+        let OutboundTls {
             ca,
             certificate,
             key,

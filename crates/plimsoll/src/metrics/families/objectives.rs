@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plimsoll_slo::Severity;
+use plimsoll_slo::{Rung, Severity};
 
-use super::gauge;
+use super::{counter, gauge};
 use crate::metrics::sheet::Sheet;
 use crate::reading::ObjectiveReading;
 
@@ -27,6 +27,16 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
     for ObjectiveReading { name, verdict, .. } in objectives {
         let counts = verdict.window.counts;
         for (class, count) in [("good", counts.good), ("bad", counts.bad)] {
+            sheet.sample(&[("objective", name), ("class", class)], count);
+        }
+    }
+    sheet.family(counter(
+        "plimsoll_objective_outcomes",
+        "",
+        "Events that count, since this process began to count them.",
+    ));
+    for ObjectiveReading { name, counted, .. } in objectives {
+        for (class, count) in [("good", counted.good), ("bad", counted.bad)] {
             sheet.sample(&[("objective", name), ("class", class)], count);
         }
     }
@@ -61,6 +71,16 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
     ));
     for ObjectiveReading { name, verdict, .. } in objectives {
         sheet.sample(&[("objective", name)], verdict.evidence);
+    }
+    sheet.family(gauge(
+        "plimsoll_objective_policy",
+        "",
+        "What may be risked: 1 for the rung that holds.",
+    ));
+    for ObjectiveReading { name, rung, .. } in objectives {
+        for of in [Rung::Free, Rung::Careful, Rung::Restricted, Rung::Frozen] {
+            sheet.sample(&[("objective", name), ("rung", of.word())], of == *rung);
+        }
     }
     sheet.family(gauge(
         "plimsoll_objective_calls",

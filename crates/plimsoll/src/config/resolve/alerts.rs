@@ -1,0 +1,187 @@
+//! Who is told of alerts: what belongs to which kind of target.
+
+use super::{Scope, tls};
+use crate::config::raw::OutboundTls;
+use crate::config::raw::alerts::{AlertTarget, Alerts, CallsWord, Email, Heartbeat, Security, TargetKind};
+use crate::config::read::At;
+use crate::config::secrets::TokenSource;
+use crate::config::value::word::Link;
+use crate::config::{AlertsConfig, Beat, EmailConfig, MailSecurity, Target, Way};
+use crate::record::entry::Calls;
+
+pub(super) fn resolve(alerts: Alerts, scope: &mut Scope<'_>) -> AlertsConfig {
+    let Alerts {
+        address,
+        labels,
+        targets,
+        heartbeat,
+    } = alerts;
+    scope.unique("target", targets.iter().map(|target| &target.name));
+    AlertsConfig {
+        address: address.value.map(|link| link.0.trim_end_matches('/').to_owned()),
+        labels: labels.value.into_iter().map(|label| label.value.0).collect(),
+        targets: targets
+            .value
+            .into_iter()
+            .filter_map(|target| resolve_target(target, scope))
+            .collect(),
+        heartbeat: heartbeat.value.and_then(|heartbeat| {
+            let place = heartbeat.url.place.clone();
+            let resolved = resolve_heartbeat(heartbeat, scope);
+            if resolved.is_none() {
+                scope.problem(&place, "nobody is told", "`url`, `url_file` or `url_env`");
+            }
+            resolved
+        }),
+    }
+}
+
+fn resolve_target(target: AlertTarget, scope: &mut Scope<'_>) -> Option<Target> {
+    let AlertTarget {
+        name,
+        kind,
+        calls,
+        url,
+        secret_file,
+        secret_env,
+        email,
+        tls: tls_raw,
+    } = target;
+    if let Some(path) = &secret_file.value {
+        scope.readable(path, &secret_file.place);
+    }
+    if secret_file.is_some() && secret_env.is_some() {
+        scope.problem(&secret_env.place, "`secret_file` is there too", "one of the two");
+    }
+    let from_file = secret_file.value.map(TokenSource::File);
+    let secret = from_file.or_else(|| secret_env.value.map(|name| TokenSource::Environment(name.0)));
+    let calls = calls.value.into_iter().map(|call| match call.value {
+        CallsWord::Page => Calls::Page,
+        CallsWord::Ticket => Calls::Ticket,
+    });
+    let needs_secret = matches!(
+        kind.value,
+        TargetKind::Slack | TargetKind::PagerDuty | TargetKind::Webhook
+    );
+    if needs_secret && secret.is_none() {
+        scope.problem(
+            &kind.place,
+            "it needs a secret",
+            "`secret_file` or `secret_env` beside it",
+        );
+    }
+    let needed = |url: &At<Option<Link>>, scope: &mut Scope<'_>| {
+        let link = url.value.clone();
+        if link.is_none() {
+            scope.problem(&url.place, "its address is missing", "`url: https://…`");
+        }
+        Some(link?.0.trim_end_matches('/').to_owned())
+    };
+    let email_place = email.place.clone();
+    let is_email = email.is_some();
+    let way = match kind.value {
+        TargetKind::Alertmanager => Way::Alertmanager(needed(&url, scope)?),
+        TargetKind::Webhook => Way::Webhook(needed(&url, scope)?),
+        TargetKind::Slack => Way::Slack,
+        TargetKind::PagerDuty => Way::PagerDuty(url.value.clone().map(|link| link.0)),
+        TargetKind::Email => match email.value {
+            Some(email) => Way::Email(resolve_email(email, secret.is_some(), scope)),
+            None => {
+                scope.problem(
+                    &email_place,
+                    "how mail goes out is missing",
+                    "`email: { server: …, from: …, to: […] }`",
+                );
+                return None;
+            }
+        },
+    };
+    if is_email && !matches!(way, Way::Email(_)) {
+        scope.problem(
+            &email_place,
+            "only a target of kind `email` sends mail",
+            "none of it here",
+        );
+    }
+    if url.value.is_some() && matches!(way, Way::Slack | Way::Email(_)) {
+        scope.problem(
+            &url.place,
+            "this kind has its address elsewhere",
+            "a Slack webhook's address is its secret",
+        );
+    }
+    let tls = tls_raw.value.map(|tls_raw| {
+        let OutboundTls {
+            ca,
+            certificate,
+            key,
+            server_name,
+        } = tls_raw;
+        tls::client((ca, certificate, key), server_name.value, scope)
+    });
+    Some(Target {
+        name: name.value.0.into(),
+        calls: calls.collect(),
+        way,
+        secret,
+        tls: tls.unwrap_or_default(),
+    })
+}
+
+fn resolve_email(email: Email, has_password: bool, scope: &mut Scope<'_>) -> EmailConfig {
+    let Email {
+        server,
+        security,
+        from,
+        to,
+        user,
+    } = email;
+    scope.some(&to, "recipient");
+    if user.is_some() != has_password {
+        scope.problem(&user.place, "a user and a secret go together", "both or neither");
+    }
+    if user.is_some() && security.value == Security::Off {
+        scope.problem(
+            &security.place,
+            "the password would go out in clear",
+            "`starttls` or `tls`",
+        );
+    }
+    EmailConfig {
+        host: server.value.host,
+        port: server.value.port,
+        security: match security.value {
+            Security::Starttls => MailSecurity::Starttls,
+            Security::Tls => MailSecurity::Tls,
+            Security::Off => MailSecurity::Off,
+        },
+        from: from.value.0,
+        to: to.value.into_iter().map(|to| to.value.0).collect(),
+        user: user.value,
+    }
+}
+
+fn resolve_heartbeat(heartbeat: Heartbeat, scope: &mut Scope<'_>) -> Option<Beat> {
+    let Heartbeat {
+        url,
+        url_file,
+        url_env,
+        every,
+    } = heartbeat;
+    if let Some(path) = &url_file.value {
+        scope.readable(path, &url_file.place);
+    }
+    let secret = url_file.value.map(TokenSource::File);
+    let secret = secret.or_else(|| url_env.value.map(|name| TokenSource::Environment(name.0)));
+    if url.value.is_some() && secret.is_some() {
+        scope.problem(&url.place, "its address is elsewhere, too", "one of the two");
+    }
+    Some(Beat {
+        address: match (url.value, secret) {
+            (Some(link), _) => Ok(link.0),
+            (None, Some(secret)) => Err(secret),
+            (None, None) => return None,
+        },
+        every: every.value,
+    })
+}

@@ -1,0 +1,251 @@
+//! Second by second, what is decided about alerts and incidents becomes facts, with everything that is known at that
+//! moment and would be gone later: requests that failed, what they have in common, what changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway::plan::{ObjectivePlan, Plan};
+use plimsoll_slo::{Instant, Second};
+
+use crate::alarm::{Alarm, Behind, Decision};
+use crate::exemplars::Exemplar;
+use crate::instance::Parts;
+use crate::journal::Value;
+use crate::reading::ObjectiveReading;
+use crate::record::alerts::Alerts;
+use crate::record::entry::{Calls, Example, Opened};
+use crate::record::{Record, Said};
+use crate::spread::{Spread, counts_for};
+
+/// Requests that are kept with an alert.
+const EXAMPLES_MAX: usize = 8;
+/// How far back changes are looked for, and how many are told.
+const CHANGES_WITHIN: Duration = Duration::from_hours(1);
+const CHANGES_MAX: usize = 10;
+
+/// What this remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Watching {
+    alarm: Alarm,
+    pub(crate) spread: Spread,
+    /// How often each breaker has tripped.
+    trips: BTreeMap<Arc<str>, u64>,
+    /// When it looked first.
+    began: Option<Instant>,
+}
+
+/// How long nobody is called while what the store knows of alerts has not been heard: a disk answers sooner, and one that
+/// does not is not waited for.
+const HEARING_MAX: Duration = Duration::from_secs(5);
+
+impl Watching {
+    /// Looks once. `began` tells when that began for which an objective calls somebody.
+    pub(crate) fn run_once(
+        &mut self,
+        parts: &Parts,
+        readings: &[ObjectiveReading],
+        began: impl Fn(&str) -> Option<Second>,
+    ) {
+        let wall = parts.gateway.env().wall();
+        let running = parts.gateway.running();
+        self.note_trips(parts, wall);
+        let began_at = *self.began.get_or_insert(parts.gateway.env().now());
+        let is_new = parts.gateway.env().now().since(began_at) < HEARING_MAX;
+        if is_new && parts.record.read(|state| !state.is_whole) {
+            return;
+        }
+        let (record, now) = (&parts.record, wall.as_millis() as u64);
+        let behind = behind(&running.plan);
+        let decisions = record.read(|state| self.alarm.decide(now, state, readings, &behind));
+        for decision in decisions {
+            if let Decision::Open { objective, calls } = decision {
+                let mut opened = Opened {
+                    began: began(&objective).map(|second| second.0),
+                    ..self.opened(parts, &running.plan, readings, &objective)
+                };
+                opened.severity = calls;
+                open(parts, wall, opened);
+            } else {
+                tell(parts, &decision);
+                act(record, wall, &decision);
+            }
+        }
+    }
+
+    /// A breaker that trips is a change that people look for.
+    fn note_trips(&mut self, parts: &Parts, wall: Duration) {
+        for upstream in &parts.gateway.running().upstreams {
+            let (name, trips) = (&upstream.plan.name, upstream.state.breaker_trips());
+            let before = self.trips.insert(Arc::clone(name), trips);
+            if before.is_some_and(|before| trips > before) {
+                let what = format!("the breaker of {name} tripped");
+                parts.record.say(wall, None, Said::Changed { what });
+            }
+        }
+    }
+
+    /// All that is known of what an objective calls for.
+    fn opened(&self, parts: &Parts, plan: &Plan, readings: &[ObjectiveReading], name: &str) -> Opened {
+        let wall = parts.gateway.env().wall();
+        let reading = readings.iter().find(|reading| *reading.name == *name);
+        let mut opened = Opened {
+            objective: name.to_owned(),
+            sentence: reading.map_or_else(String::new, |reading| reading.verdict.sentence().to_string()),
+            runbook: reading.and_then(|reading| reading.runbook.as_deref().map(str::to_owned)),
+            ..Opened::default()
+        };
+        if let Some(objective) = plan.objectives.iter().find(|objective| *objective.name == *name) {
+            opened.examples = examples(parts, objective);
+            let since = wall.as_secs() / 60 - SPREAD_OVER.min(wall.as_secs() / 60);
+            opened.stands_out = self.spread.stands_out(objective, since);
+        }
+        opened.changes = parts.record.read(|state| {
+            let changes = state.changes(wall.as_millis() as u64, CHANGES_WITHIN);
+            changes
+                .take(CHANGES_MAX)
+                .map(|(at, what)| format!("{}: {what}", crate::civil::clock(at)))
+                .collect()
+        });
+        opened
+    }
+}
+
+/// Minutes over which failures are compared with the traffic.
+const SPREAD_OVER: u64 = 10;
+
+/// The latest requests that failed and count for an objective, the latest first.
+fn examples(parts: &Parts, objective: &ObjectivePlan) -> Vec<Example> {
+    let exemplars = parts.telemetry.exemplars();
+    let failed = exemplars.bad().filter(|(key, _)| counts_for(objective, key));
+    let mut examples: Vec<Example> = failed
+        .map(|(key, exemplar)| {
+            let Exemplar {
+                trace_id,
+                request_id,
+                latency,
+                at,
+                bad,
+            } = exemplar;
+            Example {
+                trace_id: format!("{trace_id:032x}"),
+                request_id: request_id.to_string(),
+                route: key.route.to_string(),
+                tier: key.tier.to_string(),
+                reason: bad.map_or("", |reason| reason.info().code).to_owned(),
+                latency_ms: latency.as_millis() as u64,
+                at: at.as_millis() as u64,
+            }
+        })
+        .collect();
+    examples.sort_by_key(|example| std::cmp::Reverse(example.at));
+    examples.truncate(EXAMPLES_MAX);
+    examples
+}
+
+/// By objective the upstreams that its routes lead to.
+fn behind(plan: &Plan) -> Behind {
+    let upstreams = |objective: &ObjectivePlan| {
+        let all = plan
+            .listeners
+            .iter()
+            .flat_map(|listener| listener.routes.iter().map(move |route| (&listener.name, route)));
+        let of = all.filter(|(listener, route)| {
+            let mut pairs = objective.routes.iter();
+            pairs.any(|(on, name)| on == *listener && *name == route.name)
+        });
+        of.map(|(_, route)| Arc::clone(&route.upstream)).collect()
+    };
+    let objectives = plan.objectives.iter();
+    objectives
+        .map(|objective| (Arc::clone(&objective.name), upstreams(objective)))
+        .collect()
+}
+
+fn open(parts: &Parts, wall: Duration, opened: Opened) {
+    let (objective, calls, sentence) = (opened.objective.clone(), opened.severity, opened.sentence.clone());
+    let id = begin(&parts.record, wall, opened);
+    let said = [
+        ("objective", Value::from(&*objective)),
+        ("alert", Value::from(&*id)),
+        ("verdict", Value::from(&*sentence)),
+    ];
+    match calls {
+        Calls::Page => parts.journal.error("an objective pages", &said),
+        Calls::Ticket => parts.journal.warn("an objective asks for a ticket", &said),
+    }
+}
+
+/// Says that an alert is open, and returns its id.
+pub(crate) fn begin(record: &Record, wall: Duration, opened: Opened) -> Arc<str> {
+    let (objective, calls) = (&opened.objective, opened.severity);
+    let id = record.read(|state| match state.is_whole {
+        true => state.alerts.next_id(objective, calls),
+        false => Alerts::id_of_time(objective, calls, wall),
+    });
+    record.say_as(
+        &format!("{id}/opened"),
+        wall,
+        &id,
+        Said::AlertOpened(Box::new(opened)),
+    );
+    id
+}
+
+fn tell(parts: &Parts, decision: &Decision) {
+    let said = |name: &'static str, id: &Arc<str>, message: &str| {
+        parts.journal.info(message, &[(name, Value::from(&**id))]);
+    };
+    match decision {
+        Decision::Close { alert, .. } => said("alert", alert, "an objective calls nobody any more"),
+        Decision::Mitigate { incident } => said("incident", incident, "nobody is hurt any more"),
+        Decision::Resolve { incident } => said("incident", incident, "the incident is resolved"),
+        Decision::Open { .. } | Decision::Begin { .. } | Decision::Join { .. } => {}
+    }
+}
+
+/// Says what was decided, under an id that everybody gives it.
+pub(crate) fn act(record: &Record, wall: Duration, decision: &Decision) {
+    match decision {
+        Decision::Open { .. } => {}
+        Decision::Close { alert, why } => {
+            let why = (*why).to_owned();
+            record.say_as(&format!("{alert}/closed"), wall, alert, Said::AlertClosed { why });
+        }
+        Decision::Begin { alert } => {
+            let opened = record.read(|state| {
+                let alert = state.alerts.get(alert)?;
+                let number = alert.id.rsplit('-').next().unwrap_or_default();
+                let began = alert.opened.began.unwrap_or(alert.opened_at / 1_000);
+                Some((format!("{}-{number}", alert.opened.objective), began))
+            });
+            if let Some((incident, began)) = opened {
+                let alert = alert.to_string();
+                let said = Said::IncidentOpened { alert, began };
+                record.say_as(&format!("{incident}/opened"), wall, &incident, said);
+            }
+        }
+        Decision::Join { incident, alert } => {
+            let id = format!("{incident}/joined/{alert}");
+            let alert = alert.to_string();
+            record.say_as(&id, wall, incident, Said::IncidentJoined { alert });
+        }
+        Decision::Mitigate { incident } => {
+            let before = record.read(|state| state.incidents.get(incident).map_or(0, |one| one.mitigations));
+            record.say_as(
+                &format!("{incident}/mitigated/{before}"),
+                wall,
+                incident,
+                Said::IncidentMitigated,
+            );
+        }
+        Decision::Resolve { incident } => {
+            record.say_as(
+                &format!("{incident}/resolved"),
+                wall,
+                incident,
+                Said::IncidentResolved,
+            );
+        }
+    }
+}
