@@ -1,8 +1,8 @@
 //! The port for operators: is it alive, is it ready, how is it, what does it count; reload, drain.
 //!
 //! It runs on the control side, computes every answer from what is in memory, and so stays up when upstreams, stores
-//! and collectors are down, and through a drain to its end. It is not for users' traffic: HTTP/1 only, a bound on
-//! everything, and no bodies are read.
+//! and collectors are down, and through a drain to its end. It is not for users' traffic: HTTP/1 only, and a bound on
+//! everything. Bodies are read by the [`api`](crate::api) only.
 //!
 //! It ends when it is closed: by the end of the process, or because another process has taken over, whose port this
 //! address is from then on. Answers under way are finished, kept connections end with the next one.
@@ -32,6 +32,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::api::ApiBackend;
 use crate::exemplars::Exemplars;
 use crate::history::Window;
 use crate::metrics::Scrape;
@@ -62,7 +63,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the port can tell and do.
-pub(crate) trait AdminBackend: Send + Sync + 'static {
+pub(crate) trait AdminBackend: ApiBackend + Send + Sync + 'static {
     /// The data plane now.
     fn reading(&self) -> Reading;
     /// What happened in the last `length` before `reading`.
@@ -213,7 +214,7 @@ impl<B: AdminBackend> Serving<B> {
         let serving = Arc::clone(&self);
         let service = service_fn(move |request| {
             let serving = Arc::clone(&serving);
-            async move { Ok::<_, Infallible>(serving.answer(&request).await) }
+            async move { Ok::<_, Infallible>(serving.answer(request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

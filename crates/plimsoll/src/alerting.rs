@@ -35,6 +35,7 @@ use plimsoll_policy::{Breaker, BreakerConfig, BreakerDecision, Pass, Report};
 use plimsoll_slo::Instant;
 
 use self::telling::Telling;
+pub(crate) use self::telling::{example_line, stands_out};
 use crate::config::secrets::TokenSource;
 use crate::config::{AlertsConfig, Target, Way};
 use crate::journal::{Journal, Value};

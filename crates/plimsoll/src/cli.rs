@@ -4,9 +4,11 @@ mod check;
 mod completions;
 mod demo;
 mod explain;
+mod incident;
 mod init;
 mod run;
 mod schema;
+mod silence;
 mod status;
 mod upgrade;
 
@@ -62,6 +64,8 @@ enum Verb {
     Status(status::StatusArgs),
     Reload(status::ReloadArgs),
     Upgrade(upgrade::Args),
+    Incident(incident::Args),
+    Silence(silence::Args),
     Check(check::Args),
     Init(init::Args),
     Schema(schema::Args),
@@ -92,6 +96,8 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
         Verb::Status(args) => status::run(&args),
         Verb::Reload(args) => status::reload(&args),
         Verb::Upgrade(args) => upgrade::run(&args),
+        Verb::Incident(args) => incident::run(&args),
+        Verb::Silence(args) => silence::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Schema(args) => schema::run(&args),

@@ -32,8 +32,8 @@ use crate::metrics;
 use crate::operators::{self, Operators};
 use crate::otlp::{Collector, Meter, MeterEnd};
 use crate::processors::Processors;
-use crate::record::Record;
-use crate::reload::Reloader;
+use crate::record::{Record, Said};
+use crate::reload::{Reloaded, Reloader};
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Finished, Telemetry};
 use crate::upgrade::Upgrader;
@@ -171,6 +171,10 @@ impl Instance {
             .map(|meter| meter.start(move |points| scraped.scrape(|scrape| metrics::write(scrape, points))));
         let admin_ended = parts.serve_operators(admin);
         let keeper = state.map(|file| Keeper::start(file, &parts)).transpose()?;
+        let what = format!("plimsoll {} started", env!("CARGO_PKG_VERSION"));
+        parts
+            .record
+            .say(parts.gateway.env().wall(), None, Said::Changed { what });
         parts.supervisor.ready("serving");
         parts.watch_cores();
         Ok(Self {
@@ -515,6 +519,16 @@ impl Parts {
                 ],
             );
         }
+    }
+
+    /// Reads the configuration again; what that changes is remembered, for whoever looks for a cause.
+    pub(crate) async fn reload(&self) -> Reloaded {
+        let reloaded = self.reloader.reload().await;
+        if let Some(what) = Reloader::changed(&reloaded) {
+            self.record
+                .say(self.gateway.env().wall(), None, Said::Changed { what });
+        }
+        reloaded
     }
 
     /// Takes no new work, finishes what there is.

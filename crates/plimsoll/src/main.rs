@@ -5,6 +5,7 @@ mod admin;
 mod alarm;
 mod alerting;
 mod allocator;
+mod api;
 mod calendar;
 mod civil;
 mod cli;

@@ -5,18 +5,35 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::admin::{AdminBackend, AdminConfig, Token};
+use crate::api::ApiBackend;
 use crate::config;
 use crate::exemplars::Exemplars;
 use crate::history::Window;
 use crate::instance::Parts;
 use crate::observe;
-use crate::reading::{Reading, TelemetryReading};
+use crate::reading::{ObjectiveReading, Reading, TelemetryReading};
+use crate::record::Record;
 use crate::reload::Reloaded;
 use crate::upgrade;
 
 /// The parts, as the admin port sees them.
 #[derive(Clone, Debug)]
 pub(crate) struct Operators(pub(crate) Arc<Parts>);
+
+impl ApiBackend for Operators {
+    fn record(&self) -> &Record {
+        &self.0.record
+    }
+
+    fn objectives(&self) -> Vec<ObjectiveReading> {
+        let judging = self.0.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        judging.reading(&self.0.reloader.asked().ladder)
+    }
+
+    fn wall(&self) -> Duration {
+        self.0.gateway.env().wall()
+    }
+}
 
 impl AdminBackend for Operators {
     fn reading(&self) -> Reading {
@@ -37,7 +54,7 @@ impl AdminBackend for Operators {
     }
 
     async fn reload(&self) -> Reloaded {
-        self.0.reloader.reload().await
+        self.0.reload().await
     }
 
     fn drain(&self) {

@@ -129,6 +129,18 @@ impl Reloader {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What runs was changed, and how: for whoever looks for a cause.
+    pub(crate) fn changed(reloaded: &Reloaded) -> Option<String> {
+        let Reloaded::Applied { changes, .. } = reloaded else {
+            return None;
+        };
+        let first = changes.first()?;
+        Some(match changes.len() - 1 {
+            0 => format!("configuration: {first}"),
+            more => format!("configuration: {first}, and {more} more"),
+        })
+    }
+
     /// Reads the file and applies it.
     pub(crate) async fn reload(&self) -> Reloaded {
         let mut current = self.current.lock().await;

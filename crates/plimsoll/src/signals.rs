@@ -39,7 +39,7 @@ pub(crate) async fn obey(parts: &Arc<Parts>) {
     let slow = async {
         loop {
             one(&mut hangup).await;
-            drop(parts.reloader.reload().await);
+            drop(parts.reload().await);
         }
     };
     tokio::join!(quick, slow);

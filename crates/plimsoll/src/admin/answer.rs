@@ -17,7 +17,7 @@ pub(super) struct Answer {
     status: StatusCode,
     content_type: &'static str,
     body: String,
-    more: Option<(http::HeaderName, &'static str)>,
+    more: Option<(http::HeaderName, HeaderValue)>,
 }
 
 impl Answer {
@@ -32,7 +32,10 @@ impl Answer {
 
     /// Says how to show who one is.
     pub(super) fn challenge(&mut self) {
-        self.more = Some((WWW_AUTHENTICATE, "Bearer realm=\"plimsoll\""));
+        self.more = Some((
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"plimsoll\""),
+        ));
     }
 
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
@@ -49,7 +52,7 @@ impl Answer {
             headers.insert(name, HeaderValue::from_static(value));
         }
         if let Some((name, value)) = self.more {
-            headers.insert(name, HeaderValue::from_static(value));
+            headers.insert(name, value);
         }
         response
     }
@@ -85,12 +88,13 @@ pub(super) fn problem_with(status: StatusCode, title: &str, detail: &str, proble
 }
 
 /// The page is known, but not with this method.
-pub(super) fn not_allowed(allow: &'static str) -> Answer {
+pub(super) fn not_allowed(allow: String) -> Answer {
     let mut answer = problem(
         StatusCode::METHOD_NOT_ALLOWED,
         "The page does not take this method",
         "",
     );
-    answer.more = Some((ALLOW, allow));
+    // Methods are tokens.
+    answer.more = HeaderValue::from_str(&allow).ok().map(|allow| (ALLOW, allow));
     answer
 }

@@ -1,12 +1,12 @@
-//! The other end of the admin port: one request to it, for `plimsoll status`, `reload` and `drain`.
+//! The other end of the admin port: one request to it, for the verbs that ask a running Plimsoll.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use gateway::env::Env;
-use http::header::{ACCEPT, AUTHORIZATION, HOST};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
@@ -33,7 +33,7 @@ pub(crate) enum AskError {
     Timeout { address: String, limit: Duration },
 }
 
-/// Asks the port at `admin`, such as `http://127.0.0.1:9900`, for as long as `limit`, and returns the status and the JSON body.
+/// Asks the port at `admin`, such as `http://127.0.0.1:9900`, with a JSON body if there is one, for as long as `limit`, and returns the status and the JSON body.
 ///
 /// # Errors
 /// [`AskError`] if there is no whole answer. A refusal is an answer.
@@ -43,17 +43,22 @@ pub(crate) async fn ask(
     method: Method,
     path: &str,
     token: Option<&str>,
+    body: Option<Bytes>,
     limit: Duration,
 ) -> Result<(StatusCode, Bytes), AskError> {
     let (host, port) = target(admin).ok_or_else(|| AskError::Address(admin.to_owned()))?;
     let address = format!("{host}:{port}");
-    let mut request = Request::new(Empty::<Bytes>::new());
+    let is_json = body.is_some();
+    let mut request = Request::new(Full::new(body.unwrap_or_default()));
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().map_err(|_| AskError::Address(path.to_owned()))?;
     let headers = request.headers_mut();
     let authority = HeaderValue::from_str(&address).map_err(|_| AskError::Address(admin.to_owned()))?;
     headers.insert(HOST, authority);
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    if is_json {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
     if let Some(token) = token {
         let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| AskError::Token)?;
         value.set_sensitive(true);
@@ -72,7 +77,7 @@ async fn exchange(
     address: &str,
     host: &str,
     port: u16,
-    request: Request<Empty<Bytes>>,
+    request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), AskError> {
     let unreachable = |source| AskError::Connect {
         address: address.to_owned(),

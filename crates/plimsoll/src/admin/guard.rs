@@ -1,6 +1,6 @@
 //! Who may ask the admin port for what.
 //!
-//! Three things are looked at, in this order. **The body**: there must be none. **The site**: without a token, `Host`
+//! Three things are looked at, in this order. **The body**: there must be none, but for what the API is told. **The site**: without a token, `Host`
 //! must name this machine's loopback or the bound address, since a page whose name was rebound to 127.0.0.1 still
 //! sends its own name; and a request that changes something must not say that it comes from another origin, since
 //! every page may send a plain POST here. **The token**: if one is set it must be shown, but for the probes, whose
@@ -15,6 +15,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Body;
 
 use super::answer::{Answer, problem};
+use crate::api;
 
 /// Checks the token that a caller shows. How it is kept, and that comparing takes the same time whatever is shown,
 /// is the business of whoever makes it.
@@ -43,10 +44,10 @@ pub(super) fn check<T: Body>(
     token: Option<&Token>,
 ) -> Result<(), Answer> {
     let headers = request.headers();
-    if !request.body().is_end_stream() {
+    if !request.body().is_end_stream() && !api::takes_body(request.method(), request.uri().path()) {
         return Err(problem(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "The admin port takes no body",
+            "The admin port takes no body here",
             "",
         ));
     }

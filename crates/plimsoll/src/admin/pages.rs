@@ -1,16 +1,19 @@
 //! What the admin port answers to what.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::header::{ACCEPT, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Body as _, Incoming};
 use plimsoll_slo::Reason;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
 use super::{AdminBackend, Serving, guard};
 use crate::accept::{self, Offer};
+use crate::api::{self, Reply};
 use crate::metrics;
 use crate::reload::{self, Reloaded};
 use crate::status::{self, Json as _, Status};
@@ -28,16 +31,43 @@ enum Form {
 const EVERY: std::ops::RangeInclusive<u64> = 1..=3600;
 
 /// What there is, for whoever mistypes.
-const PAGES: &str = "There are GET /status, /metrics, /livez, /readyz, /reasons and /reasons/CODE, \
+const PAGES: &str = "There are GET /status, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
     and POST /reload, /upgrade and /drain.";
 
 impl<B: AdminBackend> Serving<B> {
-    pub(super) async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let answer = match guard::check(request, self.address, self.token.as_ref()) {
-            Ok(()) => self.page(request).await,
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let is_api = |path: &str| path == api::ROOT || path.starts_with(&format!("{}/", api::ROOT));
+        let answer = match guard::check(&request, self.address, self.token.as_ref()) {
             Err(refusal) => refusal,
+            Ok(()) if is_api(request.uri().path()) => self.api(request).await,
+            Ok(()) => self.page(&request).await,
         };
         answer.into_response()
+    }
+
+    async fn api(&self, request: Request<Incoming>) -> Answer {
+        let (head, body) = request.into_parts();
+        let body = tokio::select! {
+            biased;
+            body = read_body(&head.headers, body) => body,
+            () = self.env.sleep(BODY_TIME_MAX) => Err(answer::problem(
+                StatusCode::REQUEST_TIMEOUT,
+                "The body did not come in time",
+                "",
+            )),
+        };
+        let body = match body {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
+        };
+        let (path, query) = (head.uri.path(), head.uri.query().unwrap_or(""));
+        let path = path.strip_prefix(api::ROOT).unwrap_or(path);
+        match api::answer(&self.backend, &head.method, path, query, &body) {
+            Reply::Json(status, body) => answer::json(status, &body),
+            Reply::Markdown(text) => Answer::new(StatusCode::OK, "text/markdown; charset=utf-8", text),
+            Reply::Problem(status, title, detail) => answer::problem(status, title, &detail),
+            Reply::NotAllowed(methods) => answer::not_allowed(methods),
+        }
     }
 
     async fn page(&self, request: &Request<Incoming>) -> Answer {
@@ -49,7 +79,7 @@ impl<B: AdminBackend> Serving<B> {
             "/reload" if writes => self.reload(headers, query).await,
             "/upgrade" if writes => self.upgrade(headers, query).await,
             "/drain" if writes => self.drain(headers, query),
-            "/reload" | "/upgrade" | "/drain" => answer::not_allowed("POST"),
+            "/reload" | "/upgrade" | "/drain" => answer::not_allowed("POST".to_owned()),
             "/livez" if reads => probe(headers, query, "alive", None),
             "/readyz" if reads => probe(
                 headers,
@@ -70,7 +100,7 @@ impl<B: AdminBackend> Serving<B> {
                 None if !is_page(path) => {
                     answer::problem(StatusCode::NOT_FOUND, "There is no such page", PAGES)
                 }
-                _ => answer::not_allowed("GET, HEAD"),
+                _ => answer::not_allowed("GET, HEAD".to_owned()),
             },
         }
     }
@@ -135,6 +165,43 @@ impl<B: AdminBackend> Serving<B> {
         }
         answer::json(StatusCode::ACCEPTED, &json!({ "draining": true }))
     }
+}
+
+/// Bytes of a body, and time for it to come: what people and scripts say is short.
+const BODY_MAX: usize = 64 << 10;
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What the body says; null if there is none.
+async fn read_body(headers: &HeaderMap, body: Incoming) -> Result<Value, Answer> {
+    if body.is_end_stream() {
+        return Ok(Value::Null);
+    }
+    let kind = header(headers, &CONTENT_TYPE).unwrap_or_default();
+    // A form of another site cannot say that it is JSON without asking first.
+    if kind.split(';').next().map(str::trim) != Some("application/json") {
+        let detail = "Send it with `Content-Type: application/json`.";
+        return Err(answer::problem(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The body is not JSON",
+            detail,
+        ));
+    }
+    let read = Limited::new(body, BODY_MAX).collect().await;
+    let Ok(read) = read else {
+        let detail = format!("It may have {BODY_MAX} bytes.");
+        return Err(answer::problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The body is too long, or broke off",
+            &detail,
+        ));
+    };
+    serde_json::from_slice(&read.to_bytes()).map_err(|error| {
+        answer::problem(
+            StatusCode::BAD_REQUEST,
+            "The body is not JSON",
+            &error.to_string(),
+        )
+    })
 }
 
 /// `ready`, or why not.

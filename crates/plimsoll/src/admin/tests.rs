@@ -12,14 +12,41 @@ use super::ask::ASK_MAX;
 use super::*;
 use crate::reading::Phase;
 use crate::reading::sample::{self, event};
+use crate::record::Record;
 use crate::status::{Json as _, Status, text};
 
-#[derive(Default)]
 struct Fake {
+    record: Record,
     exemplars: Mutex<Exemplars>,
     draining: AtomicBool,
     refuse: bool,
     closed: watch::Sender<bool>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            record: Record::new("one".into(), false),
+            exemplars: Mutex::default(),
+            draining: AtomicBool::default(),
+            refuse: false,
+            closed: watch::Sender::default(),
+        }
+    }
+}
+
+impl ApiBackend for Arc<Fake> {
+    fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn objectives(&self) -> Vec<crate::reading::ObjectiveReading> {
+        sample::reading().objectives
+    }
+
+    fn wall(&self) -> Duration {
+        Env::real().wall()
+    }
 }
 
 impl AdminBackend for Arc<Fake> {
@@ -192,6 +219,56 @@ async fn the_pages_are_there() {
     }
     let (status, head, body) = ask(address, "HEAD /status", "").await;
     assert!(status == 200 && head.contains("content-length") && body.is_empty());
+}
+
+#[tokio::test]
+async fn the_api_takes_json_and_no_more_than_it_can_bear() {
+    let (address, _) = start(None, Fake::default()).await;
+    let post = |kind: &str, body: &str| {
+        let length = body.len();
+        format!("Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let silence = r#"{ "objective": "checkout", "minutes": 5, "reason": "we know" }"#;
+    for (line, more, expected) in [
+        ("GET /api/v1", String::new(), 200),
+        ("GET /api/v1/objectives/checkout", String::new(), 200),
+        ("GET /api/v1x", String::new(), 404),
+        ("GET /api/v1/%2e%2e/status", String::new(), 404),
+        ("POST /api/v1/silences", post("application/json", silence), 201),
+        (
+            "POST /api/v1/silences",
+            post("application/json; charset=utf-8", silence),
+            201,
+        ),
+        // What a form of any page can send without asking.
+        ("POST /api/v1/silences", post("text/plain", silence), 415),
+        (
+            "POST /api/v1/silences",
+            post("application/x-www-form-urlencoded", silence),
+            415,
+        ),
+        ("POST /api/v1/silences", post("application/json", "{"), 400),
+        (
+            "POST /api/v1/silences",
+            post("application/json", &"x".repeat(70_000)),
+            413,
+        ),
+        ("GET /api/v1/silences", post("application/json", "{}"), 413),
+        ("POST /drain", post("application/json", "{}"), 413),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");
+        let (status, _, body) = send(address, &request).await;
+        assert_eq!(status, expected, "{line}: {body}");
+    }
+    let cross = format!(
+        "Origin: http://evil.example\r\n{}",
+        post("application/json", silence)
+    );
+    let request =
+        format!("POST /api/v1/silences HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{cross}");
+    assert_eq!(send(address, &request).await.0, 403);
+    let (_, head, _) = ask(address, "PUT /api/v1/silences", "").await;
+    assert!(head.contains("allow: GET, POST"), "{head}");
 }
 
 #[tokio::test]
@@ -421,13 +498,21 @@ async fn connections_are_bounded() {
 async fn the_command_line_prints_what_the_port_says() {
     let (address, _) = start(Some(b"swordfish"), Fake::default()).await;
     let (env, admin) = (Env::real(), format!("http://{address}"));
-    let (code, _) = ask::ask(&env, &admin, Method::GET, "/status", None, ASK_MAX)
+    let (code, _) = ask::ask(&env, &admin, Method::GET, "/status", None, None, ASK_MAX)
         .await
         .unwrap();
     assert_eq!(code, StatusCode::UNAUTHORIZED);
-    let (code, body) = ask::ask(&env, &admin, Method::GET, "/status", Some("swordfish"), ASK_MAX)
-        .await
-        .unwrap();
+    let (code, body) = ask::ask(
+        &env,
+        &admin,
+        Method::GET,
+        "/status",
+        Some("swordfish"),
+        None,
+        ASK_MAX,
+    )
+    .await
+    .unwrap();
     assert_eq!(code, StatusCode::OK);
     let status = Status::from_json(&serde_json::from_slice(&body).unwrap());
     let bearer = "Authorization: Bearer swordfish\r\n";
@@ -441,8 +526,16 @@ async fn the_command_line_prints_what_the_port_says() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let error = ask::ask(&env, &closed.to_string(), Method::GET, "/status", None, ASK_MAX)
-        .await
-        .unwrap_err();
+    let error = ask::ask(
+        &env,
+        &closed.to_string(),
+        Method::GET,
+        "/status",
+        None,
+        None,
+        ASK_MAX,
+    )
+    .await
+    .unwrap_err();
     assert!(error.to_string().contains("is Plimsoll running?"));
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use gateway::env::Env;
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -50,6 +51,19 @@ impl PortArgs {
         path: &str,
         limit: Duration,
     ) -> anyhow::Result<(StatusCode, Value)> {
+        let (status, body) = self.send(method, path, None, limit)?;
+        let answer = serde_json::from_slice(&body).context("the admin port's answer is not JSON")?;
+        Ok((status, answer))
+    }
+
+    /// The same with something to say; the answer as it came.
+    pub(super) fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        limit: Duration,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
         let token = self
             .token_file
             .clone()
@@ -60,9 +74,8 @@ impl PortArgs {
             .build()?;
         let env = Env::real();
         let token = token.as_ref().map(Secret::to_send);
-        let (status, body) = runtime.block_on(ask(&env, &self.admin, method, path, token, limit))?;
-        let answer = serde_json::from_slice(&body).context("the admin port's answer is not JSON")?;
-        Ok((status, answer))
+        let body = body.map(|body| body.to_string().into());
+        Ok(runtime.block_on(ask(&env, &self.admin, method, path, token, body, limit))?)
     }
 }
 

@@ -32,6 +32,10 @@ impl Corrections {
         self.all.iter()
     }
 
+    pub(crate) fn get(&self, id: &str) -> Option<&Made> {
+        self.all.get(id)
+    }
+
     pub(crate) fn of(&self, objective: &str) -> Vec<Correction> {
         let of = self.all.values().filter(|made| made.objective == objective);
         of.map(|made| made.correction).collect()

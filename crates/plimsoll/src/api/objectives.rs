@@ -1,0 +1,65 @@
+//! Objectives, and what the judge says of them.
+
+use plimsoll_slo::{Budget, BurnRule, Burning, Sum};
+use serde_json::{Value, json};
+
+use super::{Ask, Reply, good, missing, moment};
+use crate::reading::ObjectiveReading;
+
+pub(super) fn list(ask: &Ask<'_>) -> Result<Reply, Reply> {
+    let all: Vec<Value> = ask.backend.objectives().iter().map(shown).collect();
+    Ok(good(json!({ "objectives": all })))
+}
+
+pub(super) fn one(ask: &Ask<'_>) -> Result<Reply, Reply> {
+    let all = ask.backend.objectives();
+    let one = all.iter().find(|reading| *reading.name == *ask.name);
+    one.map(|reading| good(shown(reading)))
+        .ok_or_else(|| missing("objective", ask.name))
+}
+
+fn shown(reading: &ObjectiveReading) -> Value {
+    let verdict = &reading.verdict;
+    let budget =
+        |budget: &Budget| json!({ "left": budget.left(), "allowed": budget.allowed, "bad": budget.bad });
+    json!({
+        "name": &*reading.name,
+        "target": verdict.objective.target.share(),
+        "window": &*reading.window,
+        "window_s": verdict.objective.window.length().as_secs(),
+        "budgeting": verdict.objective.budgeting.word(),
+        "as_of": moment(1_000 * verdict.as_of.0),
+        "state": verdict.state.word(),
+        "calls": verdict.calls.map(plimsoll_slo::Severity::word),
+        "sentence": verdict.sentence().to_string(),
+        "policy": reading.rung.word(),
+        "budget": budget(&verdict.budget),
+        "budget_forecast": verdict.forecast.as_ref().map(budget),
+        "budget_as_counted": verdict.as_counted.as_ref().map(budget),
+        "budget_left": verdict.left(),
+        "time_left_s": verdict.time_left.map(|left| left.as_secs()),
+        "evidence": verdict.evidence,
+        "burns": verdict.burns.iter().map(burn).collect::<Vec<_>>(),
+        "period": verdict.period.map(|period| json!({ "from": moment(60_000 * period.from), "to": moment(60_000 * period.to) })),
+        "in_window": sum(&verdict.window),
+        "in_hour": sum(&verdict.hour),
+        "callers_failing": verdict.callers,
+        "runbook": reading.runbook.as_deref(),
+    })
+}
+
+fn burn((rule, burning): &(BurnRule, Burning)) -> Value {
+    json!({
+        "severity": rule.severity.word(),
+        "long_s": rule.long.as_secs(),
+        "short_s": rule.short.as_secs(),
+        "factor": rule.factor,
+        "long": burning.long,
+        "short": burning.short,
+        "phase": burning.phase.word(),
+    })
+}
+
+fn sum(sum: &Sum) -> Value {
+    json!({ "good": sum.counts.good, "bad": sum.counts.bad, "coverage": sum.coverage() })
+}
