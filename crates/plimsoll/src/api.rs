@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::civil;
 use crate::reading::ObjectiveReading;
-use crate::record::Record;
+use crate::record::{MACHINE, Record};
 
 /// What the API is about.
 pub(crate) trait ApiBackend {
@@ -219,6 +219,7 @@ fn open_part<'p>(template: &str, path: &'p str) -> Option<&'p str> {
     (!open.is_empty() && !open.contains('/')).then_some(open)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "like all that answer")]
 fn index(_: &Ask<'_>) -> Result<Reply, Reply> {
     let all = ROUTES.iter().map(|route| {
         json!({
@@ -256,10 +257,8 @@ impl Ask<'_> {
     /// Who asks: the name that is given in the body, or nobody in particular.
     fn author(&self) -> Arc<str> {
         let named = self.body["author"].as_str().map(str::trim);
-        named
-            .filter(|name| !name.is_empty() && name.len() <= 100)
-            .unwrap_or("an operator")
-            .into()
+        let is_fit = |name: &&str| !name.is_empty() && name.len() <= 100 && !name.starts_with(MACHINE);
+        named.filter(is_fit).unwrap_or("an operator").into()
     }
 
     /// A text that has to be in the body.

@@ -32,7 +32,7 @@ use crate::metrics;
 use crate::operators::{self, Operators};
 use crate::otlp::{Collector, Meter, MeterEnd};
 use crate::processors::Processors;
-use crate::record::{Record, Said};
+use crate::record::{MACHINE, Record, Said};
 use crate::reload::{Reloaded, Reloader};
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Finished, Telemetry};
@@ -129,12 +129,8 @@ impl Instance {
             control.block_on(open_ports(env, &config, &mut inheritance))?;
         gateway.give_back_by(allocator::give_back);
         let _inside = control.enter();
-        let otlp = config.telemetry.otlp.as_ref();
-        let collector = otlp
-            .map(|otlp| Collector::configured(otlp, gateway.env()))
-            .transpose()?;
-        let metered = collector.as_ref().filter(|collector| collector.metrics);
-        let meter = metered.map(|collector| Meter::new(gateway.env().clone(), collector, journal.clone()));
+        let collector = collector(&config, &gateway)?;
+        let meter = meter(collector.as_ref(), &gateway, &journal);
         let points = meter.as_ref().map(Meter::counts);
         let state = config.state_file(file.as_deref(), state_directory.as_deref());
         let (telemetry, told) =
@@ -146,7 +142,7 @@ impl Instance {
             supervisor,
             history: Mutex::default(),
             judging: Mutex::new(Judging::new(state.as_ref().map(|_| named(&gateway)))),
-            record: Arc::new(Record::new(named(&gateway).into(), state.is_some())),
+            record: record(&gateway, state.is_some()),
             desk: Arc::default(),
             watching: Mutex::default(),
             state_failing: AtomicBool::new(false),
@@ -162,13 +158,9 @@ impl Instance {
         parts.tell_addresses();
         parts.tell_inheritance(&inheritance);
         let admin_address = admin.address();
-        parts.journal.info(
-            "operators may ask",
-            &[("address", admin_address.to_string().into())],
-        );
-        let scraped = Operators(Arc::clone(&parts));
-        let meter = meter
-            .map(|meter| meter.start(move |points| scraped.scrape(|scrape| metrics::write(scrape, points))));
+        let address = ("address", admin_address.to_string().into());
+        parts.journal.info("operators may ask", &[address]);
+        let meter = meter.map(|meter| start_meter(meter, &parts));
         let admin_ended = parts.serve_operators(admin);
         let keeper = state.map(|file| Keeper::start(file, &parts)).transpose()?;
         let what = format!("plimsoll {} started", env!("CARGO_PKG_VERSION"));
@@ -239,6 +231,27 @@ impl Instance {
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.control.block_on(future)
     }
+}
+
+fn collector(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<Collector>> {
+    let otlp = config.telemetry.otlp.as_ref();
+    otlp.map(|otlp| Collector::configured(otlp, gateway.env()))
+        .transpose()
+}
+
+fn meter(collector: Option<&Collector>, gateway: &Gateway, journal: &Journal) -> Option<Meter> {
+    let metered = collector.filter(|collector| collector.metrics);
+    metered.map(|collector| Meter::new(gateway.env().clone(), collector, journal.clone()))
+}
+
+fn start_meter(meter: Meter, parts: &Arc<Parts>) -> MeterEnd {
+    let scraped = Operators(Arc::clone(parts));
+    meter.start(move |points| scraped.scrape(|scrape| metrics::write(scrape, points)))
+}
+
+fn record(gateway: &Gateway, is_kept: bool) -> Arc<Record> {
+    let author = format!("{MACHINE}{}", named(gateway));
+    Arc::new(Record::new(author.into(), is_kept))
 }
 
 /// This process, by a name that no other has that shares a state with it.

@@ -351,6 +351,30 @@ pub(crate) mod sample {
         }
     }
 
+    fn upstream() -> UpstreamReading {
+        UpstreamReading {
+            name: "orders".into(),
+            version: "stable".into(),
+            breaker: Some(BreakerState::Tripped),
+            breaker_trips: 2,
+            in_flight: 5,
+            in_flight_max: 1024,
+            bulkhead_refused: 9,
+            admission: Some(AdmissionReading {
+                limit: Some(18),
+                busy: 18,
+                waiting: 4,
+                pressure: Pressure::Bound,
+                inside: 2.5,
+                usual: Some(Duration::from_millis(20)),
+                shed: [[7, 0, 0], [2, 1, 0], [0, 0, 0]],
+            }),
+            retry_tokens: 3.5,
+            resolve_error: String::new(),
+            endpoints: vec![endpoint("10.0.0.1:3000", false), endpoint("10.0.0.2:3000", true)],
+        }
+    }
+
     /// `good` good ones of 1 ms, 2 ms, … and `bad` that the upstream reset after three attempts.
     pub(crate) fn tally(good: u64, bad: u64) -> Tally {
         let tally = Tally::default();
@@ -386,27 +410,7 @@ pub(crate) mod sample {
                 connections_max: 10_000,
                 connections_refused: 1,
             }],
-            upstreams: vec![UpstreamReading {
-                name: "orders".into(),
-                version: "stable".into(),
-                breaker: Some(BreakerState::Tripped),
-                breaker_trips: 2,
-                in_flight: 5,
-                in_flight_max: 1024,
-                bulkhead_refused: 9,
-                admission: Some(AdmissionReading {
-                    limit: Some(18),
-                    busy: 18,
-                    waiting: 4,
-                    pressure: Pressure::Bound,
-                    inside: 2.5,
-                    usual: Some(Duration::from_millis(20)),
-                    shed: [[7, 0, 0], [2, 1, 0], [0, 0, 0]],
-                }),
-                retry_tokens: 3.5,
-                resolve_error: String::new(),
-                endpoints: vec![endpoint("10.0.0.1:3000", false), endpoint("10.0.0.2:3000", true)],
-            }],
+            upstreams: vec![upstream()],
             joins: JoinReading {
                 joined: 5,
                 ambiguous: 1,

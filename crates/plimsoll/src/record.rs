@@ -55,6 +55,17 @@ struct Inner {
     heard_to: u64,
 }
 
+/// Who said something, for people: processes have names that mean nothing to them.
+pub(crate) fn who(author: &str) -> &str {
+    match author.strip_prefix(MACHINE) {
+        Some(_) => "plimsoll",
+        None => author,
+    }
+}
+
+/// What the name of a process begins with, and that of a person does not.
+pub(crate) const MACHINE: &str = "plimsoll/";
+
 /// What follows from all facts.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -134,7 +145,9 @@ impl Record {
     ) -> Arc<str> {
         let mut inner = self.lock();
         inner.said += 1;
-        let id: Arc<str> = format!("{}-{}", self.author, inner.said).into();
+        // It stands in addresses, in one segment.
+        let process = self.author.strip_prefix(MACHINE).unwrap_or(&self.author);
+        let id: Arc<str> = format!("{process}-{}", inner.said).into();
         inner.say(Entry {
             about: about.map_or_else(|| Arc::clone(&id), Into::into),
             id: Arc::clone(&id),

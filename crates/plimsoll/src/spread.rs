@@ -35,14 +35,11 @@ impl Spread {
             }
         }
         for (key, tally) in series {
-            let place = match self.places.get(key) {
-                Some(place) => *place,
-                None => {
-                    self.now.push(Counts::default());
-                    self.places.insert(key.clone(), self.now.len() - 1);
-                    self.now.len() - 1
-                }
-            };
+            let place = self.places.get(key).copied().unwrap_or_else(|| {
+                self.now.push(Counts::default());
+                self.places.insert(key.clone(), self.now.len() - 1);
+                self.now.len() - 1
+            });
             self.now[place] = Counts {
                 good: tally.good,
                 bad: tally.bad_total(),

@@ -7,6 +7,7 @@
 mod attention;
 mod html;
 mod json;
+pub(crate) mod pages;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,8 @@ pub(crate) struct Watching {
     pub(crate) spread: Spread,
     /// How often each breaker has tripped.
     trips: BTreeMap<Arc<str>, u64>,
+    /// It was said that this process is new: after what the store knows was heard, so that it belongs to what is open.
+    said_started: bool,
     /// When it looked first.
     began: Option<Instant>,
 }
@@ -54,6 +56,10 @@ impl Watching {
         let is_new = parts.gateway.env().now().since(began_at) < HEARING_MAX;
         if is_new && parts.record.read(|state| !state.is_whole) {
             return;
+        }
+        if !std::mem::replace(&mut self.said_started, true) {
+            let what = format!("plimsoll {} started", env!("CARGO_PKG_VERSION"));
+            parts.record.say(wall, None, Said::Changed { what });
         }
         let (record, now) = (&parts.record, wall.as_millis() as u64);
         let behind = behind(&running.plan);
@@ -179,9 +185,12 @@ fn open(parts: &Parts, wall: Duration, opened: Opened) {
 /// Says that an alert is open, and returns its id.
 pub(crate) fn begin(record: &Record, wall: Duration, opened: Opened) -> Arc<str> {
     let (objective, calls) = (&opened.objective, opened.severity);
-    let id = record.read(|state| match state.is_whole {
-        true => state.alerts.next_id(objective, calls),
-        false => Alerts::id_of_time(objective, calls, wall),
+    let id = record.read(|state| {
+        if state.is_whole {
+            state.alerts.next_id(objective, calls)
+        } else {
+            Alerts::id_of_time(objective, calls, wall)
+        }
     });
     record.say_as(
         &format!("{id}/opened"),

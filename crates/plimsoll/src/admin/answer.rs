@@ -88,13 +88,13 @@ pub(super) fn problem_with(status: StatusCode, title: &str, detail: &str, proble
 }
 
 /// The page is known, but not with this method.
-pub(super) fn not_allowed(allow: String) -> Answer {
+pub(super) fn not_allowed(allow: &str) -> Answer {
     let mut answer = problem(
         StatusCode::METHOD_NOT_ALLOWED,
         "The page does not take this method",
         "",
     );
     // Methods are tokens.
-    answer.more = HeaderValue::from_str(&allow).ok().map(|allow| (ALLOW, allow));
+    answer.more = HeaderValue::from_str(allow).ok().map(|allow| (ALLOW, allow));
     answer
 }

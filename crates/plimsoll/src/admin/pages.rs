@@ -16,7 +16,7 @@ use crate::accept::{self, Offer};
 use crate::api::{self, Reply};
 use crate::metrics;
 use crate::reload::{self, Reloaded};
-use crate::status::{self, Json as _, Status};
+use crate::status::{self, Json as _, Status, pages};
 use crate::upgrade;
 
 /// How a page is spelled.
@@ -31,7 +31,7 @@ enum Form {
 const EVERY: std::ops::RangeInclusive<u64> = 1..=3600;
 
 /// What there is, for whoever mistypes.
-const PAGES: &str = "There are GET /status, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
+const PAGES: &str = "There are GET /status, /incidents, /incidents/ID, /objectives/NAME, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
     and POST /reload, /upgrade and /drain.";
 
 impl<B: AdminBackend> Serving<B> {
@@ -66,7 +66,7 @@ impl<B: AdminBackend> Serving<B> {
             Reply::Json(status, body) => answer::json(status, &body),
             Reply::Markdown(text) => Answer::new(StatusCode::OK, "text/markdown; charset=utf-8", text),
             Reply::Problem(status, title, detail) => answer::problem(status, title, &detail),
-            Reply::NotAllowed(methods) => answer::not_allowed(methods),
+            Reply::NotAllowed(methods) => answer::not_allowed(&methods),
         }
     }
 
@@ -79,7 +79,7 @@ impl<B: AdminBackend> Serving<B> {
             "/reload" if writes => self.reload(headers, query).await,
             "/upgrade" if writes => self.upgrade(headers, query).await,
             "/drain" if writes => self.drain(headers, query),
-            "/reload" | "/upgrade" | "/drain" => answer::not_allowed("POST".to_owned()),
+            "/reload" | "/upgrade" | "/drain" => answer::not_allowed("POST"),
             "/livez" if reads => probe(headers, query, "alive", None),
             "/readyz" if reads => probe(
                 headers,
@@ -95,12 +95,16 @@ impl<B: AdminBackend> Serving<B> {
             ),
             "/metrics" if reads => self.metrics(headers),
             "/reasons" if reads => reasons(form(headers, query)),
+            "/incidents" if reads => {
+                let page = self.backend.record().read(pages::incidents);
+                shown(&page, headers, query)
+            }
+            path if reads && path.starts_with("/incidents/") => self.incident(path, headers, query),
+            path if reads && path.starts_with("/objectives/") => self.objective(path, headers, query),
             path => match path.strip_prefix("/reasons/") {
                 Some(code) if reads => reason(code, form(headers, query)),
-                None if !is_page(path) => {
-                    answer::problem(StatusCode::NOT_FOUND, "There is no such page", PAGES)
-                }
-                _ => answer::not_allowed("GET, HEAD".to_owned()),
+                None if !is_page(path) => no_such_page(),
+                _ => answer::not_allowed("GET, HEAD"),
             },
         }
     }
@@ -115,6 +119,29 @@ impl<B: AdminBackend> Serving<B> {
                 answer::html(status::page(&status, every.filter(|every| EVERY.contains(every))))
             }
         }
+    }
+
+    fn incident(&self, path: &str, headers: &HeaderMap, query: &str) -> Answer {
+        let id = path.strip_prefix("/incidents/").unwrap_or_default();
+        let page = self.backend.record().read(|state| {
+            let incident = state.incidents.get(id)?;
+            Some(pages::incident(incident, state))
+        });
+        page.map_or_else(no_such_page, |page| shown(&page, headers, query))
+    }
+
+    fn objective(&self, path: &str, headers: &HeaderMap, query: &str) -> Answer {
+        let name = path.strip_prefix("/objectives/").unwrap_or_default();
+        let all = self.backend.objectives();
+        let Some(reading) = all.iter().find(|reading| *reading.name == *name) else {
+            return no_such_page();
+        };
+        let now = self.backend.wall().as_millis() as u64;
+        let page = self
+            .backend
+            .record()
+            .read(|state| pages::objective(reading, state, now));
+        shown(&page, headers, query)
     }
 
     fn metrics(&self, headers: &HeaderMap) -> Answer {
@@ -217,10 +244,22 @@ fn probe(headers: &HeaderMap, query: &str, word: &str, not: Option<&str>) -> Ans
     answer::text(code, format!("{}\n", not.unwrap_or(word)))
 }
 
+fn no_such_page() -> Answer {
+    answer::problem(StatusCode::NOT_FOUND, "There is no such page", PAGES)
+}
+
+/// A page in the form that is wanted; for programs there is the API.
+fn shown(page: &pages::Page, headers: &HeaderMap, query: &str) -> Answer {
+    match wants(headers, query, &[Form::Text, Form::Html]) {
+        Form::Html => answer::html(page.to_html()),
+        Form::Text | Form::Json => answer::text(StatusCode::OK, page.to_text()),
+    }
+}
+
 fn is_page(path: &str) -> bool {
     matches!(
         path,
-        "/" | "/status" | "/status.css" | "/metrics" | "/livez" | "/readyz" | "/reasons"
+        "/" | "/status" | "/status.css" | "/metrics" | "/livez" | "/readyz" | "/reasons" | "/incidents"
     )
 }
 

@@ -217,6 +217,38 @@ async fn the_pages_are_there() {
             "{head}"
         );
     }
+}
+
+#[tokio::test]
+async fn alerts_lead_to_pages() {
+    let (address, _) = start(None, Fake::default()).await;
+    for (line, more, content_type, holds) in [
+        (
+            "GET /incidents",
+            "Accept: text/html\r\n",
+            "text/html",
+            "No incident is open",
+        ),
+        ("GET /objectives/checkout", "", "text/plain", "checkout pages"),
+        (
+            "GET /objectives/checkout",
+            "Accept: text/html\r\n",
+            "text/html",
+            "<h1 class=\"attention\"><span aria-hidden=\"true\">▲</span> checkout pages</h1>",
+        ),
+    ] {
+        let (status, head, body) = ask(address, line, more).await;
+        assert_eq!(status, 200, "{line}: {body}");
+        assert!(
+            head.contains(&format!("content-type: {content_type}")) && body.contains(holds),
+            "{line}: {body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_wants_no_body_gets_none() {
+    let (address, _) = start(None, Fake::default()).await;
     let (status, head, body) = ask(address, "HEAD /status", "").await;
     assert!(status == 200 && head.contains("content-length") && body.is_empty());
 }
@@ -277,6 +309,9 @@ async fn what_is_not_there_is_a_problem_document() {
     for (line, more, expected) in [
         ("GET /nothing", "", 404),
         ("GET /reasons/nothing", "", 404),
+        ("GET /incidents/nothing", "", 404),
+        ("GET /objectives/nothing", "", 404),
+        ("POST /incidents/nothing", "", 404),
         ("GET /drain", "", 405),
         ("GET /upgrade", "", 405),
         ("DELETE /status", "", 405),

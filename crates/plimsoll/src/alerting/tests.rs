@@ -69,10 +69,10 @@ fn office(author: &str) -> Office {
     }
 }
 
-fn secret(name: &str, text: &str) -> Option<TokenSource> {
+fn secret(name: &str, text: &str) -> TokenSource {
     let path = std::env::temp_dir().join(format!("plimsoll-alerting-{}-{name}", std::process::id()));
     std::fs::write(&path, text).unwrap();
-    Some(TokenSource::File(path))
+    TokenSource::File(path)
 }
 
 fn config(targets: Vec<Target>) -> Arc<AlertsConfig> {
@@ -115,7 +115,7 @@ fn opened(objective: &str, severity: Calls) -> Opened {
             bad: 97,
             events: 200,
             share: 0.97,
-            lift: 3.14,
+            lift: 3.12,
         }],
         changes: vec!["02:02:00Z: the breaker of tax tripped".to_owned()],
         runbook: Some("https://wiki.example/checkout".to_owned()),
@@ -151,7 +151,11 @@ async fn whoever_is_to_be_told_is_told_once_and_that_it_is_over() {
     let (address, mut hears) = target(Vec::new()).await;
     let (office, config) = (
         office("one"),
-        config(vec![one("hook", Way::Webhook(address), secret("once", "s3cret"))]),
+        config(vec![one(
+            "hook",
+            Way::Webhook(address),
+            Some(secret("once", "s3cret")),
+        )]),
     );
     look(&office, &config).await;
     let alert = page(&office, "checkout");
@@ -195,7 +199,11 @@ async fn a_target_that_does_not_take_them_is_asked_again_and_the_others_are_told
     let office = office("one");
     let config = config(vec![
         one("busy", Way::Alertmanager(busy), None),
-        one("well", Way::Slack, secret("well", &format!("{well}/services/T0"))),
+        one(
+            "well",
+            Way::Slack,
+            Some(secret("well", &format!("{well}/services/T0"))),
+        ),
     ]);
     page(&office, "checkout");
     look(&office, &config).await;
@@ -239,7 +247,11 @@ async fn a_target_that_does_not_take_them_is_asked_again_and_the_others_are_told
 async fn pagerduty_has_an_event_for_each_and_those_that_it_took_are_not_sent_again() {
     let (address, mut hears) = target(vec![202, 429]).await;
     let office = office("one");
-    let duty = one("duty", Way::PagerDuty(Some(address)), secret("duty", "R0UT1NG"));
+    let duty = one(
+        "duty",
+        Way::PagerDuty(Some(address)),
+        Some(secret("duty", "R0UT1NG")),
+    );
     let config = config(vec![duty]);
     page(&office, "a");
     page(&office, "b");
@@ -340,8 +352,8 @@ async fn a_heartbeat_comes_as_often_as_it_is_to() {
     let (address, mut hears) = target(vec![200, 500]).await;
     let office = office("one");
     let beat = crate::config::Beat {
-        address: Err(secret("beat", &format!("{address}/ping/1")).unwrap()),
-        every: Duration::from_secs(60),
+        address: Err(secret("beat", &format!("{address}/ping/1"))),
+        every: Duration::from_mins(1),
     };
     let config = AlertsConfig {
         heartbeat: Some(beat),
@@ -353,9 +365,7 @@ async fn a_heartbeat_comes_as_often_as_it_is_to() {
     }
     assert_eq!(hears.recv().await.unwrap().path, "/ping/1");
     assert!(hears.try_recv().is_err());
-    let mut lines = office.desk.lock();
-    lines.get_mut(HEARTBEAT).unwrap().refreshed = None;
-    drop(lines);
+    office.desk.lock().get_mut(HEARTBEAT).unwrap().refreshed = None;
     office.beat(&config);
     settled(&office).await;
     assert_eq!(hears.recv().await.unwrap().path, "/ping/1");

@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 
 use super::{Ask, Reply, good, missing, moment};
 use crate::civil;
-use crate::record::Said;
-use crate::record::State;
 use crate::record::incidents::{Clocks, Incident, Mark};
+use crate::record::{Said, State, who};
 
 pub(super) fn list(ask: &Ask<'_>) -> Result<Reply, Reply> {
     let limit = ask.limit()?;
@@ -72,7 +71,7 @@ fn say(ask: &Ask<'_>, said: Said) -> Result<Reply, Reply> {
 fn shown(incident: &Incident) -> Value {
     let mark = |mark: &Option<Mark>| {
         mark.as_ref()
-            .map(|(at, by)| json!({ "at": moment(*at), "by": &**by }))
+            .map(|(at, by)| json!({ "at": moment(*at), "by": who(by) }))
     };
     let clocks = incident.clocks();
     let lines = incident.timeline.iter();
@@ -90,7 +89,7 @@ fn shown(incident: &Incident) -> Value {
         "to_acknowledge_ms": clocks.to_acknowledge,
         "to_mitigate_ms": clocks.to_mitigate,
         "to_resolve_ms": clocks.to_resolve,
-        "timeline": lines.map(|line| json!({ "at": moment(line.at), "author": &*line.author, "text": line.text })).collect::<Vec<_>>(),
+        "timeline": lines.map(|line| json!({ "at": moment(line.at), "author": who(&line.author), "text": line.text })).collect::<Vec<_>>(),
         "lines_left_out": incident.lines_left_out,
     })
 }
@@ -146,7 +145,11 @@ fn draft(incident: &Incident, state: &State) -> String {
     put("\n## Timeline\n\n| UTC | who | what |\n|---|---|---|".to_owned());
     for line in &incident.timeline {
         let what = line.text.replace('|', "\\|").replace('\n', " ");
-        put(format!("| {} | {} | {what} |", moment(line.at), line.author));
+        put(format!(
+            "| {} | {} | {what} |",
+            moment(line.at),
+            who(&line.author)
+        ));
     }
     put("\n## Causes\n\n(to be written)\n\n## What is to be done\n\n(to be written)".to_owned());
     text

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Ask, Reply, good, missing, moment};
 use crate::reading::ObjectiveReading;
 
+#[expect(clippy::unnecessary_wraps, reason = "like all that answer")]
 pub(super) fn list(ask: &Ask<'_>) -> Result<Reply, Reply> {
     let all: Vec<Value> = ask.backend.objectives().iter().map(shown).collect();
     Ok(good(json!({ "objectives": all })))

@@ -26,8 +26,8 @@ impl ApiBackend for Fake {
 /// Checkout pages, and is an incident that began a minute before.
 fn troubled() -> Fake {
     let fake = Fake {
-        record: Record::new("one".into(), false),
-        wall: Duration::from_secs(1_795_464_600),
+        record: Record::new("plimsoll/one".into(), false),
+        wall: Duration::from_mins(29_924_410),
     };
     let opened = Opened {
         objective: "checkout".to_owned(),
@@ -56,9 +56,9 @@ fn troubled() -> Fake {
     fake
 }
 
-fn ask(fake: &Fake, method: Method, path: &str, body: &Value) -> (u16, Value) {
+fn ask(fake: &Fake, method: &Method, path: &str, body: &Value) -> (u16, Value) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    match answer(fake, &method, path, query, body) {
+    match answer(fake, method, path, query, body) {
         Reply::Json(status, body) => (status.as_u16(), body),
         Reply::Markdown(text) => (200, text.into()),
         Reply::Problem(status, title, detail) => (status.as_u16(), format!("{title}: {detail}").into()),
@@ -71,7 +71,7 @@ fn everything_in_the_list_is_there_and_nothing_else() {
     let fake = troubled();
     for route in ROUTES {
         let path = route.path.replace("{}", "nobody");
-        let (status, body) = ask(&fake, route.method.clone(), &path, &json!({}));
+        let (status, body) = ask(&fake, &route.method, &path, &json!({}));
         let is_expected = matches!(status, 200 | 422)
             || status == 404 && body.as_str().is_some_and(|text| text.contains("`nobody`"));
         assert!(is_expected, "{} {path}: {status} {body}", route.method);
@@ -88,17 +88,17 @@ fn everything_in_the_list_is_there_and_nothing_else() {
         (Method::PATCH, "/silences", 405),
     ] {
         assert_eq!(
-            ask(&fake, method.clone(), path, &Value::Null).0,
+            ask(&fake, &method, path, &Value::Null).0,
             status,
             "{method} {path}"
         );
     }
-    assert_eq!(ask(&fake, Method::PUT, "/silences", &Value::Null).1, "GET, POST");
+    assert_eq!(ask(&fake, &Method::PUT, "/silences", &Value::Null).1, "GET, POST");
 }
 
 #[test]
 fn a_verdict_is_told_whole_and_what_is_not_known_is_null() {
-    let (status, body) = ask(&troubled(), Method::GET, "/objectives/checkout", &Value::Null);
+    let (status, body) = ask(&troubled(), &Method::GET, "/objectives/checkout", &Value::Null);
     assert_eq!(
         (status, &body["calls"], &body["state"]),
         (200, &"page".into(), &"missed".into())
@@ -117,7 +117,7 @@ fn an_incident_is_worked_on() {
     let path = |verb: &str| format!("/incidents/checkout-1{verb}");
     let ada = json!({ "author": "ada", "text": "the broker | is slow" });
     fake.wall += Duration::from_secs(30);
-    let (status, body) = ask(&fake, Method::POST, &path("/acknowledge"), &ada);
+    let (status, body) = ask(&fake, &Method::POST, &path("/acknowledge"), &ada);
     assert_eq!(
         (status, &body["phase"], &body["acknowledged"]["by"]),
         (200, &"acknowledged".into(), &"ada".into())
@@ -127,24 +127,35 @@ fn an_incident_is_worked_on() {
         (&60_000.into(), &90_000.into())
     );
     assert_eq!(
-        ask(&fake, Method::POST, &path("/notes"), &json!({ "text": " " })).0,
+        ask(&fake, &Method::POST, &path("/notes"), &json!({ "text": " " })).0,
         422
     );
-    ask(&fake, Method::POST, &path("/notes"), &ada);
-    fake.wall += Duration::from_secs(600);
-    let (_, body) = ask(&fake, Method::POST, &path("/resolve"), &Value::Null);
+    ask(&fake, &Method::POST, &path("/notes"), &ada);
+    fake.wall += Duration::from_mins(10);
+    let (_, body) = ask(&fake, &Method::POST, &path("/resolve"), &Value::Null);
     assert_eq!(
         (&body["phase"], &body["to_resolve_ms"]),
         (&"resolved".into(), &690_000.into())
     );
     assert_eq!(body["resolved"]["by"], "an operator");
-    let (_, list) = ask(&fake, Method::GET, "/incidents?limit=1", &Value::Null);
+    // Nobody passes for the machine.
+    let machine = json!({ "author": "plimsoll/one", "text": "all is well" });
+    let (_, body) = ask(&fake, &Method::POST, &path("/notes"), &machine);
+    let last = body["timeline"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["author"], &last["text"]),
+        (&"an operator".into(), &"all is well".into())
+    );
+    let (_, list) = ask(&fake, &Method::GET, "/incidents?limit=1", &Value::Null);
     assert_eq!(
         list["clocks"]["to_resolve"],
         json!({ "count": 1, "median_ms": 690_000, "p90_ms": 690_000 })
     );
-    assert_eq!(ask(&fake, Method::GET, "/incidents?limit=0", &Value::Null).0, 400);
-    let (_, draft) = ask(&fake, Method::GET, &path("/postmortem"), &Value::Null);
+    assert_eq!(
+        ask(&fake, &Method::GET, "/incidents?limit=0", &Value::Null).0,
+        400
+    );
+    let (_, draft) = ask(&fake, &Method::GET, &path("/postmortem"), &Value::Null);
     for line in [
         "# Incident checkout-1",
         "| detected | 1 min 0 s |",
@@ -152,7 +163,7 @@ fn an_incident_is_worked_on() {
         "- checkout-page-1 at 20:10:00Z: 300 of 36,600 failed | in the last hour",
         "  - changed before: 02:02:00Z: the breaker of tax tripped",
         "  - failed: trace 4bf9, pay, gold, upstream-timeout, 1200 ms",
-        "| 2026-11-23T20:09:00.000Z | one | it began: from here on more fails than may |",
+        "| 2026-11-23T20:09:00.000Z | plimsoll | it began: from here on more fails than may |",
         "| 2026-11-23T20:10:30.000Z | ada | the broker \\| is slow |",
     ] {
         assert!(draft.as_str().unwrap().contains(line), "{line} in {draft}");
@@ -169,18 +180,18 @@ fn a_silence_says_for_whom_how_long_and_why() {
         json!({ "objective": "chekout", "minutes": 10, "reason": "x" }),
         json!([]),
     ] {
-        assert_eq!(ask(&fake, Method::POST, "/silences", &wrong).0, 422, "{wrong}");
+        assert_eq!(ask(&fake, &Method::POST, "/silences", &wrong).0, 422, "{wrong}");
     }
     let right = json!({ "objective": "check*", "minutes": 10, "reason": "we know", "author": "ada" });
-    let (status, body) = ask(&fake, Method::POST, "/silences", &right);
+    let (status, body) = ask(&fake, &Method::POST, "/silences", &right);
     assert_eq!(
         (status, &body["holds"], &body["author"]),
         (201, &true.into(), &"ada".into())
     );
-    let (_, alert) = ask(&fake, Method::GET, "/alerts/checkout-page-1", &Value::Null);
+    let (_, alert) = ask(&fake, &Method::GET, "/alerts/checkout-page-1", &Value::Null);
     assert_eq!(alert["silenced_by"], body["id"]);
     let path = format!("/silences/{}", body["id"].as_str().unwrap());
-    let (status, body) = ask(&fake, Method::DELETE, &path, &Value::Null);
+    let (status, body) = ask(&fake, &Method::DELETE, &path, &Value::Null);
     assert_eq!((status, &body["holds"]), (200, &false.into()));
 }
 
@@ -199,11 +210,15 @@ fn a_correction_is_bounded_and_can_be_withdrawn() {
         hour(json!(1.5)),
         hour(json!("5")),
     ] {
-        assert_eq!(ask(&fake, Method::POST, "/corrections", &wrong).0, 422, "{wrong}");
+        assert_eq!(
+            ask(&fake, &Method::POST, "/corrections", &wrong).0,
+            422,
+            "{wrong}"
+        );
     }
-    let (status, body) = ask(&fake, Method::POST, "/corrections", &hour(Value::Null));
+    let (status, body) = ask(&fake, &Method::POST, "/corrections", &hour(Value::Null));
     assert_eq!((status, &body["excludes"]), (201, &true.into()));
-    let (status, taken) = ask(&fake, Method::POST, "/corrections", &hour(json!(-300)));
+    let (status, taken) = ask(&fake, &Method::POST, "/corrections", &hour(json!(-300)));
     assert_eq!(
         (status, &taken["good"], &taken["bad"]),
         (201, &0.into(), &(-300).into())
@@ -211,7 +226,7 @@ fn a_correction_is_bounded_and_can_be_withdrawn() {
     // Announced maintenance.
     let ahead = with("2026-11-24T02:00:00Z", "2026-11-24T02:30:30Z", Value::Null);
     assert_eq!(
-        ask(&fake, Method::POST, "/corrections", &ahead).1["to"],
+        ask(&fake, &Method::POST, "/corrections", &ahead).1["to"],
         "2026-11-24T02:31:00.000Z"
     );
     assert_eq!(
@@ -219,13 +234,13 @@ fn a_correction_is_bounded_and_can_be_withdrawn() {
         3
     );
     let path = format!("/corrections/{}", body["id"].as_str().unwrap());
-    assert_eq!(ask(&fake, Method::DELETE, &path, &Value::Null).0, 422);
+    assert_eq!(ask(&fake, &Method::DELETE, &path, &Value::Null).0, 422);
     assert_eq!(
-        ask(&fake, Method::DELETE, &path, &json!({ "reason": "it was real" })).0,
+        ask(&fake, &Method::DELETE, &path, &json!({ "reason": "it was real" })).0,
         200
     );
     assert_eq!(
-        ask(&fake, Method::DELETE, &path, &json!({ "reason": "again" })).0,
+        ask(&fake, &Method::DELETE, &path, &json!({ "reason": "again" })).0,
         404
     );
     assert_eq!(

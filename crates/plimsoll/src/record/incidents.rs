@@ -53,6 +53,10 @@ pub(crate) struct Line {
 
 /// The clocks of an incident, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "a time to something is called so in the field"
+)]
 pub(crate) struct Clocks {
     /// From its beginning until somebody was called.
     pub(crate) to_detect: Option<u64>,

@@ -4,7 +4,7 @@ use super::entry::{Added, Opened, Told};
 use super::incidents::LINES_MAX;
 use super::*;
 
-const NOON: Duration = Duration::from_secs(1_795_464_600);
+const NOON: Duration = Duration::from_mins(29_924_410);
 
 fn record() -> Record {
     Record::new("one".into(), false)

@@ -108,7 +108,7 @@ fn objectives(status: &Status) -> Rows {
 }
 
 /// A target as it was written: 99.95 % must not become 100.
-fn exact_percent(share: f64) -> String {
+pub(super) fn exact_percent(share: f64) -> String {
     let percent = (share * 1e8).round() / 1e6;
     format!("{percent} %")
 }

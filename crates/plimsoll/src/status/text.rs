@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Status;
+use super::pages::Page;
 use super::tables::{Table, is_figures, tables};
 
 /// The whole of it.
@@ -25,6 +26,16 @@ pub(crate) fn text(status: &Status) -> String {
             let _ = writeln!(out, "latest bad of {}: {}", plain(of), plain(latest));
         }
     }
+    out
+}
+
+/// A page of its own.
+pub(super) fn page_of(page: &Page) -> String {
+    let mut out = format!("{}\n", plain(&page.headline));
+    for fact in &page.facts {
+        let _ = writeln!(out, "{}", plain(fact));
+    }
+    page.tables.iter().for_each(|table| section(&mut out, table));
     out
 }
 

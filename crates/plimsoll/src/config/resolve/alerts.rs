@@ -1,11 +1,13 @@
 //! Who is told of alerts: what belongs to which kind of target.
 
+use std::path::PathBuf;
+
 use super::{Scope, tls};
 use crate::config::raw::OutboundTls;
 use crate::config::raw::alerts::{AlertTarget, Alerts, CallsWord, Email, Heartbeat, Security, TargetKind};
 use crate::config::read::At;
 use crate::config::secrets::TokenSource;
-use crate::config::value::word::Link;
+use crate::config::value::word::{EnvName, Link};
 use crate::config::{AlertsConfig, Beat, EmailConfig, MailSecurity, Target, Way};
 use crate::record::entry::Calls;
 
@@ -47,18 +49,7 @@ fn resolve_target(target: AlertTarget, scope: &mut Scope<'_>) -> Option<Target> 
         email,
         tls: tls_raw,
     } = target;
-    if let Some(path) = &secret_file.value {
-        scope.readable(path, &secret_file.place);
-    }
-    if secret_file.is_some() && secret_env.is_some() {
-        scope.problem(&secret_env.place, "`secret_file` is there too", "one of the two");
-    }
-    let from_file = secret_file.value.map(TokenSource::File);
-    let secret = from_file.or_else(|| secret_env.value.map(|name| TokenSource::Environment(name.0)));
-    let calls = calls.value.into_iter().map(|call| match call.value {
-        CallsWord::Page => Calls::Page,
-        CallsWord::Ticket => Calls::Ticket,
-    });
+    let secret = resolve_secret(secret_file, secret_env, scope);
     let needs_secret = matches!(
         kind.value,
         TargetKind::Slack | TargetKind::PagerDuty | TargetKind::Webhook
@@ -70,46 +61,10 @@ fn resolve_target(target: AlertTarget, scope: &mut Scope<'_>) -> Option<Target> 
             "`secret_file` or `secret_env` beside it",
         );
     }
-    let needed = |url: &At<Option<Link>>, scope: &mut Scope<'_>| {
-        let link = url.value.clone();
-        if link.is_none() {
-            scope.problem(&url.place, "its address is missing", "`url: https://…`");
-        }
-        Some(link?.0.trim_end_matches('/').to_owned())
-    };
-    let email_place = email.place.clone();
-    let is_email = email.is_some();
-    let way = match kind.value {
-        TargetKind::Alertmanager => Way::Alertmanager(needed(&url, scope)?),
-        TargetKind::Webhook => Way::Webhook(needed(&url, scope)?),
-        TargetKind::Slack => Way::Slack,
-        TargetKind::PagerDuty => Way::PagerDuty(url.value.clone().map(|link| link.0)),
-        TargetKind::Email => match email.value {
-            Some(email) => Way::Email(resolve_email(email, secret.is_some(), scope)),
-            None => {
-                scope.problem(
-                    &email_place,
-                    "how mail goes out is missing",
-                    "`email: { server: …, from: …, to: […] }`",
-                );
-                return None;
-            }
-        },
-    };
-    if is_email && !matches!(way, Way::Email(_)) {
-        scope.problem(
-            &email_place,
-            "only a target of kind `email` sends mail",
-            "none of it here",
-        );
-    }
-    if url.value.is_some() && matches!(way, Way::Slack | Way::Email(_)) {
-        scope.problem(
-            &url.place,
-            "this kind has its address elsewhere",
-            "a Slack webhook's address is its secret",
-        );
-    }
+    let calls = calls.value.into_iter().map(|call| match call.value {
+        CallsWord::Page => Calls::Page,
+        CallsWord::Ticket => Calls::Ticket,
+    });
     let tls = tls_raw.value.map(|tls_raw| {
         let OutboundTls {
             ca,
@@ -122,9 +77,63 @@ fn resolve_target(target: AlertTarget, scope: &mut Scope<'_>) -> Option<Target> 
     Some(Target {
         name: name.value.0.into(),
         calls: calls.collect(),
-        way,
+        way: resolve_way(kind.value, url, email, secret.is_some(), scope)?,
         secret,
         tls: tls.unwrap_or_default(),
+    })
+}
+
+fn resolve_secret(
+    file: At<Option<PathBuf>>,
+    env: At<Option<EnvName>>,
+    scope: &mut Scope<'_>,
+) -> Option<TokenSource> {
+    if let Some(path) = &file.value {
+        scope.readable(path, &file.place);
+    }
+    if file.is_some() && env.is_some() {
+        scope.problem(&env.place, "`secret_file` is there too", "one of the two");
+    }
+    let from_file = file.value.map(TokenSource::File);
+    from_file.or_else(|| env.value.map(|name| TokenSource::Environment(name.0)))
+}
+
+fn resolve_way(
+    kind: TargetKind,
+    url: At<Option<Link>>,
+    email: At<Option<Email>>,
+    has_secret: bool,
+    scope: &mut Scope<'_>,
+) -> Option<Way> {
+    if kind != TargetKind::Email && email.is_some() {
+        scope.problem(
+            &email.place,
+            "only a target of kind `email` sends mail",
+            "none of it here",
+        );
+    }
+    if matches!(kind, TargetKind::Slack | TargetKind::Email) && url.is_some() {
+        let right = "a Slack webhook's address is its secret, a mail server's is in `email`";
+        scope.problem(&url.place, "this kind has its address elsewhere", right);
+    }
+    let address = url.value.map(|link| link.0.trim_end_matches('/').to_owned());
+    if matches!(kind, TargetKind::Alertmanager | TargetKind::Webhook) && address.is_none() {
+        scope.problem(&url.place, "its address is missing", "`url: https://…`");
+    }
+    Some(match kind {
+        TargetKind::Alertmanager => Way::Alertmanager(address?),
+        TargetKind::Webhook => Way::Webhook(address?),
+        TargetKind::Slack => Way::Slack,
+        TargetKind::PagerDuty => Way::PagerDuty(address),
+        TargetKind::Email => {
+            let place = email.place;
+            let Some(email) = email.value else {
+                let right = "`email: { server: …, from: …, to: […] }`";
+                scope.problem(&place, "how mail goes out is missing", right);
+                return None;
+            };
+            Way::Email(resolve_email(email, has_secret, scope))
+        }
     })
 }
 

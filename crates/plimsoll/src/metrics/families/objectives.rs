@@ -64,6 +64,11 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
             sheet.sample_if_known(&[("objective", name), ("window", &shown(window))], burn);
         }
     }
+    standing(sheet, objectives);
+}
+
+/// What follows from how they burn.
+fn standing(sheet: &mut impl Sheet, objectives: &[ObjectiveReading]) {
     sheet.family(gauge(
         "plimsoll_objective_evidence_ratio",
         "ratio",

@@ -1,0 +1,291 @@
+//! The pages that alerts lead to: an objective, an incident, all incidents. Read as HTML or as text, like the status.
+
+use std::time::Duration;
+
+use plimsoll_slo::{Budget, State as Met};
+
+use super::html;
+use super::tables::{Table, exact_percent, percent};
+use super::text;
+use crate::alerting::{example_line, stands_out};
+use crate::civil;
+use crate::reading::ObjectiveReading;
+use crate::record::alerts::Alert;
+use crate::record::incidents::Incident;
+use crate::record::{State, who};
+
+/// A page, before it is HTML or text.
+pub(crate) struct Page {
+    pub(super) headline: String,
+    /// How it stands: `fine`, `attention` or `leaving`, which is a colour and a shape.
+    pub(super) class: &'static str,
+    /// Sentences below the headline.
+    pub(super) facts: Vec<String>,
+    pub(super) tables: Vec<Table>,
+}
+
+impl Page {
+    pub(crate) fn to_html(&self) -> String {
+        html::page_of(self)
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        text::page_of(self)
+    }
+}
+
+/// Rows of a page that may have many.
+const ROWS_MAX: usize = 50;
+
+fn table(title: &str, head: &[&str], rows: Vec<Vec<String>>, nothing: &'static str) -> Table {
+    let head = head.iter().map(|name| (*name).to_owned()).collect();
+    Table {
+        title: title.to_owned(),
+        rows: [vec![head], rows].concat(),
+        nothing,
+        latest: Vec::new(),
+    }
+}
+
+fn moment(millis: u64) -> String {
+    civil::rfc3339_millis(Duration::from_millis(millis))
+}
+
+fn minutes(millis: Option<u64>) -> String {
+    millis.map_or_else(
+        || "-".to_owned(),
+        |millis| format!("{} min {} s", millis / 60_000, millis / 1_000 % 60),
+    )
+}
+
+/// What is asked of one objective, and how it stands.
+pub(crate) fn objective(reading: &ObjectiveReading, state: &State, now: u64) -> Page {
+    let verdict = &reading.verdict;
+    let name = &*reading.name;
+    let word = verdict.calls.map_or(verdict.state.word(), |calls| match calls {
+        plimsoll_slo::Severity::Page => "pages",
+        plimsoll_slo::Severity::Ticket => "asks for a ticket",
+    });
+    let mut facts = vec![
+        format!("{}.", verdict.sentence()),
+        format!(
+            "Asked: {} in {}, by {}. What may be risked: {}.",
+            exact_percent(verdict.objective.target.share()),
+            reading.window,
+            verdict.objective.budgeting.word(),
+            reading.rung.word()
+        ),
+    ];
+    facts.extend(
+        reading
+            .runbook
+            .iter()
+            .map(|runbook| format!("Runbook: {runbook}")),
+    );
+    if let Some(silence) = state.silences.of(name, now) {
+        let (author, until) = (&silence.author, moment(silence.until));
+        facts.push(format!("Silenced by {author} until {until}: {}", silence.reason));
+    }
+    Page {
+        headline: format!("{name} {word}"),
+        class: match (verdict.calls, verdict.state) {
+            (None, Met::Met) => "fine",
+            (None, Met::Unknown) => "leaving",
+            _ => "attention",
+        },
+        facts,
+        tables: vec![
+            burns(reading),
+            budgets(reading),
+            alerts(name, state),
+            corrections(name, state),
+        ],
+    }
+}
+
+fn burns(reading: &ObjectiveReading) -> Table {
+    let shown = |burn: Option<f64>| burn.map_or_else(|| "-".to_owned(), |burn| format!("{burn:.1}"));
+    let rows = reading.verdict.burns.iter().map(|(rule, burning)| {
+        vec![
+            rule.severity.word().to_owned(),
+            format!("{} min", rule.long.as_secs() / 60),
+            shown(burning.long),
+            format!("{} min", rule.short.as_secs() / 60),
+            shown(burning.short),
+            format!("{:.1}", rule.factor),
+            burning.phase.word().to_owned(),
+        ]
+    });
+    let head = [
+        "calls",
+        "long window",
+        "burn",
+        "short window",
+        "burn",
+        "fires at",
+        "state",
+    ];
+    table("Burn", &head, rows.collect(), "no rule")
+}
+
+fn budgets(reading: &ObjectiveReading) -> Table {
+    let verdict = &reading.verdict;
+    let of = |what: &str, budget: &Budget| {
+        vec![
+            what.to_owned(),
+            budget.left().map_or_else(|| "-".to_owned(), percent),
+            format!("{:.1}", budget.allowed),
+            format!("{:.1}", budget.bad),
+        ]
+    };
+    let mut rows = vec![of("earned so far", &verdict.budget)];
+    rows.extend(
+        verdict
+            .forecast
+            .iter()
+            .map(|budget| of("whole period, by forecast", budget)),
+    );
+    rows.extend(
+        verdict
+            .as_counted
+            .iter()
+            .map(|budget| of("as counted, without corrections", budget)),
+    );
+    table("Budget", &["of", "left", "may be bad", "were bad"], rows, "")
+}
+
+fn alerts(name: &str, state: &State) -> Table {
+    let of = state.alerts.all().filter(|alert| alert.opened.objective == name);
+    let rows = of.take(ROWS_MAX).map(|alert: &Alert| {
+        let incident = state.incidents.of_alert(&alert.id);
+        vec![
+            alert.id.to_string(),
+            moment(alert.opened_at),
+            alert
+                .closed
+                .as_ref()
+                .map_or_else(|| "open".to_owned(), |(at, _)| moment(*at)),
+            incident.map_or_else(|| "-".to_owned(), |incident| incident.id.to_string()),
+            alert.opened.sentence.clone(),
+        ]
+    });
+    let head = ["alert", "opened", "closed", "incident", "verdict when it opened"];
+    table("Alerts", &head, rows.collect(), "none")
+}
+
+fn corrections(name: &str, state: &State) -> Table {
+    let of = state.corrections.all().filter(|(_, made)| made.objective == name);
+    let rows = of.take(ROWS_MAX).map(|(_, made)| {
+        vec![
+            moment(60_000 * made.correction.from),
+            moment(60_000 * made.correction.to),
+            made.author.to_string(),
+            made.reason.clone(),
+        ]
+    });
+    table(
+        "Corrections",
+        &["from", "to", "by", "because"],
+        rows.collect(),
+        "none",
+    )
+}
+
+/// One incident: its clocks, what was seen, what was done.
+pub(crate) fn incident(incident: &Incident, state: &State) -> Page {
+    let clocks = incident.clocks();
+    let began = moment(incident.began);
+    let took = [
+        ("detected", clocks.to_detect),
+        ("acknowledged", clocks.to_acknowledge),
+        ("mitigated", clocks.to_mitigate),
+        ("resolved", clocks.to_resolve),
+    ];
+    let took = took.map(|(what, span)| vec![what.to_owned(), minutes(span)]);
+    let of = || incident.alerts.iter().filter_map(|id| state.alerts.get(id));
+    let lines = |all: Vec<String>| all.into_iter().map(|line| vec![line]).collect::<Vec<_>>();
+    let out = of()
+        .flat_map(|alert| alert.opened.stands_out.iter().map(stands_out))
+        .collect();
+    let changes = of().flat_map(|alert| alert.opened.changes.clone()).collect();
+    let examples = of()
+        .flat_map(|alert| alert.opened.examples.iter().map(example_line))
+        .collect();
+    let timeline = incident
+        .timeline
+        .iter()
+        .map(|line| vec![moment(line.at), who(&line.author).to_owned(), line.text.clone()]);
+    let mut facts = vec![format!(
+        "It began at {began}, and is about {}.",
+        incident.objectives.join(", ")
+    )];
+    facts.extend(
+        of().filter_map(|alert| alert.opened.runbook.as_ref())
+            .map(|runbook| format!("Runbook: {runbook}")),
+    );
+    Page {
+        headline: format!("Incident {} is {}", incident.id, incident.phase()),
+        class: match incident.phase() {
+            "resolved" => "fine",
+            "mitigated" => "leaving",
+            _ => "attention",
+        },
+        facts,
+        tables: vec![
+            table("From its beginning", &["until it was", "took"], took.to_vec(), ""),
+            table(
+                "What stands out among the failures",
+                &["what"],
+                lines(out),
+                "nothing: all fail alike",
+            ),
+            table(
+                "What changed in the hour before",
+                &["what"],
+                lines(changes),
+                "nothing that is known",
+            ),
+            table("Timeline", &["at", "who", "what"], timeline.collect(), "nothing"),
+            table(
+                "Requests that failed",
+                &["request"],
+                lines(examples),
+                "none is known",
+            ),
+        ],
+    }
+}
+
+/// All incidents that are remembered.
+pub(crate) fn incidents(state: &State) -> Page {
+    let open = state.incidents.open().count();
+    let rows = state.incidents.all().take(ROWS_MAX).map(|incident| {
+        let clocks = incident.clocks();
+        vec![
+            incident.id.to_string(),
+            incident.phase().to_owned(),
+            moment(incident.began),
+            minutes(clocks.to_detect),
+            minutes(clocks.to_mitigate),
+            minutes(clocks.to_resolve),
+        ]
+    });
+    let head = [
+        "incident",
+        "state",
+        "began",
+        "detected after",
+        "mitigated after",
+        "resolved after",
+    ];
+    Page {
+        headline: match open {
+            0 => "No incident is open".to_owned(),
+            1 => "One incident is open".to_owned(),
+            many => format!("{many} incidents are open"),
+        },
+        class: if open == 0 { "fine" } else { "attention" },
+        facts: Vec::new(),
+        tables: vec![table("Incidents", &head, rows.collect(), "none")],
+    }
+}
