@@ -5,6 +5,7 @@
     reason = "a test stands outside the binary: it is the world"
 )]
 
+mod alerts;
 mod attacks;
 mod book;
 mod check;

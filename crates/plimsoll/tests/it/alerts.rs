@@ -1,0 +1,129 @@
+//! An outage as people live through it: from the first failure to the page in a real Alertmanager, over a `kill -9`, to
+//! the end of the incident.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::world::{Plimsoll, Process, curl, curl_until, service};
+
+/// Alertmanager on a free port. It says where it listens on standard error.
+fn alertmanager() -> (Process, String, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let config = "route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n";
+    std::fs::write(path("am.yml"), config).unwrap();
+    // A port that was free a moment ago: it cannot say which one it was given.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let run = format!(
+        "exec prometheus-alertmanager --config.file={} --storage.path={} --web.listen-address={address} --cluster.listen-address= 2>&1",
+        path("am.yml"),
+        path("data")
+    );
+    let mut process = Process::start(Command::new("sh").args(["-c", &run]));
+    process.wait_for("address", |line| line.contains("Listening on").then_some(()));
+    (process, address, directory)
+}
+
+fn configuration(service: &str, alertmanager: &str) -> String {
+    format!(
+        "listeners: [{{ name: ingress, listen: '127.0.0.1:0', trust: [127.0.0.1/32], routes: [{{ name: all }}] }}]
+upstreams: [{{ name: app, endpoints: ['http://{service}'], breaker: off, outlier: off }}]
+admin: {{ listen: '127.0.0.1:0' }}
+objectives: [{{ name: checkout, target: 99.9%, runbook: https://wiki.example.com/checkout }}]
+alerts:
+  labels: [team=pay]
+  targets: [{{ name: am, kind: alertmanager, url: 'http://{alertmanager}' }}]
+"
+    )
+}
+
+fn json(answer: &str) -> Value {
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
+}
+
+/// Forty callers, each of whom is answered with this status.
+fn ask(plimsoll: &Plimsoll, status: u16) {
+    for caller in 0..40 {
+        let from = format!("X-Forwarded-For: 10.0.0.{caller}");
+        curl(&[
+            "-o",
+            "/dev/null",
+            "-H",
+            &from,
+            &plimsoll.url(&format!("/status/{status}")),
+        ]);
+    }
+}
+
+#[test]
+fn an_outage_pages_outlives_a_kill_and_is_an_incident_with_a_beginning() {
+    let (_service, service) = service("http_service.py", &[]);
+    let (_alertmanager, address, _data) = alertmanager();
+    let mut plimsoll = Plimsoll::configured(&configuration(&service, &address));
+    ask(&plimsoll, 200);
+    ask(&plimsoll, 500);
+    let alerts = format!("http://{address}/api/v2/alerts");
+    let told = json(&curl_until(&[&alerts], |answer| answer.contains("checkout")));
+    let (labels, annotations) = (&told[0]["labels"], &told[0]["annotations"]);
+    assert_eq!(
+        (&labels["severity"], &labels["team"]),
+        (&"page".into(), &"pay".into())
+    );
+    assert_eq!(annotations["runbook_url"], "https://wiki.example.com/checkout");
+    assert!(
+        annotations["examples"]
+            .as_str()
+            .unwrap()
+            .contains(", all, other, upstream-error, "),
+        "{told}"
+    );
+    let incident = |plimsoll: &Plimsoll| {
+        let url = plimsoll.admin_url("/api/v1/incidents/checkout-1");
+        json(&curl_until(&[&url], |answer| answer.contains("timeline")))
+    };
+    let before = incident(&plimsoll);
+    assert!(
+        before["began_at"].as_str() <= before["detected_at"].as_str(),
+        "{before}"
+    );
+    let note = r#"{"text": "the database is full", "author": "ada"}"#;
+    let url = plimsoll.admin_url("/api/v1/incidents/checkout-1/notes");
+    let noted = curl(&["-H", "Content-Type: application/json", "-d", note, &url]);
+    assert!(noted.contains("the database is full"), "{noted}");
+    // What was said is written within a second; who is killed then forgets nothing of it.
+    let metrics = plimsoll.admin_url("/metrics");
+    curl_until(&[&metrics], |answer| {
+        answer.contains("plimsoll_facts_unwritten 0")
+    });
+    plimsoll.process.signal("-KILL");
+    assert_eq!(plimsoll.process.end(), None);
+    let plimsoll = plimsoll.again();
+    let after = incident(&plimsoll);
+    assert_eq!(
+        (&after["began_at"], &after["alerts"]),
+        (&before["began_at"], &before["alerts"])
+    );
+    let timeline = after["timeline"].to_string();
+    assert!(
+        timeline.contains("the database is full") && timeline.contains("ada"),
+        "{timeline}"
+    );
+    let page = curl(&[
+        "-H",
+        "Accept: text/html",
+        &plimsoll.admin_url("/incidents/checkout-1"),
+    ]);
+    assert!(
+        page.contains(" 200") && page.contains("the database is full"),
+        "{page}"
+    );
+    // It is the same alert still, and nobody was told twice: one in Alertmanager, told by one fact.
+    let all = json(&curl(&[&plimsoll.admin_url("/api/v1/alerts")]));
+    assert_eq!(all["alerts"].as_array().unwrap().len(), 1, "{all}");
+    assert_eq!(all["alerts"][0]["told"]["am"], "firing");
+    assert_eq!(json(&curl(&[&alerts])).as_array().unwrap().len(), 1);
+}
