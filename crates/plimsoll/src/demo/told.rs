@@ -11,6 +11,7 @@ use plimsoll_policy::BreakerState;
 use plimsoll_slo::{Ladder, Reason, Severity};
 
 use super::{Script, Stage};
+use crate::civil;
 use crate::instance::Instance;
 use crate::reading::ObjectiveReading;
 
@@ -38,6 +39,7 @@ pub(super) fn opening(ingress: SocketAddr, admin: &str, stage: &Stage, script: &
                            broker {broker} <-- Plimsoll (egress)
 
   look at   http://{admin}/status    what state everything is in, what the desk promises first
+            http://{admin}/incidents what hurt, from its beginning to its end
             http://{admin}/metrics   the same for Prometheus
   try       curl -i http://{ingress}/v1/accounts/gold-1/risk
             curl -i http://{ingress}/nowhere
@@ -58,6 +60,8 @@ pub(super) struct Teller {
     before: Acted,
     /// The objectives that call somebody.
     calling: BTreeMap<Arc<str>, Severity>,
+    /// Incidents, and where each stood.
+    incidents: BTreeMap<Arc<str>, &'static str>,
 }
 
 /// How often each protection has acted.
@@ -94,7 +98,26 @@ impl Teller {
             };
             let _ = writeln!(told, "  {word:<6}  {name}: {}", verdict.sentence());
         }
+        drop(judging);
+        self.incidents(instance, &mut told);
         told
+    }
+
+    /// The incidents that stand elsewhere than before.
+    fn incidents(&mut self, instance: &Instance, told: &mut String) {
+        instance.parts.record.read(|state| {
+            for incident in state.incidents.all() {
+                let phase = incident.phase();
+                if self.incidents.insert(Arc::clone(&incident.id), phase) != Some(phase) {
+                    let (id, began) = (&incident.id, civil::clock(incident.began));
+                    let objectives = incident.objectives.join(", ");
+                    let _ = writeln!(
+                        told,
+                        "  incident {id} is {phase}: it began at {began}, and is about {objectives}"
+                    );
+                }
+            }
+        });
     }
 
     /// What the customers feel, and what protected them since the line before.
