@@ -20,8 +20,10 @@ use crate::record::State;
 use crate::record::entry::Calls;
 use crate::record::incidents::Incident;
 
-/// Milliseconds without a reason to call after which an alert closes.
+/// Milliseconds without a reason to call after which an alert closes: one of this process, and one that another has
+/// opened, whose counts may be heard a minute late.
 const QUIET: u64 = 60_000;
+const QUIET_OF_OTHERS: u64 = 180_000;
 /// Milliseconds that an incident is mitigated after which it is resolved.
 const LASTS: u64 = 600_000;
 
@@ -47,9 +49,10 @@ pub(crate) struct Alarm {
 pub(crate) type Behind = BTreeMap<Arc<str>, BTreeSet<Arc<str>>>;
 
 impl Alarm {
-    /// What is to be done at `now`, in milliseconds since the Unix epoch.
+    /// What this process is to do at `now`, in milliseconds since the Unix epoch.
     pub(crate) fn decide(
         &mut self,
+        process: &str,
         now: u64,
         state: &State,
         readings: &[ObjectiveReading],
@@ -59,7 +62,7 @@ impl Alarm {
             .iter()
             .filter_map(|reading| opens(reading, state))
             .collect();
-        decisions.extend(self.closes(now, state, readings));
+        decisions.extend(self.closes(process, now, state, readings));
         decisions.extend(begins(state, behind));
         decisions.extend(
             state
@@ -70,7 +73,13 @@ impl Alarm {
         decisions
     }
 
-    fn closes(&mut self, now: u64, state: &State, readings: &[ObjectiveReading]) -> Vec<Decision> {
+    fn closes(
+        &mut self,
+        process: &str,
+        now: u64,
+        state: &State,
+        readings: &[ObjectiveReading],
+    ) -> Vec<Decision> {
         let mut decisions = Vec::new();
         let mut quiet = BTreeMap::new();
         for alert in state.alerts.open() {
@@ -89,7 +98,12 @@ impl Alarm {
                 continue;
             }
             let since = self.quiet.get(&alert.id).copied().unwrap_or(now).min(now);
-            if now - since >= QUIET {
+            let enough = if *alert.owner == *process {
+                QUIET
+            } else {
+                QUIET_OF_OTHERS
+            };
+            if now - since >= enough {
                 decisions.push(close("no more fails than may"));
             }
             quiet.insert(Arc::clone(&alert.id), since);

@@ -118,7 +118,11 @@ impl Keeping {
         let (now, minute) = (env.now(), env.wall().as_secs() / 60);
         let store = match &mut self.store {
             Some(store) => store,
-            none => none.insert(open(&self.path)?),
+            none => {
+                let opened = none.insert(open(&self.path)?);
+                parts.record.hear_anew();
+                opened
+            }
         };
         let judging = || parts.judging.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = judging().unwritten();

@@ -204,6 +204,11 @@ impl Record {
         self.lock().heard_to
     }
 
+    /// The store is another one, or may be: all that it has is to be heard. What is known changes nothing.
+    pub(crate) fn hear_anew(&self) {
+        self.lock().heard_to = 0;
+    }
+
     /// All that the store had was heard.
     pub(crate) fn heard_all(&self) {
         self.lock().state.is_whole = true;

@@ -29,12 +29,32 @@ const CHANGES_MAX: usize = 10;
 pub(crate) struct Watching {
     alarm: Alarm,
     pub(crate) spread: Spread,
-    /// How often each breaker has tripped.
-    trips: BTreeMap<Arc<str>, u64>,
+    trips: Trips,
     /// It was said that this process is new: after what the store knows was heard, so that it belongs to what is open.
     said_started: bool,
     /// When it looked first.
     began: Option<Instant>,
+}
+
+/// How often each breaker has tripped, and when it did last.
+#[derive(Debug, Default)]
+struct Trips(BTreeMap<Arc<str>, (u64, Option<Duration>)>);
+
+/// A breaker that trips again within this time is the same story: in an outage it does so every two seconds.
+const SAME_STORY: Duration = Duration::from_mins(10);
+
+impl Trips {
+    /// Whether a breaker that has tripped so often by now has something to tell.
+    fn is_news(&mut self, name: &Arc<str>, trips: u64, wall: Duration) -> bool {
+        let (before, last) = self.0.entry(Arc::clone(name)).or_insert((trips, None));
+        if trips <= *before {
+            return false;
+        }
+        *before = trips;
+        let is_same = last.is_some_and(|last| wall.saturating_sub(last) < SAME_STORY);
+        *last = Some(wall);
+        !is_same
+    }
 }
 
 /// How long nobody is called while what the store knows of alerts has not been heard: a disk answers sooner, and one that
@@ -63,7 +83,8 @@ impl Watching {
         }
         let (record, now) = (&parts.record, wall.as_millis() as u64);
         let behind = behind(&running.plan);
-        let decisions = record.read(|state| self.alarm.decide(now, state, readings, &behind));
+        let decisions =
+            record.read(|state| self.alarm.decide(record.author(), now, state, readings, &behind));
         for decision in decisions {
             if let Decision::Open { objective, calls } = decision {
                 let mut opened = Opened {
@@ -83,8 +104,7 @@ impl Watching {
     fn note_trips(&mut self, parts: &Parts, wall: Duration) {
         for upstream in &parts.gateway.running().upstreams {
             let (name, trips) = (&upstream.plan.name, upstream.state.breaker_trips());
-            let before = self.trips.insert(Arc::clone(name), trips);
-            if before.is_some_and(|before| trips > before) {
+            if self.trips.is_news(name, trips, wall) {
                 let what = format!("the breaker of {name} tripped");
                 parts.record.say(wall, None, Said::Changed { what });
             }
@@ -256,5 +276,23 @@ pub(crate) fn act(record: &Record, wall: Duration, decision: &Decision) {
                 Said::IncidentResolved,
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_breaker_that_flaps_is_told_of_once() {
+        let (mut trips, name) = (Trips::default(), Arc::from("orders"));
+        let minutes = |minutes| Duration::from_mins(1_000 + minutes);
+        assert!(!trips.is_news(&name, 7, minutes(0)), "those were before");
+        assert!(trips.is_news(&name, 8, minutes(1)));
+        for minute in 2..60 {
+            assert!(!trips.is_news(&name, 7 + minute, minutes(minute)));
+        }
+        assert!(!trips.is_news(&name, 66, minutes(80)), "it did not trip");
+        assert!(trips.is_news(&name, 67, minutes(80)));
     }
 }

@@ -54,9 +54,11 @@ impl World {
         for second in 0..seconds {
             self.now += Duration::from_secs(1);
             let now = self.now.as_millis() as u64;
-            let decisions = self
-                .record
-                .read(|state| self.alarm.decide(now, state, &self.readings, &self.behind));
+            let decisions = self.record.read(|state| {
+                let author = self.record.author();
+                self.alarm
+                    .decide(author, now, state, &self.readings, &self.behind)
+            });
             for decision in decisions {
                 decided.push(format!("{second} {}", words(&decision)));
                 match decision {

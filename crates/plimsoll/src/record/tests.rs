@@ -64,6 +64,11 @@ fn what_is_folded_again_is_what_it_was() {
     after.heard(&placed(facts.clone()));
     after.heard(&placed(facts));
     assert_eq!((after.heard_to(), after.unwritten(1).1), (4, 0));
+    // The store was opened anew.
+    let (facts, _) = before.unwritten(100);
+    after.hear_anew();
+    after.heard(&placed(facts));
+    assert_eq!(after.heard_to(), 4);
     let told = |record: &Record| record.read(|state| format!("{:?} {:?}", state.incidents, state.alerts));
     assert_eq!(told(&before), told(&after));
     after.read(|state| {
