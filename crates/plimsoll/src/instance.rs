@@ -34,6 +34,7 @@ use crate::otlp::{Collector, Meter, MeterEnd};
 use crate::processors::Processors;
 use crate::record::{MACHINE, Record, Said};
 use crate::reload::{Reloaded, Reloader};
+use crate::signals;
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Finished, Telemetry};
 use crate::upgrade::Upgrader;
@@ -390,8 +391,12 @@ impl Parts {
         env.spawn(async move { gateway.check_health().await });
         let gateway = self.gateway.clone();
         env.spawn(async move { gateway.watch_names().await });
+        let Some(signals) = signals::listen() else {
+            let message = "signals cannot be heard: end this process by the admin port, or with SIGKILL";
+            return self.journal.error(message, &[]);
+        };
         let parts = Arc::clone(self);
-        env.spawn(async move { crate::signals::obey(&parts).await });
+        env.spawn(async move { signals.obey(&parts).await });
     }
 
     /// Tells the supervisor that the cores turn, for as long as they do. One that is stuck is for it to end.

@@ -8,41 +8,56 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::instance::Parts;
 use crate::journal::Value;
 
-/// Hears signals for as long as the process lives.
-pub(crate) async fn obey(parts: &Arc<Parts>) {
+/// Signals that are heard from now on. Until then SIGHUP and SIGUSR2 end the process, so that this is done before
+/// anybody is told that it runs.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user: Signal,
+}
+
+/// Listens for signals, which [`Signals::obey`] then obeys; `None` if the system does not let us.
+pub(crate) fn listen() -> Option<Signals> {
     let listen = |kind| signal(kind).ok();
-    let signals = (
-        listen(SignalKind::terminate()),
-        listen(SignalKind::interrupt()),
-        listen(SignalKind::hangup()),
-        listen(SignalKind::user_defined2()),
-    );
-    let (Some(mut terminate), Some(mut interrupt), Some(mut hangup), Some(mut user)) = signals else {
-        parts.journal.error(
-            "signals cannot be heard: end this process by the admin port, or with SIGKILL",
-            &[],
-        );
-        return;
-    };
-    let mut asked = false;
-    let quick = async {
-        loop {
-            tokio::select! {
-                biased;
-                () = one(&mut terminate) => end(parts, &mut asked, "SIGTERM"),
-                () = one(&mut interrupt) => end(parts, &mut asked, "SIGINT"),
-                () = one(&mut user) => upgrade(parts),
+    Some(Signals {
+        terminate: listen(SignalKind::terminate())?,
+        interrupt: listen(SignalKind::interrupt())?,
+        hangup: listen(SignalKind::hangup())?,
+        user: listen(SignalKind::user_defined2())?,
+    })
+}
+
+impl Signals {
+    /// Obeys signals for as long as the process lives.
+    pub(crate) async fn obey(self, parts: &Arc<Parts>) {
+        let Self {
+            mut terminate,
+            mut interrupt,
+            mut hangup,
+            mut user,
+        } = self;
+        let mut asked = false;
+        let quick = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = one(&mut terminate) => end(parts, &mut asked, "SIGTERM"),
+                    () = one(&mut interrupt) => end(parts, &mut asked, "SIGINT"),
+                    () = one(&mut user) => upgrade(parts),
+                }
             }
-        }
-    };
-    // A reload waits for names to be looked up, or for an upgrade; the others are to be heard meanwhile.
-    let slow = async {
-        loop {
-            one(&mut hangup).await;
-            drop(parts.reload().await);
-        }
-    };
-    tokio::join!(quick, slow);
+        };
+        // A reload waits for names to be looked up, or for an upgrade; the others are to be heard meanwhile.
+        let slow = async {
+            loop {
+                one(&mut hangup).await;
+                drop(parts.reload().await);
+            }
+        };
+        tokio::join!(quick, slow);
+    }
 }
 
 /// Not waited for: SIGTERM must be heard meanwhile. What becomes of it is in the log.
