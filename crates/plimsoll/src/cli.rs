@@ -9,6 +9,7 @@ mod init;
 mod run;
 mod schema;
 mod silence;
+mod slo;
 mod status;
 mod upgrade;
 
@@ -64,6 +65,7 @@ enum Verb {
     Status(status::StatusArgs),
     Reload(status::ReloadArgs),
     Upgrade(upgrade::Args),
+    Slo(slo::Args),
     Incident(incident::Args),
     Silence(silence::Args),
     Check(check::Args),
@@ -96,6 +98,7 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
         Verb::Status(args) => status::run(&args),
         Verb::Reload(args) => status::reload(&args),
         Verb::Upgrade(args) => upgrade::run(&args),
+        Verb::Slo(args) => slo::run(&args),
         Verb::Incident(args) => incident::run(&args),
         Verb::Silence(args) => silence::run(&args),
         Verb::Check(args) => check::run(&args),

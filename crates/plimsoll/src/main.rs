@@ -12,6 +12,7 @@ mod cli;
 mod config;
 mod demo;
 mod exemplars;
+mod export;
 mod history;
 mod inheritance;
 mod instance;

@@ -12,6 +12,7 @@ mod check;
 mod cli;
 mod memory;
 mod processes;
+mod rules;
 mod supervised;
 mod upgrade;
 mod world;

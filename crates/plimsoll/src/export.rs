@@ -1,0 +1,3 @@
+//! Objectives for others: what is asked here, said in the language of somebody else, so that leaving is easy.
+
+pub(crate) mod prometheus;

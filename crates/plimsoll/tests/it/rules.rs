@@ -1,0 +1,165 @@
+//! The rules that we export, judged by Prometheus's own engine: for every minute of many random stories they fire where our
+//! own rules do, and nowhere else.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::process::Command;
+use std::time::Duration;
+
+use plimsoll_slo::{BurnRule, Counts, Phase, Second, Target, Track};
+
+use crate::plimsoll;
+
+const STORIES: u64 = 24;
+/// Longer than the longest window of a page, and long enough for all of them to fill in part.
+const MINUTES: u64 = 400;
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % limit
+    }
+}
+
+/// What happens in each minute: spells of some traffic and some failures, quiet ones among them.
+fn story(seed: u64) -> Vec<Counts> {
+    let mut dice = Dice(seed);
+    let mut minutes = Vec::new();
+    while minutes.len() < MINUTES as usize {
+        let (length, traffic) = (1 + dice.below(60), [0, 3, 50, 400][dice.below(4) as usize]);
+        let bad_per_mille = [0, 0, 1, 5, 20, 120, 600, 1_000][dice.below(8) as usize];
+        for _ in 0..length {
+            let total = if traffic == 0 { 0 } else { dice.below(2 * traffic) };
+            let bad = (0..total).filter(|_| dice.below(1_000) < bad_per_mille).count() as u64;
+            minutes.push(Counts {
+                good: total - bad,
+                bad,
+            });
+        }
+    }
+    minutes.truncate(MINUTES as usize);
+    minutes
+}
+
+fn target(story: u64) -> &'static str {
+    ["99%", "99.9%", "95%"][(story % 3) as usize]
+}
+
+fn rules(story: u64) -> (Target, Vec<BurnRule>) {
+    let share = [0.99, 0.999, 0.95][(story % 3) as usize];
+    let target = Target::new(share).unwrap();
+    (target, BurnRule::solve(target, Duration::from_hours(30 * 24)))
+}
+
+/// By the minute after which we look, the stories and the long windows, in hours, of the rules that fire.
+fn ours() -> Vec<BTreeSet<(u64, u64)>> {
+    let mut firing = vec![BTreeSet::new(); MINUTES as usize + 1];
+    for number in 0..STORIES {
+        let (target, rules) = rules(number);
+        let windows: Vec<_> = rules.iter().flat_map(|rule| [rule.long, rule.short]).collect();
+        let mut track = Track::new(&windows);
+        // In the middle of each minute, so that whole minutes leave windows of seconds, too.
+        let base = 60 * 1_000_000;
+        for (minute, counts) in (0..).zip(story(number)) {
+            track.count(Second(base + 60 * minute + 30), counts);
+            track.pass(Second(base + 60 * (minute + 1)));
+            for (place, rule) in rules.iter().enumerate() {
+                let burning = rule.judge(target, &track.sum(2 * place), &track.sum(2 * place + 1));
+                if burning.phase == Phase::Critical {
+                    firing[minute as usize + 1].insert((number, rule.long.as_secs() / 3_600));
+                }
+            }
+        }
+    }
+    firing
+}
+
+fn configuration() -> String {
+    let objectives: String = (0..STORIES).fold(String::new(), |mut text, story| {
+        _ = writeln!(text, "  - {{ name: s{story}, target: {} }}", target(story));
+        text
+    });
+    format!(
+        "listeners: [{{ name: ingress, listen: '127.0.0.1:0' }}]
+upstreams: [{{ name: app, endpoints: ['http://127.0.0.1:1'] }}]
+objectives:
+{objectives}"
+    )
+}
+
+/// A test for promtool: the counters by the minute, and what is to fire after each.
+fn test(firing: &[BTreeSet<(u64, u64)>]) -> String {
+    let mut out =
+        "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n"
+            .to_owned();
+    for number in 0..STORIES {
+        for class in ["good", "bad"] {
+            let mut sum = 0;
+            let mut values = "0".to_owned();
+            for counts in story(number) {
+                sum += if class == "good" { counts.good } else { counts.bad };
+                _ = write!(values, " {sum}");
+            }
+            _ = writeln!(
+                out,
+                "      - {{ series: 'plimsoll_objective_outcomes_total{{objective=\"s{number}\",class=\"{class}\"}}', values: '{values}' }}"
+            );
+        }
+    }
+    out.push_str("    promql_expr_test:\n");
+    for (minute, firing) in firing.iter().enumerate().skip(1) {
+        _ = writeln!(
+            out,
+            "      - expr: count by (objective, long_window) (ALERTS{{alertstate=\"firing\"}})\n        eval_time: {minute}m\n        exp_samples: [{}]",
+            firing
+                .iter()
+                .map(|(story, hours)| {
+                    let window = if hours % 24 == 0 {
+                        format!("{}d", hours / 24)
+                    } else {
+                        format!("{hours}h")
+                    };
+                    format!("{{ labels: '{{objective=\"s{story}\",long_window=\"{window}\"}}', value: 1 }}")
+                })
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+    }
+    out
+}
+
+#[test]
+fn prometheus_fires_where_we_do_and_nowhere_else() {
+    let exported = plimsoll(&["slo", "export", "-"], configuration().as_bytes());
+    assert_eq!(exported.code, Some(0), "{}", exported.err);
+    let firing = ours();
+    let fired: usize = firing.iter().map(BTreeSet::len).sum();
+    let all = STORIES as usize * MINUTES as usize * 4;
+    assert!(
+        (all / 20..all * 19 / 20).contains(&fired),
+        "stories in which something happens: {fired} of {all}"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("rules.yml"), &exported.out).unwrap();
+    std::fs::write(path("test.yml"), test(&firing)).unwrap();
+    for (verb, file) in [("check", "rules.yml"), ("test", "test.yml")] {
+        // Of all that it says, which is long: both pipes are read.
+        let ran = Command::new("promtool")
+            .args([verb, "rules", &path(file)])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(
+            ran.status.success(),
+            "{verb}: {}",
+            said.chars().take(2_000).collect::<String>()
+        );
+    }
+}
