@@ -46,7 +46,7 @@ use crate::record::{Record, Said, State};
 
 /// Time for one message.
 const SEND_MAX: Duration = Duration::from_secs(10);
-/// Alerts in one message, or events to PagerDuty in a row.
+/// Alerts in one message to people, or events to PagerDuty in a row.
 const MESSAGE_MAX: usize = 20;
 /// How long the process that opened an alert has to tell people of it before others do, in milliseconds.
 const OWNER_MAX: u64 = 60_000;
@@ -147,7 +147,28 @@ fn due(state: &State, target: &Target, process: &str, now: u64, refresh: bool) -
         let is_ours = *alert.owner == *process || now.saturating_sub(since) > OWNER_MAX;
         is_ours.then(|| (Arc::clone(&alert.id), wanted))
     });
-    due.take(MESSAGE_MAX).collect()
+    due.collect()
+}
+
+/// The same, as it goes into one message. Alertmanager is told of all that fires whenever it is told of anything: it
+/// forgets what it does not hear of again.
+fn message(state: &State, target: &Target, process: &str, now: u64, is_refreshed: bool) -> Message {
+    let mut due = |refresh| due(state, target, process, now, refresh);
+    let mut alerts = due(false);
+    let waiting = alerts.len();
+    if !matches!(target.way, Way::Alertmanager(_)) {
+        alerts.truncate(MESSAGE_MAX);
+    } else if !(alerts.is_empty() && is_refreshed) {
+        alerts = due(true);
+    }
+    Message { alerts, waiting }
+}
+
+/// What goes to a target at once.
+struct Message {
+    alerts: Vec<(Arc<str>, Told)>,
+    /// How many of those it does not know yet, with those that have no room here.
+    waiting: usize,
 }
 
 impl Office {
@@ -176,28 +197,22 @@ impl Office {
             .entry(Arc::clone(&target.name))
             .or_insert_with(|| Line::new(now));
         let is_refreshed = line.refreshed.is_some_and(|at| now.since(at) < REFRESH);
-        let refresh = matches!(target.way, Way::Alertmanager(_)) && !is_refreshed;
-        let tellings: Vec<Telling> = self.record.read(|state| {
-            let due = due(state, target, self.record.author(), wall, refresh);
+        let (tellings, waiting): (Vec<Telling>, usize) = self.record.read(|state| {
+            let Message { alerts, waiting } =
+                message(state, target, self.record.author(), wall, is_refreshed);
             let telling = |(id, told): (Arc<str>, Told)| {
+                let incident = state.incidents.of_alert(&id);
                 Some(Telling {
                     alert: state.alerts.get(&id)?.clone(),
                     told,
-                    incident: state
-                        .incidents
-                        .of_alert(&id)
-                        .map(|incident| incident.id.to_string()),
+                    incident: incident.map(|incident| incident.id.to_string()),
                     address: config.address.clone(),
                 })
             };
-            due.into_iter().filter_map(telling).collect()
+            (alerts.into_iter().filter_map(telling).collect(), waiting)
         });
-        line.waiting = tellings
-            .iter()
-            .filter(|telling| telling.is_new(&target.name))
-            .count();
+        line.waiting = waiting;
         if tellings.is_empty() {
-            line.refreshed = line.refreshed.filter(|_| is_refreshed);
             return None;
         }
         let pass = line.admit(now, &self.env)?;
@@ -441,10 +456,3 @@ fn accepted(answer: &Answer) -> Result<(), Untaken> {
 
 /// Bytes of what a target says that are told.
 const SAID_MAX: usize = 200;
-
-impl Telling {
-    /// Whether a target does not know this yet.
-    fn is_new(&self, target: &str) -> bool {
-        self.alert.told.get(target) != Some(&self.told)
-    }
-}

@@ -69,10 +69,12 @@ fn office(author: &str) -> Office {
     }
 }
 
-fn secret(name: &str, text: &str) -> TokenSource {
-    let path = std::env::temp_dir().join(format!("plimsoll-alerting-{}-{name}", std::process::id()));
+/// A file with a secret, which goes with the first.
+fn secret(text: &str) -> (tempfile::TempPath, TokenSource) {
+    let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     std::fs::write(&path, text).unwrap();
-    TokenSource::File(path)
+    let source = TokenSource::File(path.to_path_buf());
+    (path, source)
 }
 
 fn config(targets: Vec<Target>) -> Arc<AlertsConfig> {
@@ -149,13 +151,10 @@ async fn look(office: &Office, config: &Arc<AlertsConfig>) {
 #[tokio::test]
 async fn whoever_is_to_be_told_is_told_once_and_that_it_is_over() {
     let (address, mut hears) = target(Vec::new()).await;
+    let (_file, key) = secret("s3cret");
     let (office, config) = (
         office("one"),
-        config(vec![one(
-            "hook",
-            Way::Webhook(address),
-            Some(secret("once", "s3cret")),
-        )]),
+        config(vec![one("hook", Way::Webhook(address), Some(key))]),
     );
     look(&office, &config).await;
     let alert = page(&office, "checkout");
@@ -196,14 +195,11 @@ async fn whoever_is_to_be_told_is_told_once_and_that_it_is_over() {
 async fn a_target_that_does_not_take_them_is_asked_again_and_the_others_are_told() {
     let (busy, mut busy_hears) = target(vec![503]).await;
     let (well, mut well_hears) = target(Vec::new()).await;
+    let (_file, place) = secret(&format!("{well}/services/T0"));
     let office = office("one");
     let config = config(vec![
         one("busy", Way::Alertmanager(busy), None),
-        one(
-            "well",
-            Way::Slack,
-            Some(secret("well", &format!("{well}/services/T0"))),
-        ),
+        one("well", Way::Slack, Some(place)),
     ]);
     page(&office, "checkout");
     look(&office, &config).await;
@@ -247,11 +243,8 @@ async fn a_target_that_does_not_take_them_is_asked_again_and_the_others_are_told
 async fn pagerduty_has_an_event_for_each_and_those_that_it_took_are_not_sent_again() {
     let (address, mut hears) = target(vec![202, 429]).await;
     let office = office("one");
-    let duty = one(
-        "duty",
-        Way::PagerDuty(Some(address)),
-        Some(secret("duty", "R0UT1NG")),
-    );
+    let (_file, key) = secret("R0UT1NG");
+    let duty = one("duty", Way::PagerDuty(Some(address)), Some(key));
     let config = config(vec![duty]);
     page(&office, "a");
     page(&office, "b");
@@ -351,8 +344,9 @@ fn what_is_due_goes_by_what_was_told_who_owns_it_and_who_keeps_quiet() {
 async fn a_heartbeat_comes_as_often_as_it_is_to() {
     let (address, mut hears) = target(vec![200, 500]).await;
     let office = office("one");
+    let (_file, place) = secret(&format!("{address}/ping/1"));
     let beat = crate::config::Beat {
-        address: Err(secret("beat", &format!("{address}/ping/1"))),
+        address: Err(place),
         every: Duration::from_mins(1),
     };
     let config = AlertsConfig {
@@ -406,4 +400,86 @@ fn mail_is_for_people() {
         message.contains("runbook: https://wiki.example/checkout"),
         "{message}"
     );
+}
+
+#[test]
+fn a_storm_leaves_nobody_out() {
+    let office = office("one");
+    let pages: Vec<Arc<str>> = (0..50)
+        .map(|number| page(&office, &format!("s{number:02}")))
+        .collect();
+    let told = |target: &str, ids: &[Arc<str>]| {
+        for id in ids {
+            let target = target.to_owned();
+            let told = Told::Firing;
+            office
+                .record
+                .say(office.env.wall(), Some(id), Said::AlertTold { target, told });
+        }
+    };
+    let now = office.env.wall().as_millis() as u64;
+    let next = |target: &Target, is_refreshed: bool| {
+        let Message { alerts, waiting } = office
+            .record
+            .read(|state| message(state, target, "one", now, is_refreshed));
+        let ids: Vec<Arc<str>> = alerts.into_iter().map(|(id, _)| id).collect();
+        (ids, waiting)
+    };
+    // People get them in pieces, and the figure is of all.
+    let people = one("people", Way::Slack, None);
+    for (first, waiting) in [(0, 50), (20, 30), (40, 10)] {
+        let (ids, left) = next(&people, true);
+        assert_eq!(
+            (&ids[..], left),
+            (&pages[first..pages.len().min(first + 20)], waiting)
+        );
+        told("people", &ids);
+    }
+    assert_eq!(
+        next(&people, false),
+        (vec![], 0),
+        "who remembers needs no reminder"
+    );
+    // Alertmanager forgets, so it is told of all of them together, whenever of any.
+    let forgetful = one("am", Way::Alertmanager(String::new()), None);
+    assert_eq!(next(&forgetful, true), (pages.clone(), 50));
+    told("am", &pages[1..]);
+    assert_eq!(next(&forgetful, true), (pages.clone(), 1));
+    told("am", &pages[..1]);
+    assert_eq!(next(&forgetful, true), (vec![], 0));
+    assert_eq!(next(&forgetful, false), (pages, 0));
+}
+
+#[test]
+fn a_target_is_never_given_up_and_soon_asked_again() {
+    let (mut breaker, mut dice) = (Breaker::new(PATIENCE), Env::real().dice());
+    let mut now = Instant::ORIGIN;
+    // When it is asked again after a failure, and for how long that took.
+    let mut ask = |breaker: &mut Breaker, now: &mut Instant| {
+        let began = *now;
+        loop {
+            match breaker.admit(*now, &mut dice) {
+                BreakerDecision::Admit(pass) => return (pass, *now - began),
+                BreakerDecision::Refuse { .. } => *now = *now + Duration::from_millis(250),
+            }
+        }
+    };
+    let (mut pass, _) = ask(&mut breaker, &mut now);
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        breaker.report(now, pass, Report::Failure);
+        let (next, wait) = ask(&mut breaker, &mut now);
+        pass = next;
+        waits.push(wait);
+    }
+    assert!(waits[0] <= Duration::from_secs(1), "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait <= PATIENCE.open_max), "{waits:?}");
+    assert!(*waits.last().unwrap() > Duration::from_secs(30), "{waits:?}");
+    // Well again, it is told of everything at once.
+    for _ in 0..30 {
+        breaker.report(now, pass, Report::Success);
+        let (next, wait) = ask(&mut breaker, &mut now);
+        pass = next;
+        assert_eq!(wait, Duration::ZERO);
+    }
 }
