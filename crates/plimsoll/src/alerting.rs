@@ -153,7 +153,7 @@ fn due(state: &State, target: &Target, process: &str, now: u64, refresh: bool) -
 /// The same, as it goes into one message. Alertmanager is told of all that fires whenever it is told of anything: it
 /// forgets what it does not hear of again.
 fn message(state: &State, target: &Target, process: &str, now: u64, is_refreshed: bool) -> Message {
-    let mut due = |refresh| due(state, target, process, now, refresh);
+    let due = |refresh| due(state, target, process, now, refresh);
     let mut alerts = due(false);
     let waiting = alerts.len();
     if !matches!(target.way, Way::Alertmanager(_)) {

@@ -207,7 +207,13 @@ pub(crate) fn answer(
 
 /// Whether a path may carry a body.
 pub(crate) fn takes_body(method: &Method, path: &str) -> bool {
-    path.starts_with(ROOT) && matches!(*method, Method::POST | Method::DELETE)
+    is_below(path) && matches!(*method, Method::POST | Method::DELETE)
+}
+
+/// Whether a path is one of the API's.
+pub(crate) fn is_below(path: &str) -> bool {
+    path.strip_prefix(ROOT)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What stands in the place of `{}`, if the path is one of the template; empty without one.

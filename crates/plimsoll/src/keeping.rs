@@ -30,7 +30,7 @@ const ENDING_MAX: Duration = Duration::from_secs(5);
 /// How often the others are asked, and minutes are forgotten.
 const OTHERS_EVERY: Duration = Duration::from_mins(1);
 const FORGET_EVERY: Duration = Duration::from_hours(1);
-/// The farthest that any objective looks back, and a day.
+/// The farthest that any window slides back, and a day: what is written now may be asked for by an objective of tomorrow.
 const KEPT_MINUTES: u64 = 93 * 1_440;
 
 /// A year of alerts, incidents and what people did, and a month to look back over it.
@@ -139,7 +139,9 @@ impl Keeping {
             judging().ask_others(minute, of_a_day);
             self.asked_at = now;
             if of_a_day {
-                store.forget(minute.saturating_sub(KEPT_MINUTES))?;
+                // A calendar year is longer than anything slides.
+                let looked_back = judging().looks_back().as_secs() / 60;
+                store.forget(minute.saturating_sub(KEPT_MINUTES.max(looked_back)))?;
                 store.forget_facts(60_000 * minute.saturating_sub(KEPT_FACTS))?;
                 self.forgot_at = now;
             }

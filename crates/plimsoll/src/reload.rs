@@ -20,6 +20,9 @@ use crate::journal::{Journal, Value};
 use crate::reading::ConfigReading;
 use crate::supervisor::Supervisor;
 
+/// Bytes of a change that are remembered: it may be a whole stanza, and goes with every alert of the next hour.
+const CHANGE_MAX: usize = 200;
+
 /// Reloads the configuration.
 #[derive(Debug)]
 pub(crate) struct Reloader {
@@ -135,6 +138,7 @@ impl Reloader {
             return None;
         };
         let first = changes.first()?;
+        let first = &first[..first.floor_char_boundary(CHANGE_MAX)];
         Some(match changes.len() - 1 {
             0 => format!("configuration: {first}"),
             more => format!("configuration: {first}, and {more} more"),
@@ -247,5 +251,29 @@ impl Reloader {
             at_next_start: last.at_next_start.clone(),
             problems: last.problems.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_remembered_in_few_words() {
+        let changed = |changes: &[&str]| {
+            Reloader::changed(&Reloaded::Applied {
+                changes: changes.iter().map(|change| (*change).to_owned()).collect(),
+                at_next_start: Vec::new(),
+            })
+        };
+        assert_eq!(changed(&[]), None);
+        assert_eq!(
+            changed(&["~ cores: 1 -> 2"]).as_deref(),
+            Some("configuration: ~ cores: 1 -> 2")
+        );
+        let long = "é".repeat(5_000);
+        let said = changed(&[&long, "b", "c"]).unwrap();
+        assert!(said.len() < 300 && said.ends_with("é, and 2 more"), "{said}");
+        assert_eq!(Reloader::changed(&Reloaded::Refused(vec!["x".to_owned()])), None);
     }
 }

@@ -36,10 +36,9 @@ const PAGES: &str = "There are GET /status, /incidents, /incidents/ID, /objectiv
 
 impl<B: AdminBackend> Serving<B> {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let is_api = |path: &str| path == api::ROOT || path.starts_with(&format!("{}/", api::ROOT));
         let answer = match guard::check(&request, self.address, self.token.as_ref()) {
             Err(refusal) => refusal,
-            Ok(()) if is_api(request.uri().path()) => self.api(request).await,
+            Ok(()) if api::is_below(request.uri().path()) => self.api(request).await,
             Ok(()) => self.page(&request).await,
         };
         answer.into_response()

@@ -286,6 +286,7 @@ async fn the_api_takes_json_and_no_more_than_it_can_bear() {
             413,
         ),
         ("GET /api/v1/silences", post("application/json", "{}"), 413),
+        ("POST /api/v1x", post("application/json", "{}"), 413),
         ("POST /drain", post("application/json", "{}"), 413),
     ] {
         let request = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");

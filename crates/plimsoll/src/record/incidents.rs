@@ -19,6 +19,8 @@ use super::entry::{Entry, Said};
 /// Incidents that are remembered, and lines of one.
 const INCIDENTS_MAX: usize = 500;
 pub(crate) const LINES_MAX: usize = 500;
+/// Alerts of one that are remembered when they are over.
+const ALERTS_MAX: usize = 200;
 
 /// When something was done, in milliseconds since the Unix epoch, and by whom.
 pub(crate) type Mark = (u64, Arc<str>);
@@ -201,6 +203,12 @@ fn follow(incident: &mut Incident, entry: &Entry, alerts: &Alerts) {
     match &entry.said {
         Said::IncidentJoined { alert } => {
             incident.alerts.push(alert.as_str().into());
+            // Of one that flaps for days the first is kept, and those that are open.
+            if incident.alerts.len() > ALERTS_MAX {
+                let is_over = |id: &Arc<str>| alerts.get(id).is_none_or(|alert| alert.closed.is_some());
+                let over = (1..incident.alerts.len()).find(|place| is_over(&incident.alerts[*place]));
+                over.map(|place| incident.alerts.remove(place));
+            }
             // Whoever was well is hurt again.
             incident.mitigated = None;
             let Some(alert) = alerts.get(alert) else { return };

@@ -205,3 +205,34 @@ fn who_was_told_is_remembered_after_it_closed() {
         );
     });
 }
+
+#[test]
+fn an_incident_that_flaps_for_days_stays_small_and_loses_none_that_is_open() {
+    let record = troubled();
+    let open = |number: u32| {
+        let id = format!("checkout-page-{number}");
+        let opened = Opened {
+            objective: "checkout".to_owned(),
+            ..Opened::default()
+        };
+        record.say(NOON, Some(&id), Said::AlertOpened(Box::new(opened)));
+        record.say(
+            NOON,
+            Some("checkout-1"),
+            Said::IncidentJoined { alert: id.clone() },
+        );
+        id
+    };
+    let stays = open(2);
+    for number in 3..1_000 {
+        let id = open(number);
+        let why = "over".to_owned();
+        record.say(NOON, Some(&id), Said::AlertClosed { why });
+    }
+    record.read(|state| {
+        let incident = state.incidents.get("checkout-1").unwrap();
+        let ids: Vec<&str> = incident.alerts.iter().map(|id| &**id).collect();
+        assert_eq!((ids.len(), ids[0], ids[1]), (200, "checkout-page-1", &*stays));
+        assert_eq!(ids.last(), Some(&"checkout-page-999"));
+    });
+}

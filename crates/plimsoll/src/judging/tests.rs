@@ -1,0 +1,237 @@
+use gateway::plan::ObjectivePlan;
+use jiff::tz::TimeZone;
+use plimsoll_slo::{Class, Objective, Outcome, Reason, Severity, Target};
+use store::{Memory, Store};
+
+use super::*;
+use crate::calendar::{Calendar, Unit};
+
+fn asked(target: f64) -> [ObjectiveConfig; 1] {
+    [ObjectiveConfig {
+        name: "checkout".into(),
+        counted: "all".into(),
+        objective: Objective::of_events(
+            Target::new(target).unwrap(),
+            Window::Rolling(Duration::from_hours(24)),
+        ),
+        calendar: None,
+        window: "1d".into(),
+        runbook: None,
+    }]
+}
+
+fn counted() -> [Arc<ObjectiveCounts>; 1] {
+    let plan = ObjectivePlan {
+        name: "checkout".into(),
+        routes: Vec::new(),
+        tier: None,
+        latency_max: None,
+    };
+    [Arc::new(ObjectiveCounts::new(&plan, 1))]
+}
+
+fn record(counts: &ObjectiveCounts, class: Class, callers: std::ops::Range<u64>) {
+    for caller in callers {
+        let outcome = Outcome {
+            class,
+            latency: Duration::ZERO,
+            first_byte: Duration::ZERO,
+            attempts: 1,
+        };
+        counts.record(0, &outcome, || caller);
+    }
+}
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(1_000_000 + seconds)
+}
+
+#[test]
+fn a_late_second_loses_nothing_and_lowers_no_coverage() {
+    let (asked, counted) = (asked(0.99), counted());
+    let mut judging = Judging::new(None);
+    judging.run_once(&asked, &counted, at(0));
+    record(&counted[0], Class::Good, 0..10);
+    judging.run_once(&asked, &counted, at(3));
+    let window = judging.reading(&Ladder::default())[0].verdict.window;
+    assert_eq!((window.counts, window.measured), (Counts { good: 10, bad: 0 }, 4));
+    // Nobody knows what this process did in an hour in which it did not run.
+    judging.run_once(&asked, &counted, at(3_600));
+    assert_eq!(judging.reading(&Ladder::default())[0].verdict.window.measured, 5);
+}
+
+#[test]
+fn what_is_counted_is_known_to_whoever_asks_anew_and_not_to_whoever_counts_something_else() {
+    let counted = counted();
+    let mut judging = Judging::new(Some("one".to_owned()));
+    let good = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.window.counts.good;
+    judging.run_once(&asked(0.99), &counted, at(0));
+    record(&counted[0], Class::Good, 0..10);
+    for second in 1..3 {
+        judging.run_once(&asked(0.99), &counted, at(second));
+        assert_eq!(good(&judging), 10);
+    }
+    judging.run_once(&asked(0.9), &counted, at(3));
+    assert_eq!(good(&judging), 10);
+    assert_eq!(judging.unwritten().len(), 1, "and is still to be written");
+    let [mut other] = asked(0.9);
+    other.counted = "gold".into();
+    judging.run_once(&[other], &counted, at(4));
+    assert_eq!(good(&judging), 0);
+    judging.run_once(&[], &counted, at(5));
+    assert!(judging.reading(&Ladder::default()).is_empty());
+}
+
+/// What the thread that keeps does; returns how many rows it wrote.
+fn keep(disk: &mut Memory, judging: &mut Judging) -> usize {
+    let rows = judging.unwritten();
+    disk.write(&rows).unwrap();
+    judging.wrote(&rows);
+    for (instance, key, from) in judging.wanted() {
+        let minutes = disk.others(&instance, &key, from).unwrap();
+        judging.heard(&instance, &minutes);
+    }
+    rows.len()
+}
+
+#[test]
+fn what_is_asked_again_after_something_else_was_is_what_it_was() {
+    let counted = counted();
+    let mut disk = Memory::default();
+    let mut judging = Judging::new(Some("one".to_owned()));
+    let good = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.window.counts.good;
+    let [mut other] = asked(0.99);
+    other.counted = "gold".into();
+    let [mut longer] = asked(0.99);
+    longer.objective.window = Window::Rolling(Duration::from_hours(48));
+    // A rollback of a configuration, all within one minute: what was counted before is on the disk only. What came
+    // while something else was asked counted for that.
+    let reloads = [asked(0.99), [other], asked(0.99), [longer]];
+    for (second, (asked, expected)) in (0..).zip(reloads.into_iter().zip([10, 10, 20, 30])) {
+        judging.run_once(&asked, &counted, at(2 * second));
+        record(&counted[0], Class::Good, 0..10);
+        judging.run_once(&asked, &counted, at(2 * second + 1));
+        keep(&mut disk, &mut judging);
+        assert_eq!(good(&judging), expected, "after {second}");
+    }
+}
+
+#[test]
+fn a_clock_that_steps_loses_nothing_that_is_written_down() {
+    let (asked, counted) = (asked(0.99), counted());
+    let mut disk = Memory::default();
+    let mut judging = Judging::new(Some("one".to_owned()));
+    let good = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.window.counts.good;
+    // Back by a second over the turn of a minute (the origin is 40 s into one), and by an hour; ahead by three.
+    for (round, seconds) in (1..).zip([
+        19, 20, 21, 19, 20, 21, 10_000, 10_001, 6_400, 6_401, 17_200, 17_201,
+    ]) {
+        record(&counted[0], Class::Good, 0..1);
+        judging.run_once(&asked, &counted, at(seconds));
+        keep(&mut disk, &mut judging);
+        keep(&mut disk, &mut judging);
+        let written: u64 = {
+            let key = key(&asked[0]);
+            let minutes = disk.others("", &key, 0).unwrap();
+            minutes.iter().map(|minute| minute.counts.good).sum()
+        };
+        assert_eq!(written + 1, round, "the first was counted before it looked");
+        assert!(good(&judging) <= round);
+    }
+    assert_eq!(good(&judging), 11);
+}
+
+#[test]
+fn what_is_written_and_heard_again_is_what_was_counted() {
+    let (asked, counted) = (asked(0.99), counted());
+    let mut disk = Memory::default();
+    let process = |name: &str| Judging::new(Some(name.to_owned()));
+    let (mut one, mut two) = (process("one"), process("two"));
+    let mut keep = |judging: &mut Judging| keep(&mut disk, judging);
+    let window = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.window;
+    for second in 0..130 {
+        record(&counted[0], Class::Good, 0..1);
+        one.run_once(&asked, &counted, at(second));
+        // It is a second late now and then.
+        if second % 7 != 0 {
+            keep(&mut one);
+        }
+    }
+    assert_eq!(
+        window(&one).counts.good,
+        129,
+        "the first came before it was looked"
+    );
+    keep(&mut one);
+    assert_eq!(keep(&mut one), 0, "nothing is new");
+    // Another begins, with counters of its own, while the first goes on.
+    let fresh = self::counted();
+    two.run_once(&asked, &fresh, at(130));
+    keep(&mut two);
+    assert_eq!((window(&two).counts.good, window(&two).measured), (129, 131));
+    record(&counted[0], Class::Good, 0..5);
+    one.run_once(&asked, &counted, at(131));
+    keep(&mut one);
+    for _ in 0..2 {
+        two.ask_others(at(131).as_secs() / 60, false);
+        keep(&mut two);
+        assert_eq!(window(&two).counts.good, 134, "once, however often it is asked");
+    }
+}
+
+#[test]
+fn what_nobody_keeps_is_not_gathered() {
+    let mut judging = Judging::new(None);
+    for second in 0..3 {
+        judging.run_once(&asked(0.99), &counted(), at(second));
+        assert_eq!(judging.unwritten(), []);
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_for_long_costs_bounded_memory() {
+    let (asked, counted) = (asked(0.99), counted());
+    let mut judging = Judging::new(Some("one".to_owned()));
+    for minute in 0..3_000 {
+        judging.run_once(&asked, &counted, at(60 * minute));
+    }
+    assert_eq!(judging.unwritten().len(), UNWRITTEN_MAX);
+}
+
+#[test]
+fn each_caller_counts_once_a_minute() {
+    let (asked, counted) = (asked(0.99), counted());
+    let mut judging = Judging::new(Some("one".to_owned()));
+    let bad = Class::Bad(Reason::UpstreamReset);
+    let calls = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.calls;
+    // One who fails every second is no evidence for a page; in two minutes it was counted twice or thrice.
+    for second in 0..100 {
+        record(&counted[0], Class::Good, 0..10);
+        record(&counted[0], bad, 7..8);
+        judging.run_once(&asked, &counted, at(second));
+        assert_ne!(calls(&judging), Some(Severity::Page));
+    }
+    assert_eq!(judging.reading(&Ladder::default())[0].verdict.callers, 1);
+    // Many at once are.
+    for second in 100..130 {
+        let first = 1_000 * second;
+        record(&counted[0], bad, first..first + 100);
+        judging.run_once(&asked, &counted, at(second));
+    }
+    assert_eq!(calls(&judging), Some(Severity::Page));
+    assert_eq!(judging.began("checkout"), Some(Second(at(100).as_secs())));
+}
+
+#[test]
+fn a_year_is_kept_for_whoever_looks_back_so_far() {
+    let mut judging = Judging::new(None);
+    assert_eq!(judging.looks_back(), Duration::ZERO);
+    let mut asked = asked(0.99);
+    judging.run_once(&asked, &counted(), at(0));
+    assert_eq!(judging.looks_back(), Duration::from_hours(24));
+    let year = Calendar::usual(Unit::Year, TimeZone::UTC);
+    asked[0].objective.window = Window::Calendar(year.length().unwrap());
+    asked[0].calendar = Some(year);
+    judging.run_once(&asked, &counted(), at(1));
+    assert!(judging.looks_back() > Duration::from_hours(366 * 24));
+}
