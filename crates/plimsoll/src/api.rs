@@ -19,7 +19,6 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::civil;
 use crate::reading::ObjectiveReading;
 use crate::record::{MACHINE, Record};
 
@@ -308,8 +307,4 @@ impl Ask<'_> {
     fn now(&self) -> u64 {
         self.backend.wall().as_millis() as u64
     }
-}
-
-fn moment(millis: u64) -> String {
-    civil::rfc3339_millis(Duration::from_millis(millis))
 }

@@ -21,6 +21,22 @@ pub(crate) fn rfc3339_millis(since_epoch: Duration) -> String {
     text
 }
 
+/// The same for milliseconds since the Unix epoch, which is what the record counts in.
+pub(crate) fn moment(millis: u64) -> String {
+    rfc3339_millis(Duration::from_millis(millis))
+}
+
+/// `11 min 30 s` for milliseconds, without those that are over; `-` for what is not known.
+pub(crate) fn span(millis: Option<u64>) -> String {
+    let Some(seconds) = millis.map(|millis| millis / 1_000) else {
+        return "-".to_owned();
+    };
+    match seconds / 60 {
+        0 => format!("{seconds} s"),
+        minutes => format!("{minutes} min {} s", seconds % 60),
+    }
+}
+
 /// `20:10:00Z` for milliseconds since the Unix epoch: for lines that are about today.
 pub(crate) fn clock(millis: u64) -> String {
     let seconds = millis / 1_000;
@@ -57,6 +73,25 @@ mod tests {
         ] {
             assert_eq!(rfc3339_millis(Duration::from_millis(millis)), text);
         }
+    }
+
+    #[test]
+    fn times_and_spans_for_people() {
+        assert_eq!(moment(951_827_696_789), "2000-02-29T12:34:56.789Z");
+        assert_eq!(clock(951_827_696_789), "12:34:56Z");
+        let spans = [
+            None,
+            Some(0),
+            Some(59_999),
+            Some(60_000),
+            Some(690_400),
+            Some(7_200_000),
+        ]
+        .map(span);
+        assert_eq!(
+            spans,
+            ["-", "0 s", "59 s", "1 min 0 s", "11 min 30 s", "120 min 0 s"]
+        );
     }
 
     #[test]

@@ -64,6 +64,16 @@ pub(crate) struct Scrape<'a> {
     pub(crate) telemetry: TelemetryReading,
 }
 
+/// A window as Prometheus writes it: `5m`, `6h`, `3d`.
+pub(crate) fn window_label(window: Duration) -> String {
+    let minutes = window.as_secs() / 60;
+    match (minutes % 1_440, minutes % 60) {
+        (0, _) => format!("{}d", minutes / 1_440),
+        (_, 0) => format!("{}h", minutes / 60),
+        _ => format!("{minutes}m"),
+    }
+}
+
 /// The page.
 pub(crate) fn page(scrape: &Scrape<'_>, format: Format) -> String {
     let mut page = text::Page::new(format);

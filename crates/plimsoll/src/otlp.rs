@@ -229,7 +229,7 @@ impl Exporter {
                     after.map(|after| after.min(self.backoff.cap))
                 }
                 Err(error) => {
-                    cause = error.to_string();
+                    cause = format!("{:#}", anyhow::Error::new(error));
                     None
                 }
             };

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use plimsoll_policy::parse_retry_after;
 
 /// Bytes of an answer that are read: what it says of a refusal fits in far less.
-const ANSWER_MAX: usize = 64 << 10;
+pub(crate) const ANSWER_MAX: usize = 64 << 10;
 
 /// What we call ourselves.
 pub(crate) const AGENT: HeaderValue =
@@ -24,13 +24,13 @@ pub(crate) const AGENT: HeaderValue =
 pub(crate) enum OutboundError {
     #[error("`{0}` is no address that can be posted to")]
     Address(String),
-    #[error("connecting")]
+    #[error("it cannot be reached")]
     Connect(#[from] std::io::Error),
-    #[error("speaking HTTP")]
+    #[error("the connection broke")]
     Http(#[from] hyper::Error),
-    #[error("reading the answer")]
+    #[error("its answer cannot be read")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("no answer within {0:?}")]
+    #[error("it did not answer within {0:?}")]
     Timeout(Duration),
 }
 

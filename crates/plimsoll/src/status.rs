@@ -387,7 +387,7 @@ fn incident(reading: &IncidentReading) -> Incident {
     Incident {
         id: reading.id.to_string(),
         phase: reading.phase.to_owned(),
-        began: civil::rfc3339_millis(Duration::from_millis(reading.began)),
+        began: civil::moment(reading.began),
         objectives: reading.objectives.clone(),
     }
 }

@@ -49,17 +49,13 @@ fn alert(telling: &Telling, labels: &[(String, String)]) -> Value {
     let mut alert = json!({
         "labels": all,
         "annotations": annotations,
-        "startsAt": moment(opened.began.map_or(telling.alert.opened_at, |began| 1_000 * began)),
+        "startsAt": civil::moment(opened.began.map_or(telling.alert.opened_at, |began| 1_000 * began)),
     });
     if let (Told::Resolved, Some((at, _))) = (telling.told, &telling.alert.closed) {
-        alert["endsAt"] = moment(*at).into();
+        alert["endsAt"] = civil::moment(*at).into();
     }
     if let Some(link) = telling.link() {
         alert["generatorURL"] = link.into();
     }
     alert
-}
-
-fn moment(millis: u64) -> String {
-    civil::rfc3339_millis(std::time::Duration::from_millis(millis))
 }

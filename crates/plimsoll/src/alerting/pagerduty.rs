@@ -33,7 +33,6 @@ pub(super) fn body(telling: &Telling, key: &str, labels: &[(String, String)]) ->
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().into()))
         .collect();
-    let started = std::time::Duration::from_millis(telling.alert.opened_at);
     event["payload"] = json!({
         "summary": summary,
         "source": "plimsoll",
@@ -41,7 +40,7 @@ pub(super) fn body(telling: &Telling, key: &str, labels: &[(String, String)]) ->
             Calls::Page => "critical",
             Calls::Ticket => "warning",
         },
-        "timestamp": civil::rfc3339_millis(started),
+        "timestamp": civil::moment(telling.alert.opened_at),
         "component": opened.objective,
         "class": "error budget burn",
         "custom_details": {

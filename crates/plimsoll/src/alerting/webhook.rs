@@ -20,14 +20,13 @@ pub(super) fn body(tellings: &[Telling], labels: &[(String, String)]) -> Value {
         .iter()
         .map(|telling| {
             let opened = &telling.alert.opened;
-            let moment = |millis: u64| civil::rfc3339_millis(std::time::Duration::from_millis(millis));
             json!({
                 "id": &*telling.alert.id,
                 "told": telling.told,
                 "title": telling.title(),
                 "sentence": telling.sentence(),
-                "opened_at": moment(telling.alert.opened_at),
-                "closed_at": telling.alert.closed.as_ref().map(|(at, _)| moment(*at)),
+                "opened_at": civil::moment(telling.alert.opened_at),
+                "closed_at": telling.alert.closed.as_ref().map(|(at, _)| civil::moment(*at)),
                 "incident": telling.incident,
                 "link": telling.link(),
                 "alert": opened,

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Ask, Reply, good, missing, moment};
+use super::{Ask, Reply, good, missing};
+use crate::civil;
 use crate::record::State;
 use crate::record::alerts::Alert;
 
@@ -28,10 +29,10 @@ fn shown(alert: &Alert, state: &State, now: u64) -> Value {
     let closed = alert.closed.as_ref();
     json!({
         "id": &*alert.id,
-        "opened_at": moment(alert.opened_at),
-        "closed_at": closed.map(|(at, _)| moment(*at)),
+        "opened_at": civil::moment(alert.opened_at),
+        "closed_at": closed.map(|(at, _)| civil::moment(*at)),
         "closed_because": closed.map(|(_, why)| why),
-        "began_at": alert.opened.began.map(|began| moment(1_000 * began)),
+        "began_at": alert.opened.began.map(|began| civil::moment(1_000 * began)),
         "incident": state.incidents.of_alert(&alert.id).map(|incident| &*incident.id),
         "silenced_by": state.silences.of(&alert.opened.objective, now).map(|silence| &*silence.id),
         "told": &alert.told,

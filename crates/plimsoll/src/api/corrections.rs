@@ -4,7 +4,8 @@ use http::StatusCode;
 use plimsoll_slo::Corrected;
 use serde_json::{Value, json};
 
-use super::{Ask, Reply, good, missing, moment, unfit};
+use super::{Ask, Reply, good, missing, unfit};
+use crate::civil;
 use crate::record::Said;
 use crate::record::corrections::{CORRECTIONS_MAX, Made};
 use crate::record::entry::Added;
@@ -107,13 +108,13 @@ fn shown(id: &str, made: &Made) -> Value {
     json!({
         "id": id,
         "objective": made.objective,
-        "from": moment(60_000 * made.correction.from),
-        "to": moment(60_000 * made.correction.to),
+        "from": civil::moment(60_000 * made.correction.from),
+        "to": civil::moment(60_000 * made.correction.to),
         "excludes": good.is_none(),
         "good": good,
         "bad": bad,
         "author": &*made.author,
         "reason": made.reason,
-        "at": moment(made.at),
+        "at": civil::moment(made.at),
     })
 }

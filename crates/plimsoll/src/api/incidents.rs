@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Ask, Reply, good, missing, moment};
+use super::{Ask, Reply, good, missing};
 use crate::civil;
 use crate::record::incidents::{Clocks, Incident, Mark};
 use crate::record::{Said, State, who};
@@ -71,7 +71,7 @@ fn say(ask: &Ask<'_>, said: Said) -> Result<Reply, Reply> {
 fn shown(incident: &Incident) -> Value {
     let mark = |mark: &Option<Mark>| {
         mark.as_ref()
-            .map(|(at, by)| json!({ "at": moment(*at), "by": who(by) }))
+            .map(|(at, by)| json!({ "at": civil::moment(*at), "by": who(by) }))
     };
     let clocks = incident.clocks();
     let lines = incident.timeline.iter();
@@ -80,8 +80,8 @@ fn shown(incident: &Incident) -> Value {
         "phase": incident.phase(),
         "objectives": incident.objectives,
         "alerts": incident.alerts.iter().map(|id| &**id).collect::<Vec<_>>(),
-        "began_at": moment(incident.began),
-        "detected_at": moment(incident.detected),
+        "began_at": civil::moment(incident.began),
+        "detected_at": civil::moment(incident.detected),
         "acknowledged": mark(&incident.acknowledged),
         "mitigated": mark(&incident.mitigated),
         "resolved": mark(&incident.resolved),
@@ -89,7 +89,7 @@ fn shown(incident: &Incident) -> Value {
         "to_acknowledge_ms": clocks.to_acknowledge,
         "to_mitigate_ms": clocks.to_mitigate,
         "to_resolve_ms": clocks.to_resolve,
-        "timeline": lines.map(|line| json!({ "at": moment(line.at), "author": who(&line.author), "text": line.text })).collect::<Vec<_>>(),
+        "timeline": lines.map(|line| json!({ "at": civil::moment(line.at), "author": who(&line.author), "text": line.text })).collect::<Vec<_>>(),
         "lines_left_out": incident.lines_left_out,
     })
 }
@@ -109,7 +109,6 @@ fn draft(incident: &Incident, state: &State) -> String {
     let mut text = format!("# Incident {}\n\n", incident.id);
     let mut put = |line: String| _ = writeln!(text, "{line}");
     let clocks = incident.clocks();
-    let took = |span: Option<u64>| span.map_or_else(|| "not yet".to_owned(), minutes);
     put(format!(
         "Objectives: {}. It is {}.\n",
         incident.objectives.join(", "),
@@ -122,7 +121,7 @@ fn draft(incident: &Incident, state: &State) -> String {
         ("mitigated", clocks.to_mitigate),
         ("resolved", clocks.to_resolve),
     ] {
-        put(format!("| {name} | {} |", took(span)));
+        put(format!("| {name} | {} |", civil::span(span)));
     }
     put("\n## What was seen\n".to_owned());
     for alert in incident.alerts.iter().filter_map(|id| state.alerts.get(id)) {
@@ -147,18 +146,10 @@ fn draft(incident: &Incident, state: &State) -> String {
         let what = line.text.replace('|', "\\|").replace('\n', " ");
         put(format!(
             "| {} | {} | {what} |",
-            moment(line.at),
+            civil::moment(line.at),
             who(&line.author)
         ));
     }
     put("\n## Causes\n\n(to be written)\n\n## What is to be done\n\n(to be written)".to_owned());
     text
-}
-
-fn minutes(millis: u64) -> String {
-    let seconds = millis / 1_000;
-    match seconds / 60 {
-        0 => format!("{seconds} s"),
-        minutes => format!("{minutes} min {} s", seconds % 60),
-    }
 }

@@ -3,7 +3,8 @@
 use plimsoll_slo::{Budget, BurnRule, Burning, Sum};
 use serde_json::{Value, json};
 
-use super::{Ask, Reply, good, missing, moment};
+use super::{Ask, Reply, good, missing};
+use crate::civil;
 use crate::reading::ObjectiveReading;
 
 #[expect(clippy::unnecessary_wraps, reason = "like all that answer")]
@@ -29,7 +30,7 @@ fn shown(reading: &ObjectiveReading) -> Value {
         "window": &*reading.window,
         "window_s": verdict.objective.window.length().as_secs(),
         "budgeting": verdict.objective.budgeting.word(),
-        "as_of": moment(1_000 * verdict.as_of.0),
+        "as_of": civil::moment(1_000 * verdict.as_of.0),
         "state": verdict.state.word(),
         "calls": verdict.calls.map(plimsoll_slo::Severity::word),
         "sentence": verdict.sentence().to_string(),
@@ -41,7 +42,7 @@ fn shown(reading: &ObjectiveReading) -> Value {
         "time_left_s": verdict.time_left.map(|left| left.as_secs()),
         "evidence": verdict.evidence,
         "burns": verdict.burns.iter().map(burn).collect::<Vec<_>>(),
-        "period": verdict.period.map(|period| json!({ "from": moment(60_000 * period.from), "to": moment(60_000 * period.to) })),
+        "period": verdict.period.map(|period| json!({ "from": civil::moment(60_000 * period.from), "to": civil::moment(60_000 * period.to) })),
         "in_window": sum(&verdict.window),
         "in_hour": sum(&verdict.hour),
         "callers_failing": verdict.callers,

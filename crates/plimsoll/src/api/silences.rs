@@ -3,7 +3,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Ask, Reply, good, missing, moment, unfit};
+use super::{Ask, Reply, good, missing, unfit};
+use crate::civil;
 use crate::record::Said;
 use crate::record::silences::Silence;
 
@@ -73,8 +74,8 @@ fn shown(silence: &Silence, now: u64) -> Value {
         "objective": silence.objective,
         "author": &*silence.author,
         "reason": silence.reason,
-        "from": moment(silence.from),
-        "until": moment(silence.until),
+        "from": civil::moment(silence.from),
+        "until": civil::moment(silence.until),
         "holds": (silence.from..silence.until).contains(&now),
     })
 }

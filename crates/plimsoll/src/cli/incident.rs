@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::status::{PortArgs, detail, unreachable};
 use super::{Exit, print};
 use crate::admin::ask::ASK_MAX;
+use crate::civil;
 use crate::config::secrets;
 
 /// Look at incidents of a running Plimsoll, and work on them.
@@ -156,7 +157,7 @@ fn list(answer: &Value) -> String {
             field("id"),
             field("phase"),
             field("began_at"),
-            span(&incident["to_mitigate_ms"])
+            civil::span(incident["to_mitigate_ms"].as_u64())
         );
     }
     for (name, words) in [
@@ -165,7 +166,11 @@ fn list(answer: &Value) -> String {
         ("to_resolve", "resolved"),
     ] {
         let clock = &answer["clocks"][name];
-        let (count, median, p90) = (&clock["count"], span(&clock["median_ms"]), span(&clock["p90_ms"]));
+        let (count, median, p90) = (
+            &clock["count"],
+            civil::span(clock["median_ms"].as_u64()),
+            civil::span(clock["p90_ms"].as_u64()),
+        );
         _ = writeln!(text, "{words} after {median} (median of {count}), {p90} (p90)");
     }
     text
@@ -185,24 +190,13 @@ fn show(incident: &Value) -> String {
         field("phase"),
         objectives.join(", "),
         field("began_at"),
-        span(&incident["to_detect_ms"]),
-        span(&incident["to_mitigate_ms"]),
-        span(&incident["to_resolve_ms"])
+        civil::span(incident["to_detect_ms"].as_u64()),
+        civil::span(incident["to_mitigate_ms"].as_u64()),
+        civil::span(incident["to_resolve_ms"].as_u64())
     );
     for line in incident["timeline"].as_array().into_iter().flatten() {
         let part = |name: &str| line[name].as_str().unwrap_or_default();
         _ = writeln!(text, "{}  {}: {}", part("at"), part("author"), part("text"));
     }
     text
-}
-
-/// `11 min 30 s`, or `-` for what is not known.
-fn span(millis: &Value) -> String {
-    let Some(millis) = millis.as_u64() else {
-        return "-".to_owned();
-    };
-    match (millis / 60_000, millis / 1_000 % 60) {
-        (0, seconds) => format!("{seconds} s"),
-        (minutes, seconds) => format!("{minutes} min {seconds} s"),
-    }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use plimsoll_slo::{Budgeting, BurnRule, Window};
 
 use crate::config::ObjectiveConfig;
+use crate::metrics::window_label;
 
 const HEAD: &str = "\
 # Rules of Plimsoll's objectives for Prometheus: the same windows and factors, over plimsoll_objective_outcomes_total.
@@ -59,7 +60,7 @@ fn group(out: &mut String, objective: &ObjectiveConfig) {
 }
 
 fn recording(out: &mut String, name: &str, window: Duration) {
-    let window = shown(window);
+    let window = window_label(window);
     let rate = |class: &str| {
         format!("sum(rate(plimsoll_objective_outcomes_total{{objective=\"{name}\"{class}}}[{window}]))")
     };
@@ -73,7 +74,7 @@ fn recording(out: &mut String, name: &str, window: Duration) {
 
 fn alerting(out: &mut String, objective: &ObjectiveConfig, rule: &BurnRule) {
     let (name, target) = (&objective.name, objective.objective.target);
-    let (long, short) = (shown(rule.long), shown(rule.short));
+    let (long, short) = (window_label(rule.long), window_label(rule.short));
     let threshold = rule.factor * target.allowance();
     let above =
         |window: &str| format!("objective:bad_ratio:rate{window}{{objective=\"{name}\"}} >= {threshold:.12}");
@@ -100,7 +101,7 @@ fn alerting(out: &mut String, objective: &ObjectiveConfig, rule: &BurnRule) {
 }
 
 fn budget(out: &mut String, objective: &ObjectiveConfig, period: Duration) {
-    let (name, window) = (&objective.name, shown(period));
+    let (name, window) = (&objective.name, window_label(period));
     let allowance = objective.objective.target.allowance();
     let increase = |class: &str| {
         format!("sum(increase(plimsoll_objective_outcomes_total{{objective=\"{name}\"{class}}}[{window}]))")
@@ -111,14 +112,4 @@ fn budget(out: &mut String, objective: &ObjectiveConfig, period: Duration) {
         increase(",class=\"bad\""),
         increase("")
     );
-}
-
-/// A window as Prometheus writes it.
-fn shown(window: Duration) -> String {
-    let minutes = window.as_secs() / 60;
-    match (minutes % 1_440, minutes % 60) {
-        (0, _) => format!("{}d", minutes / 1_440),
-        (_, 0) => format!("{}h", minutes / 60),
-        _ => format!("{minutes}m"),
-    }
 }

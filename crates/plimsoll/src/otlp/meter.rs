@@ -106,7 +106,7 @@ impl Meter {
                 }
                 Ok(Answer::Refused { status }) => (format!("it answered {status}"), None),
                 Ok(Answer::Later { status, after }) => (format!("it answered {status}"), after),
-                Err(error) => (error.to_string(), None),
+                Err(error) => (format!("{:#}", anyhow::Error::new(error)), None),
             };
             self.counts.add(0, left);
             self.standing.tell(true, &cause, left);

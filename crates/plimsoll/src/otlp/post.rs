@@ -8,17 +8,14 @@ use gateway::env::Env;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http1::SendRequest;
 use plimsoll_policy::parse_retry_after;
 
 use super::Collector;
+use crate::outbound::{self, AGENT, ANSWER_MAX, OutboundError};
 
 /// Time for one POST, connecting included; the exporters' default by the specification.
 const POST_MAX: Duration = Duration::from_secs(10);
-
-/// Bytes of an answer that are read: what it says of a partial success fits in far less.
-const ANSWER_MAX: usize = 64 << 10;
 
 /// What is sent, and so where to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,19 +50,6 @@ pub(super) enum Answer {
     Refused { status: u16 },
     /// It asks for the batch again, after some time if it says so.
     Later { status: u16, after: Option<Duration> },
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum PostError {
-    #[error("it cannot be reached: {0}")]
-    Connect(#[from] std::io::Error),
-    #[error("the connection broke: {0}")]
-    Http(#[from] hyper::Error),
-    #[error("its answer cannot be read: {0}")]
-    Body(Box<dyn std::error::Error + Send + Sync>),
-    #[error("it did not answer within {POST_MAX:?}")]
-    Timeout,
 }
 
 /// Knows the way to the collector.
@@ -110,20 +94,20 @@ impl Poster {
     /// Posts once. After a failure the next one connects anew.
     ///
     /// # Errors
-    /// [`PostError`] when there is no whole answer.
-    pub(super) async fn post(&mut self, body: Bytes) -> Result<Answer, PostError> {
+    /// [`OutboundError`] when there is no whole answer.
+    pub(super) async fn post(&mut self, body: Bytes) -> Result<Answer, OutboundError> {
         let (post_max, wall) = (self.env.sleep(POST_MAX), self.env.wall());
         tokio::select! {
             biased;
             answer = self.exchange(body, wall) => answer,
             () = post_max => {
                 self.connection = None;
-                Err(PostError::Timeout)
+                Err(OutboundError::Timeout(POST_MAX))
             }
         }
     }
 
-    async fn exchange(&mut self, body: Bytes, wall: Duration) -> Result<Answer, PostError> {
+    async fn exchange(&mut self, body: Bytes, wall: Duration) -> Result<Answer, OutboundError> {
         let mut kept = self.connection.take();
         let usable = match &mut kept {
             // A connection that the collector closed while it was idle is no failure.
@@ -132,35 +116,17 @@ impl Poster {
         };
         let mut sender = match kept {
             Some(sender) if usable => sender,
-            _ => self.connect().await?,
+            _ => outbound::connect(&self.env, &self.host, self.port, self.tls.as_ref()).await?,
         };
         let response = sender.send_request(self.request(body)).await?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_MAX)
             .collect()
             .await
-            .map_err(PostError::Body)?;
+            .map_err(OutboundError::Body)?;
         self.connection = Some(sender);
         let head = Response::from_parts(head, ());
         Ok(answer(self.signal, &head, &body.to_bytes(), wall))
-    }
-
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, PostError> {
-        let mut stream = Err(std::io::ErrorKind::NotFound.into());
-        for address in self.env.resolve(&self.host, self.port).await? {
-            stream = self.env.connect(address).await;
-            if stream.is_ok() {
-                break;
-            }
-        }
-        let stream = match &self.tls {
-            None => stream?,
-            Some(tls) => tls.connect(stream?, &self.host).await?.0,
-        };
-        let (sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await?;
-        // Its errors come out at the sender, too.
-        self.env.spawn(async { drop(connection.await) });
-        Ok(sender)
     }
 
     fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
@@ -173,10 +139,7 @@ impl Poster {
         headers.extend(self.headers.iter().cloned());
         headers.insert(HOST, self.authority.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("plimsoll/", env!("CARGO_PKG_VERSION"))),
-        );
+        headers.insert(USER_AGENT, AGENT);
         request
     }
 }

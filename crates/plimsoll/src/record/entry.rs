@@ -72,11 +72,6 @@ pub(crate) enum Said {
     Changed {
         what: String,
     },
-    /// Somebody did something through the admin port.
-    Done {
-        what: String,
-        outcome: String,
-    },
 }
 
 /// What is known when an alert opens, and kept with it.

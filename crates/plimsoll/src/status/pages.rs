@@ -1,7 +1,5 @@
 //! The pages that alerts lead to: an objective, an incident, all incidents. Read as HTML or as text, like the status.
 
-use std::time::Duration;
-
 use plimsoll_slo::{Budget, State as Met};
 
 use super::html;
@@ -47,17 +45,6 @@ fn table(title: &str, head: &[&str], rows: Vec<Vec<String>>, nothing: &'static s
     }
 }
 
-fn moment(millis: u64) -> String {
-    civil::rfc3339_millis(Duration::from_millis(millis))
-}
-
-fn minutes(millis: Option<u64>) -> String {
-    millis.map_or_else(
-        || "-".to_owned(),
-        |millis| format!("{} min {} s", millis / 60_000, millis / 1_000 % 60),
-    )
-}
-
 /// What is asked of one objective, and how it stands.
 pub(crate) fn objective(reading: &ObjectiveReading, state: &State, now: u64) -> Page {
     let verdict = &reading.verdict;
@@ -83,7 +70,7 @@ pub(crate) fn objective(reading: &ObjectiveReading, state: &State, now: u64) -> 
             .map(|runbook| format!("Runbook: {runbook}")),
     );
     if let Some(silence) = state.silences.of(name, now) {
-        let (author, until) = (&silence.author, moment(silence.until));
+        let (author, until) = (&silence.author, civil::moment(silence.until));
         facts.push(format!("Silenced by {author} until {until}: {}", silence.reason));
     }
     Page {
@@ -160,11 +147,11 @@ fn alerts(name: &str, state: &State) -> Table {
         let incident = state.incidents.of_alert(&alert.id);
         vec![
             alert.id.to_string(),
-            moment(alert.opened_at),
+            civil::moment(alert.opened_at),
             alert
                 .closed
                 .as_ref()
-                .map_or_else(|| "open".to_owned(), |(at, _)| moment(*at)),
+                .map_or_else(|| "open".to_owned(), |(at, _)| civil::moment(*at)),
             incident.map_or_else(|| "-".to_owned(), |incident| incident.id.to_string()),
             alert.opened.sentence.clone(),
         ]
@@ -177,8 +164,8 @@ fn corrections(name: &str, state: &State) -> Table {
     let of = state.corrections.all().filter(|(_, made)| made.objective == name);
     let rows = of.take(ROWS_MAX).map(|(_, made)| {
         vec![
-            moment(60_000 * made.correction.from),
-            moment(60_000 * made.correction.to),
+            civil::moment(60_000 * made.correction.from),
+            civil::moment(60_000 * made.correction.to),
             made.author.to_string(),
             made.reason.clone(),
         ]
@@ -194,14 +181,14 @@ fn corrections(name: &str, state: &State) -> Table {
 /// One incident: its clocks, what was seen, what was done.
 pub(crate) fn incident(incident: &Incident, state: &State) -> Page {
     let clocks = incident.clocks();
-    let began = moment(incident.began);
+    let began = civil::moment(incident.began);
     let took = [
         ("detected", clocks.to_detect),
         ("acknowledged", clocks.to_acknowledge),
         ("mitigated", clocks.to_mitigate),
         ("resolved", clocks.to_resolve),
     ];
-    let took = took.map(|(what, span)| vec![what.to_owned(), minutes(span)]);
+    let took = took.map(|(what, span)| vec![what.to_owned(), civil::span(span)]);
     let of = || incident.alerts.iter().filter_map(|id| state.alerts.get(id));
     let lines = |all: Vec<String>| all.into_iter().map(|line| vec![line]).collect::<Vec<_>>();
     let out = of()
@@ -211,10 +198,13 @@ pub(crate) fn incident(incident: &Incident, state: &State) -> Page {
     let examples = of()
         .flat_map(|alert| alert.opened.examples.iter().map(example_line))
         .collect();
-    let timeline = incident
-        .timeline
-        .iter()
-        .map(|line| vec![moment(line.at), who(&line.author).to_owned(), line.text.clone()]);
+    let timeline = incident.timeline.iter().map(|line| {
+        vec![
+            civil::moment(line.at),
+            who(&line.author).to_owned(),
+            line.text.clone(),
+        ]
+    });
     let mut facts = vec![format!(
         "It began at {began}, and is about {}.",
         incident.objectives.join(", ")
@@ -264,10 +254,10 @@ pub(crate) fn incidents(state: &State) -> Page {
         vec![
             incident.id.to_string(),
             incident.phase().to_owned(),
-            moment(incident.began),
-            minutes(clocks.to_detect),
-            minutes(clocks.to_mitigate),
-            minutes(clocks.to_resolve),
+            civil::moment(incident.began),
+            civil::span(clocks.to_detect),
+            civil::span(clocks.to_mitigate),
+            civil::span(clocks.to_resolve),
         ]
     });
     let head = [

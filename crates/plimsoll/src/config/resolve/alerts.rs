@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::{Scope, tls};
-use crate::config::raw::OutboundTls;
 use crate::config::raw::alerts::{AlertTarget, Alerts, CallsWord, Email, Heartbeat, Security, TargetKind};
 use crate::config::read::At;
 use crate::config::secrets::TokenSource;
@@ -65,21 +64,12 @@ fn resolve_target(target: AlertTarget, scope: &mut Scope<'_>) -> Option<Target> 
         CallsWord::Page => Calls::Page,
         CallsWord::Ticket => Calls::Ticket,
     });
-    let tls = tls_raw.value.map(|tls_raw| {
-        let OutboundTls {
-            ca,
-            certificate,
-            key,
-            server_name,
-        } = tls_raw;
-        tls::client((ca, certificate, key), server_name.value, scope)
-    });
     Some(Target {
         name: name.value.0.into(),
         calls: calls.collect(),
         way: resolve_way(kind.value, url, email, secret.is_some(), scope)?,
         secret,
-        tls: tls.unwrap_or_default(),
+        tls: tls::outbound(tls_raw.value, scope),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Where Plimsoll's own logs, traces and metrics go.
 
 use super::{Scope, tls};
-use crate::config::raw::{Log, Otlp, OutboundTls, Telemetry};
+use crate::config::raw::{Log, Otlp, Telemetry};
 use crate::config::value::address::Endpoint;
 use crate::config::{OtlpConfig, TelemetryConfig};
 
@@ -31,26 +31,17 @@ fn resolve_otlp(otlp: Otlp, scope: &mut Scope<'_>) -> OtlpConfig {
             false
         }
     };
-    let place = tls_raw.place;
-    let tls = tls_raw.value.map(|tls_raw| {
-        if !secure {
-            scope.problem(
-                &place,
-                "the endpoint is not `https`, so TLS is not spoken",
-                "an `https://…` endpoint",
-            );
-        }
-        let OutboundTls {
-            ca,
-            certificate,
-            key,
-            server_name,
-        } = tls_raw;
-        tls::client((ca, certificate, key), server_name.value, scope)
-    });
+    if tls_raw.value.is_some() && !secure {
+        scope.problem(
+            &tls_raw.place,
+            "the endpoint is not `https`, so TLS is not spoken",
+            "an `https://…` endpoint",
+        );
+    }
+    let tls = tls::outbound(tls_raw.value, scope);
     OtlpConfig {
         endpoint: endpoint.value,
-        tls: secure.then(|| tls.unwrap_or_default()),
+        tls: secure.then_some(tls),
         send_every: send_every.value,
         metrics: metrics.value,
         headers_env: headers_env.value.map(|name| name.0),

@@ -6,7 +6,22 @@ use gateway::plan::TlsClientPlan;
 
 use super::Scope;
 use crate::config::problem::Place;
+use crate::config::raw::OutboundTls;
 use crate::config::read::At;
+
+/// The same for a stanza of its own; none of it is the public authorities.
+pub(super) fn outbound(tls: Option<OutboundTls>, scope: &mut Scope<'_>) -> TlsClientPlan {
+    let Some(OutboundTls {
+        ca,
+        certificate,
+        key,
+        server_name,
+    }) = tls
+    else {
+        return TlsClientPlan::default();
+    };
+    client((ca, certificate, key), server_name.value, scope)
+}
 
 /// A file that may be named.
 type File = At<Option<PathBuf>>;

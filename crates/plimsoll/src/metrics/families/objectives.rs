@@ -1,12 +1,12 @@
 //! What the judge says of objectives.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use plimsoll_slo::{Rung, Severity};
 
 use super::{counter, gauge};
 use crate::metrics::sheet::Sheet;
+use crate::metrics::window_label;
 use crate::reading::ObjectiveReading;
 
 /// Every objective. What is not known has no sample.
@@ -61,7 +61,7 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
             .flat_map(|(rule, burning)| [(rule.long, burning.long), (rule.short, burning.short)])
             .collect();
         for (window, burn) in windows {
-            sheet.sample_if_known(&[("objective", name), ("window", &shown(window))], burn);
+            sheet.sample_if_known(&[("objective", name), ("window", &window_label(window))], burn);
         }
     }
     standing(sheet, objectives);
@@ -105,15 +105,5 @@ fn standing(sheet: &mut impl Sheet, objectives: &[ObjectiveReading]) {
     ));
     for ObjectiveReading { name, verdict, .. } in objectives {
         sheet.sample(&[("objective", name)], verdict.window.coverage());
-    }
-}
-
-/// A window as Prometheus writes it.
-fn shown(window: Duration) -> String {
-    let minutes = window.as_secs() / 60;
-    match (minutes % 1_440, minutes % 60) {
-        (0, _) => format!("{}d", minutes / 1_440),
-        (_, 0) => format!("{}h", minutes / 60),
-        _ => format!("{minutes}m"),
     }
 }
