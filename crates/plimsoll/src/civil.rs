@@ -1,24 +1,15 @@
-//! Wall time in words: RFC 3339 in UTC, and nothing else of a calendar.
-//!
-//! The arithmetic is Howard Hinnant's `civil_from_days` ("chrono-compatible low-level date algorithms"): years begin
-//! in March there, so that the leap day is the last of its year and needs no case of its own.
+//! Wall time in words: RFC 3339 in UTC, a time of today, and how long something took.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-/// `2026-11-23T20:10:00.123Z` for a time since the Unix epoch.
+use jiff::Timestamp;
+
+/// `2026-11-23T20:10:00.123Z` for a time since the Unix epoch; the last that there is, in the year 9999, for a clock that is
+/// beyond it.
 pub(crate) fn rfc3339_millis(since_epoch: Duration) -> String {
-    let mut text = String::with_capacity(24);
-    let seconds = since_epoch.as_secs();
-    let (year, month, day) = civil_from_days(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    let millis = since_epoch.subsec_millis();
-    // Writing to a String cannot fail.
-    let _ = write!(
-        text,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-    );
-    text
+    let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
+    let at = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
+    format!("{at:.3}")
 }
 
 /// The same for milliseconds since the Unix epoch, which is what the record counts in.
@@ -44,19 +35,6 @@ pub(crate) fn clock(millis: u64) -> String {
     format!("{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Year, month and day of a count of days since 1970-01-01.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // from 0000-03-01
-    let era = days / 146_097; // of 400 years
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153; // 0 is March
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +51,7 @@ mod tests {
         ] {
             assert_eq!(rfc3339_millis(Duration::from_millis(millis)), text);
         }
+        assert_eq!(rfc3339_millis(Duration::MAX), "9999-12-30T22:00:00.999Z");
     }
 
     #[test]
@@ -104,8 +83,9 @@ mod tests {
         };
         let mut expected = (1970, 1, 1);
         for days in 0..182_621 {
-            assert_eq!(civil_from_days(days), expected);
             let (year, month, day) = expected;
+            let midnight = rfc3339_millis(Duration::from_hours(24 * days));
+            assert_eq!(midnight, format!("{year:04}-{month:02}-{day:02}T00:00:00.000Z"));
             expected = match (month, day) {
                 (12, 31) => (year + 1, 1, 1),
                 (month, day) if day == length(year, month) => (year, month + 1, 1),
