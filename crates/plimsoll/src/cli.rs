@@ -1,5 +1,6 @@
 //! The command line: one verb, one file.
 
+mod asking;
 mod check;
 mod completions;
 mod demo;

@@ -2,15 +2,13 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Context;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::status::{PortArgs, detail, unreachable};
+use super::asking::{AuthorArgs, PortArgs, detail, say, unreachable};
 use super::{Exit, print};
 use crate::admin::ask::ASK_MAX;
 use crate::civil;
-use crate::config::secrets;
 
 /// Look at incidents of a running Plimsoll, and work on them.
 #[derive(Debug, clap::Args)]
@@ -70,20 +68,6 @@ struct One {
     id: String,
 }
 
-/// Who says so.
-#[derive(Debug, clap::Args)]
-pub(super) struct AuthorArgs {
-    /// Who says so; the user who is logged in if nothing is said.
-    #[arg(long = "as", value_name = "NAME")]
-    author: Option<String>,
-}
-
-impl AuthorArgs {
-    pub(super) fn name(&self) -> Option<String> {
-        self.author.clone().or_else(|| secrets::variable("USER").ok())
-    }
-}
-
 /// Asks, and prints what comes.
 ///
 /// # Errors
@@ -107,26 +91,6 @@ impl One {
     fn path(&self, verb: &str) -> String {
         format!("/incidents/{}{verb}", self.id)
     }
-}
-
-/// Asks the API for something, and prints the answer in words.
-pub(super) fn say(
-    port: &PortArgs,
-    method: Method,
-    path: &str,
-    body: Option<&Value>,
-    words: fn(&Value) -> String,
-) -> anyhow::Result<Exit> {
-    let path = format!("{}{path}", crate::api::ROOT);
-    let (status, answer) = match port.send(method, &path, body, ASK_MAX) {
-        Ok(answered) => answered,
-        Err(error) => return Ok(unreachable(&error)),
-    };
-    let answer: Value = serde_json::from_slice(&answer).context("the admin port's answer is not JSON")?;
-    if !status.is_success() {
-        return Ok(unreachable(&anyhow::anyhow!("{}", detail(&answer))));
-    }
-    print(&words(&answer))
 }
 
 fn postmortem(one: &One) -> anyhow::Result<Exit> {

@@ -7,8 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::Exit;
-use super::incident::{AuthorArgs, say};
-use super::status::PortArgs;
+use super::asking::{AuthorArgs, PortArgs, say};
 use crate::config;
 
 /// Have nobody told of an objective for a while. Alerts open and close as ever.

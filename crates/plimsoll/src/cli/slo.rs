@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use http::Method;
 use serde_json::Value;
 
-use super::incident::say;
-use super::status::PortArgs;
+use super::asking::{PortArgs, say};
 use super::{Exit, print};
 use crate::config::Config;
 use crate::export::prometheus;

@@ -1,17 +1,11 @@
 //! `plimsoll status` and `plimsoll reload`: asking a running Plimsoll by its admin port.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use anyhow::Context;
-use bytes::Bytes;
-use gateway::env::Env;
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::Value;
 
+use super::asking::{PortArgs, detail, unreachable};
 use super::{Exit, print};
-use crate::admin::ask::{ASK_MAX, ask};
-use crate::config::secrets::{Secret, TokenSource};
+use crate::admin::ask::ASK_MAX;
 use crate::reload::applied;
 use crate::status::{self, Json};
 
@@ -30,59 +24,6 @@ pub(super) struct StatusArgs {
 pub(super) struct ReloadArgs {
     #[command(flatten)]
     port: PortArgs,
-}
-
-/// Which Plimsoll is meant.
-#[derive(Debug, clap::Args)]
-pub(super) struct PortArgs {
-    /// Its admin port.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900")]
-    admin: String,
-    /// File with the token of the admin port.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-}
-
-impl PortArgs {
-    /// Asks; what was answered, and whether it was done.
-    pub(super) fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        limit: Duration,
-    ) -> anyhow::Result<(StatusCode, Value)> {
-        let (status, body) = self.send(method, path, None, limit)?;
-        let answer = serde_json::from_slice(&body).context("the admin port's answer is not JSON")?;
-        Ok((status, answer))
-    }
-
-    /// The same with something to say; the answer as it came.
-    pub(super) fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        limit: Duration,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
-        let token = self
-            .token_file
-            .clone()
-            .map(|file| TokenSource::File(file).read())
-            .transpose()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let env = Env::real();
-        let token = token.as_ref().map(Secret::to_send);
-        let body = body.map(|body| body.to_string().into());
-        Ok(runtime.block_on(ask(&env, &self.admin, method, path, token, body, limit))?)
-    }
-}
-
-/// What a refusal says.
-pub(super) fn detail(answer: &Value) -> String {
-    let text = |field: &str| answer[field].as_str().unwrap_or_default();
-    format!("{}: {}", text("title"), text("detail"))
 }
 
 /// The texts of a list in an answer; an older Plimsoll may have no such list.
@@ -132,9 +73,4 @@ pub(super) fn reload(args: &ReloadArgs) -> anyhow::Result<Exit> {
         "plimsoll: the reload was refused; what ran before runs on\n{problems}"
     ));
     Ok(Exit::Refused)
-}
-
-pub(super) fn unreachable(error: &anyhow::Error) -> Exit {
-    super::complain(&format!("plimsoll: {error:#}"));
-    Exit::Refused
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::status::{PortArgs, detail, unreachable};
+use super::asking::{PortArgs, detail, unreachable};
 use super::{Exit, print};
 use crate::upgrade;
 
