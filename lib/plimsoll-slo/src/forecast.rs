@@ -13,43 +13,29 @@ const WEEKS: u64 = 4;
 pub(crate) const LOOKS_BACK: u64 = WEEKS * WEEK + 1;
 const COVERAGE_MIN: f64 = 0.9;
 
-/// Events that are still to come.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Forecast {
-    /// As many as in the quietest of the weeks, or nearly: the 10th percentile.
-    pub low: f64,
-    /// The median of the weeks.
-    pub usual: f64,
-}
-
-impl Forecast {
-    /// What comes in so many minutes from now on.
-    pub(crate) fn of(track: &Track, minutes: u64) -> Option<Self> {
-        let now = track.now().minute();
-        let mut weeks: Vec<f64> = (1..=WEEKS)
-            .filter_map(|back| {
-                let begins = now.checked_sub(back * WEEK)?;
-                let (mut all, mut rest, mut measured) = (0, 0, 0);
-                for (passed, minute) in (0..).zip(begins..begins + WEEK) {
-                    let (counts, seconds) = track.minute(minute);
-                    all += counts.total();
-                    rest += if passed < minutes % WEEK {
-                        counts.total()
-                    } else {
-                        0
-                    };
-                    measured += u64::from(seconds);
-                }
-                let covered = measured as f64 >= COVERAGE_MIN * (60 * WEEK) as f64;
-                covered.then(|| (minutes / WEEK * all + rest) as f64)
-            })
-            .collect();
-        weeks.sort_unstable_by(f64::total_cmp);
-        Some(Self {
-            low: quantile(&weeks, 0.1)?,
-            usual: quantile(&weeks, 0.5)?,
+/// Events that are still to come in so many minutes from now on.
+pub(crate) fn to_come(track: &Track, minutes: u64) -> Option<f64> {
+    let now = track.now().minute();
+    let mut weeks: Vec<f64> = (1..=WEEKS)
+        .filter_map(|back| {
+            let begins = now.checked_sub(back * WEEK)?;
+            let (mut all, mut rest, mut measured) = (0, 0, 0);
+            for (passed, minute) in (0..).zip(begins..begins + WEEK) {
+                let (counts, seconds) = track.minute(minute);
+                all += counts.total();
+                rest += if passed < minutes % WEEK {
+                    counts.total()
+                } else {
+                    0
+                };
+                measured += u64::from(seconds);
+            }
+            let covered = measured as f64 >= COVERAGE_MIN * (60 * WEEK) as f64;
+            covered.then(|| (minutes / WEEK * all + rest) as f64)
         })
-    }
+        .collect();
+    weeks.sort_unstable_by(f64::total_cmp);
+    quantile(&weeks, 0.1)
 }
 
 /// Between the nearest two, in proportion (Hyndman and Fan, 1996, definition 7).

@@ -22,8 +22,8 @@ use core::time::Duration;
 
 use crate::slices::{PARTS, Slices};
 use crate::{
-    Allowance, Budget, Budgeting, BurnRule, Burning, Correction, Counts, Evidence, Forecast, Objective,
-    Phase, Rate, Second, Severity, State, Sum, Track, Verdict, Window, change_point, forecast, time_left,
+    Allowance, Budget, Budgeting, BurnRule, Burning, Correction, Counts, Evidence, Objective, Phase, Rate,
+    Second, Severity, State, Sum, Track, Verdict, Window, change_point, forecast, time_left,
 };
 
 /// See the module's header.
@@ -61,8 +61,8 @@ struct Ahead {
     time: Option<Duration>,
     /// Since when it is so short that the fast lane may be taken.
     short_since: Option<Second>,
-    /// What the rest of the period brings, and the minute in which that was looked up.
-    forecast: Option<Forecast>,
+    /// Events that the rest of the period brings, and the minute in which that was looked up.
+    forecast: Option<f64>,
     forecast_at: u64,
 }
 
@@ -250,7 +250,7 @@ impl Judge {
             && self.ahead.forecast_at != now.minute()
         {
             self.ahead.forecast_at = now.minute();
-            self.ahead.forecast = Forecast::of(&self.events, period.to.saturating_sub(now.minute()));
+            self.ahead.forecast = forecast::to_come(&self.events, period.to.saturating_sub(now.minute()));
         }
         // Nobody asks for the fast lane without evidence, and it is a short walk. Whoever is on it leaves it at twice the
         // time: in three seconds more or fewer requests come by chance.
@@ -305,9 +305,9 @@ impl Judge {
         }
         match self.ahead.forecast {
             None => Allowance::Share(target),
-            Some(forecast) => {
+            Some(to_come) => {
                 let so_far = self.events.sum(PERIOD).counts;
-                Allowance::Fixed(Budget::expecting(target, so_far, forecast.low).allowed)
+                Allowance::Fixed(Budget::expecting(target, so_far, to_come).allowed)
             }
         }
     }
@@ -336,7 +336,7 @@ impl Judge {
         }
         let counts = self.events.sum(PERIOD).counts;
         let expected = self.ahead.forecast.filter(|_| counts.total() > 0);
-        let forecast = expected.map(|forecast| Budget::expecting(target, counts, forecast.low));
+        let forecast = expected.map(|to_come| Budget::expecting(target, counts, to_come));
         (Budget::of_events(target, counts), forecast)
     }
 

@@ -33,7 +33,6 @@ pub use burn::{BurnRule, Burning, Phase, Severity};
 pub use callers::{CallerSet, Callers};
 pub use correction::{Corrected, Correction};
 pub use evidence::{Evidence, ROUND};
-pub use forecast::Forecast;
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use judge::{Judge, Period};
 pub use ladder::{Ladder, Rung};

@@ -17,9 +17,10 @@ use jiff::tz::TimeZone;
 
 use super::stanza::{stanza, words};
 use super::value::address::Endpoint;
+use super::value::outside::Link;
 use super::value::quantity::{MemoryBound, Ratio, TargetShare};
 use super::value::time::WindowWord;
-use super::value::word::{EnvName, Link, Name, StateFile};
+use super::value::word::{EnvName, Name, StateFile};
 use crate::config::read::At;
 use alerts::Alerts;
 use listener::Listener;

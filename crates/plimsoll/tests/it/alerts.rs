@@ -13,17 +13,16 @@ fn alertmanager() -> (Process, String, tempfile::TempDir) {
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let config = "route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n";
     std::fs::write(path("am.yml"), config).unwrap();
-    // A port that was free a moment ago: it cannot say which one it was given.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
     let run = format!(
-        "exec prometheus-alertmanager --config.file={} --storage.path={} --web.listen-address={address} --cluster.listen-address= 2>&1",
+        "exec prometheus-alertmanager --config.file={} --storage.path={} --web.listen-address=127.0.0.1:0 --cluster.listen-address= 2>&1",
         path("am.yml"),
         path("data")
     );
     let mut process = Process::start(Command::new("sh").args(["-c", &run]));
-    process.wait_for("address", |line| line.contains("Listening on").then_some(()));
+    let address = process.wait_for("address", |line| {
+        let (_, address) = line.split_once("\"Listening on\" address=")?;
+        Some(address.trim().to_owned())
+    });
     (process, address, directory)
 }
 

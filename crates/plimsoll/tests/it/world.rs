@@ -3,7 +3,7 @@
 //! Every process is ended by its id when its handle is dropped. Nothing sleeps: starting is waiting for the line that
 //! says the address, and everything that is waited for has a bound.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -306,17 +306,16 @@ pub(crate) fn curl_until(args: &[&str], wanted: impl Fn(&str) -> bool) -> String
     }
 }
 
-/// Runs a tool to its end; all that it said.
+/// Runs a tool to its end; what it said on standard output. Both pipes are read, or a tool that complains at length
+/// would wait for us, and we for it.
 #[track_caller]
 pub(crate) fn tool(name: &str, args: &[&str]) -> String {
-    let mut child = Command::new(name)
-        .args(args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut text = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    assert!(child.wait().unwrap().success(), "{name} {args:?}: {text}");
+    let output = Command::new(name).args(args).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint: String = String::from_utf8_lossy(&output.stderr)
+        .chars()
+        .take(2_000)
+        .collect();
+    assert!(output.status.success(), "{name} {args:?}: {text}{complaint}");
     text
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::OutboundTls;
 use crate::config::read::At;
 use crate::config::stanza::{stanza, words};
-use crate::config::value::word::{EnvName, Label, Link, MailServer, Mailbox, Name};
+use crate::config::value::outside::{Label, Link, MailServer, Mailbox};
+use crate::config::value::word::{EnvName, Name};
 
 stanza! {
     /// Who is told when an objective calls somebody, and how.

@@ -6,7 +6,8 @@ use super::{Scope, tls};
 use crate::config::raw::alerts::{AlertTarget, Alerts, CallsWord, Email, Heartbeat, Security, TargetKind};
 use crate::config::read::At;
 use crate::config::secrets::TokenSource;
-use crate::config::value::word::{EnvName, Link};
+use crate::config::value::outside::Link;
+use crate::config::value::word::EnvName;
 use crate::config::{AlertsConfig, Beat, EmailConfig, MailSecurity, Target, Way};
 use crate::record::entry::Calls;
 
