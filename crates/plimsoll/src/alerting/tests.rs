@@ -483,3 +483,75 @@ fn a_target_is_never_given_up_and_soon_asked_again() {
         assert_eq!(wait, Duration::ZERO);
     }
 }
+
+/// A mail server that takes everything, in clear; what it was handed comes out.
+async fn mail_server() -> (u16, mpsc::Receiver<String>) {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (handed, hands) = mpsc::channel(8);
+    Env::real().spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(b"220 mail.example ready\r\n").await.unwrap();
+            let (mut said, mut in_message, mut line) = (String::new(), false, String::new());
+            while stream.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+                said.push_str(&line);
+                let ended = in_message && line == ".\r\n";
+                let answer: &[u8] = match line.split([' ', '\r']).next().unwrap_or_default() {
+                    _ if ended => b"250 taken\r\n",
+                    _ if in_message => b"",
+                    "DATA" => b"354 go on\r\n",
+                    _ => b"250 well\r\n",
+                };
+                in_message = !ended && (in_message || answer.starts_with(b"354"));
+                stream.write_all(answer).await.unwrap();
+                if ended {
+                    handed.send(std::mem::take(&mut said)).await.unwrap();
+                }
+                line.clear();
+            }
+        }
+    });
+    (port, hands)
+}
+
+#[tokio::test]
+async fn mail_is_handed_in_and_without_tls_only_if_that_is_said() {
+    let (port, mut handed) = mail_server().await;
+    let office = office("one");
+    let mail = |security| {
+        let email = crate::config::EmailConfig {
+            host: "127.0.0.1".to_owned(),
+            port,
+            security,
+            from: "Plimsoll <plimsoll@example.com>".to_owned(),
+            to: vec!["oncall@example.com".to_owned()],
+            user: None,
+        };
+        config(vec![one("mail", Way::Email(email), None)])
+    };
+    page(&office, "checkout");
+    // It offers no STARTTLS, so nothing is said to it.
+    look(&office, &mail(crate::config::MailSecurity::Starttls)).await;
+    assert!(handed.try_recv().is_err());
+    let reading = office.desk.reading();
+    assert!(
+        reading[0].failing.is_some() && reading[0].waiting == 1,
+        "{reading:?}"
+    );
+    office.desk.lock().get_mut("mail").unwrap().breaker = Breaker::new(PATIENCE);
+    look(&office, &mail(crate::config::MailSecurity::Off)).await;
+    let said = handed.recv().await.unwrap();
+    for line in [
+        "MAIL FROM:<plimsoll@example.com>",
+        "RCPT TO:<oncall@example.com>",
+        "Subject: [page] checkout: 1,840 of 61,000",
+        "- runbook: https://wiki.example/checkout",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    look(&office, &mail(crate::config::MailSecurity::Off)).await;
+    assert_eq!(office.desk.reading()[0].waiting, 0);
+    assert!(handed.try_recv().is_err(), "once");
+}
