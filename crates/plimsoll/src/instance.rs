@@ -164,10 +164,6 @@ impl Instance {
         let meter = meter.map(|meter| start_meter(meter, &parts));
         let admin_ended = parts.serve_operators(admin);
         let keeper = state.map(|file| Keeper::start(file, &parts)).transpose()?;
-        let what = format!("plimsoll {} started", env!("CARGO_PKG_VERSION"));
-        parts
-            .record
-            .say(parts.gateway.env().wall(), None, Said::Changed { what });
         parts.supervisor.ready("serving");
         parts.watch_cores();
         Ok(Self {

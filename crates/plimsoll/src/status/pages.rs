@@ -190,14 +190,27 @@ pub(crate) fn incident(incident: &Incident, state: &State) -> Page {
     ];
     let took = took.map(|(what, span)| vec![what.to_owned(), civil::span(span)]);
     let of = || incident.alerts.iter().filter_map(|id| state.alerts.get(id));
-    let lines = |all: Vec<String>| all.into_iter().map(|line| vec![line]).collect::<Vec<_>>();
-    let out = of()
-        .flat_map(|alert| alert.opened.stands_out.iter().map(stands_out))
-        .collect();
-    let changes = of().flat_map(|alert| alert.opened.changes.clone()).collect();
-    let examples = of()
-        .flat_map(|alert| alert.opened.examples.iter().map(example_line))
-        .collect();
+    // Alerts of one incident know much of the same.
+    let once = |all: &dyn Fn(&Alert) -> Vec<String>| {
+        let mut lines: Vec<String> = Vec::new();
+        for line in of().flat_map(all) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        lines.into_iter().map(|line| vec![line]).collect::<Vec<_>>()
+    };
+    let out = once(&|alert| alert.opened.stands_out.iter().map(stands_out).collect());
+    let changes = once(&|alert| alert.opened.changes.clone());
+    let examples = once(&|alert| alert.opened.examples.iter().map(example_line).collect());
+    let runbooks = once(&|alert| {
+        alert
+            .opened
+            .runbook
+            .iter()
+            .map(|runbook| format!("Runbook: {runbook}"))
+            .collect()
+    });
     let timeline = incident.timeline.iter().map(|line| {
         vec![
             civil::moment(line.at),
@@ -209,10 +222,7 @@ pub(crate) fn incident(incident: &Incident, state: &State) -> Page {
         "It began at {began}, and is about {}.",
         incident.objectives.join(", ")
     )];
-    facts.extend(
-        of().filter_map(|alert| alert.opened.runbook.as_ref())
-            .map(|runbook| format!("Runbook: {runbook}")),
-    );
+    facts.extend(runbooks.into_iter().flatten());
     Page {
         headline: format!("Incident {} is {}", incident.id, incident.phase()),
         class: match incident.phase() {
@@ -226,22 +236,17 @@ pub(crate) fn incident(incident: &Incident, state: &State) -> Page {
             table(
                 "What stands out among the failures",
                 &["what"],
-                lines(out),
+                out,
                 "nothing: all fail alike",
             ),
             table(
                 "What changed in the hour before",
                 &["what"],
-                lines(changes),
+                changes,
                 "nothing that is known",
             ),
             table("Timeline", &["at", "who", "what"], timeline.collect(), "nothing"),
-            table(
-                "Requests that failed",
-                &["request"],
-                lines(examples),
-                "none is known",
-            ),
+            table("Requests that failed", &["request"], examples, "none is known"),
         ],
     }
 }
@@ -277,5 +282,50 @@ pub(crate) fn incidents(state: &State) -> Page {
         class: if open == 0 { "fine" } else { "attention" },
         facts: Vec::new(),
         tables: vec![table("Incidents", &head, rows.collect(), "none")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::record::entry::{Calls, Opened};
+    use crate::record::{Record, Said};
+    use crate::watching::begin;
+
+    #[test]
+    fn what_several_alerts_know_is_said_once() {
+        let (record, noon) = (
+            Record::new("plimsoll/one".into(), false),
+            Duration::from_mins(29_924_410),
+        );
+        for objective in ["checkout", "search"] {
+            let opened = Opened {
+                objective: objective.to_owned(),
+                severity: Calls::Page,
+                changes: vec!["20:02:00Z: the breaker of tax tripped".to_owned()],
+                runbook: Some("https://wiki.example/slow".to_owned()),
+                ..Opened::default()
+            };
+            let alert = begin(&record, noon, opened).to_string();
+            let said = match objective {
+                "checkout" => Said::IncidentOpened {
+                    alert,
+                    began: noon.as_secs() - 90,
+                },
+                _ => Said::IncidentJoined { alert },
+            };
+            record.say(noon, Some("checkout-1"), said);
+        }
+        let page = record.read(|state| incident(state.incidents.get("checkout-1").unwrap(), state));
+        let (text, html) = (page.to_text(), page.to_html());
+        assert!(text.starts_with("Incident checkout-1 is open\nIt began at 2026-11-23T20:08:30.000Z, and is about checkout, search.\n"), "{text}");
+        for said in [&text, &html] {
+            assert_eq!(said.matches("the breaker of tax tripped").count(), 1, "{said}");
+            assert_eq!(said.matches("Runbook: ").count(), 1, "{said}");
+        }
+        assert!(html.contains("<a href=\"https://wiki.example/slow\">"), "{html}");
+        assert!(text.contains("detected") && text.contains("1 min 30 s"), "{text}");
     }
 }

@@ -58,15 +58,9 @@ fn ask(plimsoll: &Plimsoll, status: u16) {
     }
 }
 
-#[test]
-fn an_outage_pages_outlives_a_kill_and_is_an_incident_with_a_beginning() {
-    let (_service, service) = service("http_service.py", &[]);
-    let (_alertmanager, address, _data) = alertmanager();
-    let mut plimsoll = Plimsoll::configured(&configuration(&service, &address));
-    ask(&plimsoll, 200);
-    ask(&plimsoll, 500);
-    let alerts = format!("http://{address}/api/v2/alerts");
-    let told = json(&curl_until(&[&alerts], |answer| answer.contains("checkout")));
+/// What whoever is called gets to see.
+#[track_caller]
+fn says_all(told: &Value) {
     let (labels, annotations) = (&told[0]["labels"], &told[0]["annotations"]);
     assert_eq!(
         (&labels["severity"], &labels["team"]),
@@ -80,6 +74,27 @@ fn an_outage_pages_outlives_a_kill_and_is_an_incident_with_a_beginning() {
             .contains(", all, other, upstream-error, "),
         "{told}"
     );
+    assert_eq!(
+        annotations["changes"]
+            .as_str()
+            .unwrap()
+            .matches(" started")
+            .count(),
+        1,
+        "{told}"
+    );
+}
+
+#[test]
+fn an_outage_pages_outlives_a_kill_and_is_an_incident_with_a_beginning() {
+    let (_service, service) = service("http_service.py", &[]);
+    let (_alertmanager, address, _data) = alertmanager();
+    let mut plimsoll = Plimsoll::configured(&configuration(&service, &address));
+    ask(&plimsoll, 200);
+    ask(&plimsoll, 500);
+    let alerts = format!("http://{address}/api/v2/alerts");
+    let told = json(&curl_until(&[&alerts], |answer| answer.contains("checkout")));
+    says_all(&told);
     let incident = |plimsoll: &Plimsoll| {
         let url = plimsoll.admin_url("/api/v1/incidents/checkout-1");
         json(&curl_until(&[&url], |answer| answer.contains("timeline")))
