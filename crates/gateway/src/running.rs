@@ -14,7 +14,7 @@ use crate::hedging::Hedging;
 use crate::identity;
 use crate::ledger::{Ledger, SeriesId, SeriesKey};
 use crate::objectives::{self, Counted, ObjectiveCounts};
-use crate::plan::{Direction, ListenerPlan, Plan, PlanError, RatePlan, RoutePlan};
+use crate::plan::{Direction, ListenerPlan, Plan, PlanError, Protocol, RatePlan, RoutePlan};
 use crate::rates::RateLimit;
 use crate::route::RouteTable;
 use crate::tls::{self, TlsError};
@@ -237,7 +237,11 @@ impl ListenerBuild<'_> {
             .iter()
             .map(|route| self.route(plan, route, old))
             .collect();
-        let tls = plan.tls.as_ref().map(tls::Acceptor::build).transpose()?;
+        let tls = plan
+            .tls
+            .as_ref()
+            .map(|tls| tls::Acceptor::build(tls, Protocol::Auto))
+            .transpose()?;
         let unrouted = self.series(plan, "-", None);
         let scheme = identity::scheme(plan);
         let counts = old.map_or_else(Arc::default, |old| Arc::clone(&old.counts));

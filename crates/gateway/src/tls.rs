@@ -96,29 +96,42 @@ fn contents<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Vec<u8> {
     paths.into_iter().flat_map(read).collect()
 }
 
-/// Terminates TLS on a listener.
+/// Terminates TLS on a listener, or on whatever else the owner of the gateway listens on.
 #[derive(Debug)]
-pub(crate) struct Acceptor {
+pub struct Acceptor {
     plan: TlsServerPlan,
+    protocol: Protocol,
     config: OfFiles<ServerConfig>,
 }
 
 impl Acceptor {
-    pub(crate) fn build(plan: &TlsServerPlan) -> Result<Self, TlsError> {
+    /// Reads the plan's files. `protocol` is what may be chosen by ALPN.
+    ///
+    /// # Errors
+    /// [`TlsError`] if a file cannot be used.
+    pub fn build(plan: &TlsServerPlan, protocol: Protocol) -> Result<Self, TlsError> {
         Ok(Self {
             plan: plan.clone(),
-            config: OfFiles::read(server_files(plan), || server_config(plan))?,
+            protocol,
+            config: OfFiles::read(server_files(plan), || server_config(plan, protocol))?,
         })
     }
 
     /// Reads the files again if they changed; says whether they did.
-    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+    ///
+    /// # Errors
+    /// [`TlsError`] if a file cannot be used; what was read before is used on.
+    pub fn reload(&self) -> Result<bool, TlsError> {
         let plan = &self.plan;
-        self.config.reread(server_files(plan), || server_config(plan))
+        self.config
+            .reread(server_files(plan), || server_config(plan, self.protocol))
     }
 
     /// Shakes hands. The stream is HTTP/2 if the caller chose it by ALPN.
-    pub(crate) async fn accept(&self, stream: Stream) -> std::io::Result<(Stream, bool)> {
+    ///
+    /// # Errors
+    /// The peer speaks no TLS, or shows no certificate that is good where one is required.
+    pub async fn accept(&self, stream: Stream) -> std::io::Result<(Stream, bool)> {
         let acceptor = tokio_rustls::TlsAcceptor::from(self.config.made.load().1);
         let stream = acceptor.accept(stream).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -130,7 +143,7 @@ fn server_files(plan: &TlsServerPlan) -> impl Iterator<Item = &PathBuf> {
     [&plan.certificate, &plan.key].into_iter().chain(&plan.client_ca)
 }
 
-fn server_config(plan: &TlsServerPlan) -> Result<ServerConfig, TlsError> {
+fn server_config(plan: &TlsServerPlan, protocol: Protocol) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider());
     let builder = builder
         .with_safe_default_protocol_versions()
@@ -156,7 +169,7 @@ fn server_config(plan: &TlsServerPlan) -> Result<ServerConfig, TlsError> {
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|e| unusable(&plan.certificate, e))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn(protocol);
     Ok(config)
 }
 
@@ -248,12 +261,16 @@ fn client_config(plan: &TlsClientPlan, protocol: Protocol) -> Result<ClientConfi
             .with_client_auth_cert(chain(certificate)?, key(private)?)
             .map_err(|e| unusable(certificate, e))?,
     };
-    config.alpn_protocols = match protocol {
+    config.alpn_protocols = alpn(protocol);
+    Ok(config)
+}
+
+fn alpn(protocol: Protocol) -> Vec<Vec<u8>> {
+    match protocol {
         Protocol::Http1 => vec![b"http/1.1".to_vec()],
         Protocol::Http2 => vec![b"h2".to_vec()],
         Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-    };
-    Ok(config)
+    }
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

@@ -7,32 +7,42 @@
 //! It ends when it is closed: by the end of the process, or because another process has taken over, whose port this
 //! address is from then on. Answers under way are finished, kept connections end with the next one.
 //!
-//! **Who may.** On a loopback address everybody on the machine. On any other address a token is required, and
-//! [`bind`] refuses to go without. Browsers on the machine are a way in for strangers, so the `Host` must be ours
-//! (DNS rebinding) and whatever changes something must not come from another site; see [`guard`].
+//! **Who may.** Where no keys are configured everybody on the machine; on any other than a loopback address there have
+//! to be some, and [`bind`] refuses to go without. Browsers on the machine are a way in for strangers, so the `Host`
+//! must be ours (DNS rebinding) and whatever changes something must not come from another site; see [`guard`] and
+//! [`access`](crate::access).
 
 mod answer;
 pub(crate) mod ask;
+mod asked;
+mod body;
+mod forms;
 mod guard;
+mod login;
 mod pages;
+mod spelling;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use gateway::env::Env;
+use gateway::Acceptor;
+use gateway::env::{Env, Stream};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::access::{Door, Key, Now};
 use crate::api::ApiBackend;
+use crate::api::stream::Judged;
 use crate::exemplars::Exemplars;
 use crate::history::Window;
 use crate::metrics::Scrape;
@@ -40,8 +50,6 @@ use crate::reading::{Reading, TelemetryReading};
 use crate::reload::Reloaded;
 use crate::saturation::Saturation;
 use crate::status;
-
-pub(crate) use self::guard::Token;
 
 /// Connections at once. Scrapers, probes and a few people need a handful.
 const CONNECTIONS_MAX: usize = 64;
@@ -70,6 +78,10 @@ pub(crate) trait AdminBackend: ApiBackend + Send + Sync + 'static {
     fn window(&self, reading: &Reading, length: Duration) -> Window;
     fn exemplars(&self) -> MutexGuard<'_, Exemplars>;
     fn telemetry(&self) -> TelemetryReading;
+    /// Who may ask. With none, everybody on this machine.
+    fn keys(&self) -> Arc<[Key]>;
+    /// What the judge says, every second.
+    fn judged(&self) -> watch::Receiver<Arc<Judged>>;
     /// Reads the configuration again and applies it: all of it or nothing.
     fn reload(&self) -> impl Future<Output = Reloaded> + Send;
     /// Takes no new work, finishes what there is.
@@ -97,7 +109,9 @@ pub(crate) trait AdminBackend: ApiBackend + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub(crate) struct AdminConfig {
     pub(crate) listen: SocketAddr,
-    pub(crate) token: Option<Token>,
+    /// Somebody has to show a key.
+    pub(crate) asks_for_keys: bool,
+    pub(crate) tls: Option<Arc<Acceptor>>,
 }
 
 /// Why there is no port.
@@ -105,7 +119,7 @@ pub(crate) struct AdminConfig {
 pub(crate) enum AdminError {
     #[error(
         "the admin address {0} can be reached from other machines and asks for no token; \
-         set admin.token_file or admin.token_env, or listen on 127.0.0.1"
+         set admin.tokens, admin.token_file or admin.token_env, or listen on 127.0.0.1"
     )]
     Open(SocketAddr),
     #[error("cannot listen on the admin address {address}")]
@@ -117,7 +131,7 @@ pub(crate) enum AdminError {
 pub(crate) struct Admin {
     listener: TcpListener,
     address: SocketAddr,
-    token: Option<Token>,
+    tls: Option<Arc<Acceptor>>,
 }
 
 /// Binds the port, unless a socket was inherited for it.
@@ -128,8 +142,12 @@ pub(crate) async fn bind(
     config: AdminConfig,
     inherited: Option<std::net::TcpListener>,
 ) -> Result<Admin, AdminError> {
-    let AdminConfig { listen, token } = config;
-    if token.is_none() && !listen.ip().to_canonical().is_loopback() {
+    let AdminConfig {
+        listen,
+        asks_for_keys,
+        tls,
+    } = config;
+    if !asks_for_keys && !listen.ip().to_canonical().is_loopback() {
         return Err(AdminError::Open(listen));
     }
     let failed = |source| AdminError::Bind {
@@ -145,7 +163,7 @@ pub(crate) async fn bind(
     Ok(Admin {
         listener,
         address,
-        token,
+        tls,
     })
 }
 
@@ -155,13 +173,21 @@ struct Serving<B> {
     closed: watch::Receiver<bool>,
     backend: B,
     address: SocketAddr,
-    token: Option<Token>,
+    tls: Option<Arc<Acceptor>>,
+    door: Door,
+    /// Seats for those who listen to verdicts.
+    streams: Arc<Semaphore>,
 }
 
 impl Admin {
     /// The address, with the port that was found for port 0.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it shows, to be read again when it changes.
+    pub(crate) fn tls(&self) -> Option<Arc<Acceptor>> {
+        self.tls.clone()
     }
 
     /// A descriptor of its socket, for a process that is to take over.
@@ -180,7 +206,9 @@ impl Admin {
             closed: closed.clone(),
             backend,
             address: self.address,
-            token: self.token,
+            tls: self.tls,
+            door: Door::default(),
+            streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
         };
         let serving = Arc::new(serving);
         loop {
@@ -189,7 +217,7 @@ impl Admin {
                 _ = closed.wait_for(|closed| *closed) => break,
                 accepted = self.listener.accept() => accepted,
             };
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, peer)) = accepted else {
                 env.sleep(ACCEPT_PAUSE).await;
                 continue;
             };
@@ -199,7 +227,7 @@ impl Admin {
             };
             let serving = Arc::clone(&serving);
             env.spawn(async move {
-                serving.connection(stream).await;
+                serving.connection(Stream::Tcp(stream), peer.ip()).await;
                 drop(seat);
             });
         }
@@ -210,11 +238,14 @@ impl Admin {
 }
 
 impl<B: AdminBackend> Serving<B> {
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
+    async fn connection(self: Arc<Self>, stream: Stream, from: IpAddr) {
+        let Some(stream) = self.shaken(stream).await else {
+            return;
+        };
         let serving = Arc::clone(&self);
         let service = service_fn(move |request| {
             let serving = Arc::clone(&serving);
-            async move { Ok::<_, Infallible>(serving.answer(request).await) }
+            async move { Ok::<_, Infallible>(serving.answer(request, from).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -234,6 +265,26 @@ impl<B: AdminBackend> Serving<B> {
             biased;
             _ = connection => {}
             () = self.env.sleep(FAREWELL) => {}
+        }
+    }
+
+    /// The stream inside TLS, if that is spoken here and the peer can.
+    async fn shaken(&self, stream: Stream) -> Option<Stream> {
+        let Some(tls) = &self.tls else {
+            return Some(stream);
+        };
+        let shaken = tokio::select! {
+            biased;
+            shaken = tls.accept(stream) => shaken,
+            () = self.env.sleep(HEAD_TIME_MAX) => return None,
+        };
+        shaken.ok().map(|(stream, _)| stream)
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            steady: self.env.now(),
+            wall: self.backend.wall(),
         }
     }
 }

@@ -5,13 +5,18 @@
 //! at once. Times are RFC 3339 in UTC, spans carry their unit in their name, and what is not known is null.
 
 mod alerts;
+mod audit;
 mod corrections;
+mod document;
 mod incidents;
 mod objectives;
+mod schemas;
 mod silences;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +24,9 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::access::{Caller, Role};
 use crate::reading::ObjectiveReading;
-use crate::record::{MACHINE, Record};
+use crate::record::Record;
 
 /// What the API is about.
 pub(crate) trait ApiBackend {
@@ -33,6 +39,7 @@ pub(crate) trait ApiBackend {
 /// A request that has been let in.
 pub(crate) struct Ask<'a> {
     pub(crate) backend: &'a dyn ApiBackend,
+    pub(crate) caller: &'a Caller,
     /// The part of the path that the route leaves open.
     pub(crate) name: &'a str,
     pub(crate) query: &'a str,
@@ -45,6 +52,8 @@ pub(crate) struct Ask<'a> {
 pub(crate) enum Reply {
     Json(StatusCode, Value),
     Markdown(String),
+    /// Verdicts, for as long as somebody listens.
+    Stream(stream::Follower),
     Problem(StatusCode, &'static str, String),
     /// The methods that the path takes.
     NotAllowed(String),
@@ -54,115 +63,206 @@ type Handler = fn(&Ask<'_>) -> Result<Reply, Reply>;
 
 /// One thing that can be asked. `{}` in its path is one segment.
 pub(crate) struct Route {
-    method: Method,
+    method: &'static Method,
     path: &'static str,
     about: &'static str,
     answer: Handler,
+    /// Who may ask.
+    role: Role,
+    /// What the body has to be, and what the answer is, as JSON Schema.
+    takes: Option<fn() -> Value>,
+    gives: Gives,
 }
 
-const fn route(method: Method, path: &'static str, about: &'static str, answer: Handler) -> Route {
+/// What is answered if all is well.
+#[derive(Clone, Copy)]
+enum Gives {
+    /// With a status of 200, or 201 for what is made.
+    Json(u16, fn() -> Value),
+    Markdown,
+    Events,
+}
+
+const GET: &Method = &Method::GET;
+const POST: &Method = &Method::POST;
+const DELETE: &Method = &Method::DELETE;
+
+const fn get(path: &'static str, about: &'static str, answer: Handler, gives: fn() -> Value) -> Route {
     Route {
-        method,
+        method: GET,
         path,
         about,
         answer,
+        role: Role::Viewer,
+        takes: None,
+        gives: Gives::Json(200, gives),
+    }
+}
+
+const fn post(path: &'static str, about: &'static str, answer: Handler, gives: fn() -> Value) -> Route {
+    Route {
+        method: POST,
+        role: Role::Operator,
+        takes: Some(schemas::nothing),
+        ..get(path, about, answer, gives)
+    }
+}
+
+const fn delete(path: &'static str, about: &'static str, answer: Handler, gives: fn() -> Value) -> Route {
+    Route {
+        method: DELETE,
+        ..post(path, about, answer, gives)
+    }
+}
+
+impl Route {
+    const fn takes(self, takes: fn() -> Value) -> Self {
+        Self {
+            takes: Some(takes),
+            ..self
+        }
+    }
+
+    const fn gives(self, gives: Gives) -> Self {
+        Self { gives, ..self }
+    }
+
+    const fn made(self, gives: fn() -> Value) -> Self {
+        self.gives(Gives::Json(201, gives))
+    }
+
+    const fn role(self, role: Role) -> Self {
+        Self { role, ..self }
     }
 }
 
 /// All that can be asked.
-pub(crate) const ROUTES: &[Route] = &[
-    route(Method::GET, "", "what there is", index),
-    route(
-        Method::GET,
+pub(crate) static ROUTES: &[Route] = &[
+    get("", "what there is", index, schemas::index),
+    get(
+        "/openapi.json",
+        "this, as an OpenAPI document",
+        document::document,
+        schemas::anything,
+    ),
+    get(
         "/objectives",
         "every objective with its verdict",
         objectives::list,
+        schemas::objectives,
     ),
-    route(Method::GET, "/objectives/{}", "one objective", objectives::one),
-    route(
-        Method::GET,
+    get(
+        "/objectives/{}",
+        "one objective",
+        objectives::one,
+        schemas::objective,
+    ),
+    get(
+        "/stream",
+        "verdicts as they come, as server-sent events",
+        stream::verdicts,
+        schemas::anything,
+    )
+    .gives(Gives::Events),
+    get(
         "/alerts",
         "alerts, the open ones first",
         alerts::list,
+        schemas::alerts,
     ),
-    route(
-        Method::GET,
+    get(
         "/alerts/{}",
         "one alert with all that was known when it opened",
         alerts::one,
+        schemas::alert,
     ),
-    route(
-        Method::GET,
+    get(
         "/incidents",
         "incidents, the latest first, and how long they took",
         incidents::list,
+        schemas::incidents,
     ),
-    route(
-        Method::GET,
+    get(
         "/incidents/{}",
         "one incident with its timeline",
         incidents::one,
+        schemas::incident,
     ),
-    route(
-        Method::GET,
+    get(
         "/incidents/{}/postmortem",
         "a draft in Markdown, of facts only",
         incidents::postmortem,
-    ),
-    route(
-        Method::POST,
+        schemas::anything,
+    )
+    .gives(Gives::Markdown),
+    post(
         "/incidents/{}/acknowledge",
         "somebody is at it",
         incidents::acknowledge,
+        schemas::incident,
     ),
-    route(
-        Method::POST,
+    post(
         "/incidents/{}/notes",
-        "a line of its timeline: {text}",
+        "a line of its timeline",
         incidents::note,
-    ),
-    route(
-        Method::POST,
+        schemas::incident,
+    )
+    .takes(schemas::note),
+    post(
         "/incidents/{}/mitigate",
         "nobody is hurt any more",
         incidents::mitigate,
+        schemas::incident,
     ),
-    route(
-        Method::POST,
+    post(
         "/incidents/{}/resolve",
         "it is over",
         incidents::resolve,
+        schemas::incident,
     ),
-    route(
-        Method::GET,
+    get(
         "/silences",
         "silences, the latest first",
         silences::list,
+        schemas::silences,
     ),
-    route(
-        Method::POST,
+    post(
         "/silences",
-        "nobody is told for a while: {objective, minutes, reason}",
+        "nobody is told for a while",
         silences::set,
-    ),
-    route(Method::DELETE, "/silences/{}", "ends a silence", silences::end),
-    route(
-        Method::GET,
+        schemas::silence,
+    )
+    .takes(schemas::new_silence)
+    .made(schemas::silence),
+    delete("/silences/{}", "ends a silence", silences::end, schemas::silence),
+    get(
         "/corrections",
         "corrections that hold",
         corrections::list,
+        schemas::corrections,
     ),
-    route(
-        Method::POST,
+    post(
         "/corrections",
-        "excludes a time, or adds events to its first minute: {objective, from, to, reason, good, bad}",
+        "excludes a time, or adds events to its first minute",
         corrections::make,
-    ),
-    route(
-        Method::DELETE,
+        schemas::correction,
+    )
+    .takes(schemas::new_correction)
+    .made(schemas::correction)
+    .role(Role::Admin),
+    delete(
         "/corrections/{}",
-        "withdraws a correction: {reason}",
+        "withdraws a correction",
         corrections::withdraw,
+        schemas::correction,
+    )
+    .takes(schemas::withdrawal)
+    .role(Role::Admin),
+    get(
+        "/audit",
+        "what people did, the latest first",
+        audit::list,
+        schemas::audit,
     ),
 ];
 
@@ -172,6 +272,7 @@ pub(crate) const ROOT: &str = "/api/v1";
 /// Answers a request for a path below [`ROOT`], which is `path` without it.
 pub(crate) fn answer(
     backend: &dyn ApiBackend,
+    caller: &Caller,
     method: &Method,
     path: &str,
     query: &str,
@@ -182,12 +283,8 @@ pub(crate) fn answer(
     } else {
         method
     };
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let known: Vec<_> = ROUTES
-        .iter()
-        .filter_map(|route| Some((route, open_part(route.path, path)?)))
-        .collect();
-    let Some((route, name)) = known.iter().find(|(route, _)| route.method == *reads) else {
+    let known: Vec<_> = of_path(path).collect();
+    let Some((route, name)) = known.iter().find(|(route, _)| *route.method == *reads) else {
         if known.is_empty() {
             let detail = format!("GET {ROOT} says what there is.");
             return Reply::Problem(StatusCode::NOT_FOUND, "There is nothing of this name", detail);
@@ -197,6 +294,7 @@ pub(crate) fn answer(
     };
     let ask = Ask {
         backend,
+        caller,
         name,
         query,
         body,
@@ -204,9 +302,25 @@ pub(crate) fn answer(
     (route.answer)(&ask).unwrap_or_else(|refusal| refusal)
 }
 
-/// Whether a path may carry a body.
+/// The routes of a path below the root, each with what stands in its open part.
+fn of_path(path: &str) -> impl Iterator<Item = (&'static Route, &str)> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    ROUTES
+        .iter()
+        .filter_map(move |route| Some((route, open_part(route.path, path)?)))
+}
+
+/// The role that it takes, if there is such a thing.
+pub(crate) fn role(method: &Method, path: &str) -> Option<Role> {
+    let path = path.strip_prefix(ROOT)?;
+    let (route, _) = of_path(path).find(|(route, _)| *route.method == *method)?;
+    Some(route.role)
+}
+
+/// Whether a request may carry a body: what writes does, and what is not known is told so whatever it carries.
 pub(crate) fn takes_body(method: &Method, path: &str) -> bool {
-    is_below(path) && matches!(*method, Method::POST | Method::DELETE)
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    is_below(path) && !(reads && role(&Method::GET, path).is_some())
 }
 
 /// Whether a path is one of the API's.
@@ -231,6 +345,7 @@ fn index(_: &Ask<'_>) -> Result<Reply, Reply> {
             "method": route.method.as_str(),
             "path": format!("{ROOT}{}", route.path.replace("{}", "{name}")),
             "about": route.about,
+            "role": route.role.word(),
         })
     });
     Ok(good(json!({ "routes": all.collect::<Vec<_>>() })))
@@ -259,11 +374,15 @@ fn unfit(detail: impl Into<String>) -> Reply {
 const TEXT_MAX: usize = 4_096;
 
 impl Ask<'_> {
-    /// Who asks: the name that is given in the body, or nobody in particular.
+    /// Who asks, or for whom.
     fn author(&self) -> Arc<str> {
-        let named = self.body["author"].as_str().map(str::trim);
-        let is_fit = |name: &&str| !name.is_empty() && name.len() <= 100 && !name.starts_with(MACHINE);
-        named.filter(is_fit).unwrap_or("an operator").into()
+        self.caller.author(self.body["author"].as_str())
+    }
+
+    /// A parameter of the query, as it was meant.
+    fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut pairs = form_urlencoded::parse(self.query.as_bytes());
+        pairs.find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// A text that has to be in the body.
@@ -292,8 +411,7 @@ impl Ask<'_> {
 
     /// How many are wanted of a list, 100 if nothing is said.
     fn limit(&self) -> Result<usize, Reply> {
-        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let Some((_, text)) = pairs.find(|(name, _)| *name == "limit") else {
+        let Some(text) = self.parameter("limit") else {
             return Ok(100);
         };
         let limit = text.parse().ok().filter(|limit| (1..=1_000).contains(limit));

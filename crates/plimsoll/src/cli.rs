@@ -12,6 +12,7 @@ mod schema;
 mod silence;
 mod slo;
 mod status;
+mod token;
 mod upgrade;
 
 use std::io::{self, Write};
@@ -69,6 +70,7 @@ enum Verb {
     Slo(slo::Args),
     Incident(incident::Args),
     Silence(silence::Args),
+    Token(token::Args),
     Check(check::Args),
     Init(init::Args),
     Schema(schema::Args),
@@ -102,6 +104,7 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
         Verb::Slo(args) => slo::run(&args),
         Verb::Incident(args) => incident::run(&args),
         Verb::Silence(args) => silence::run(&args),
+        Verb::Token(args) => token::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Schema(args) => schema::run(&args),

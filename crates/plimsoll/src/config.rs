@@ -20,16 +20,17 @@ mod shape;
 mod stanza;
 pub(crate) mod template;
 mod tree;
-mod value;
+pub(crate) mod value;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::plan::{Plan, TlsClientPlan};
+use gateway::plan::{Plan, TlsClientPlan, TlsServerPlan};
 use plimsoll_slo::{Ladder, Objective};
 
+use crate::access::Key;
 use crate::calendar::Calendar;
 use crate::record::entry::Calls;
 pub(crate) use near::nearest;
@@ -150,8 +151,9 @@ pub(crate) struct Beat {
 #[derive(Clone, Debug)]
 pub(crate) struct AdminConfig {
     pub(crate) listen: SocketAddr,
-    /// Always there when `listen` is not a loopback address.
-    pub(crate) token: Option<TokenSource>,
+    /// Never empty when `listen` is not a loopback address.
+    pub(crate) keys: Arc<[Key]>,
+    pub(crate) tls: Option<TlsServerPlan>,
 }
 
 /// Where Plimsoll's own logs and traces go.
@@ -269,13 +271,13 @@ impl Config {
     }
 }
 
-/// Reads a duration that stands in a flag.
+/// Reads a value that stands in a flag.
 ///
 /// # Errors
 /// What is wrong and what would be right, in the words for a file.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let shape = <Duration as Scalar>::SHAPE;
-    Duration::parse(text).ok_or_else(|| format!("not {}; right would be {}", shape.what, shape.right))
+pub(crate) fn flag<T: Scalar>(text: &str) -> Result<T, String> {
+    let shape = T::SHAPE;
+    T::parse(text).ok_or_else(|| format!("not {}; right would be {}", shape.what, shape.right))
 }
 
 /// Bytes to a tree; `None` with a problem if they are no text, or no YAML.

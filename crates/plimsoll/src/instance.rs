@@ -14,13 +14,14 @@ use std::time::Duration;
 use anyhow::Context;
 use gateway::env::Env;
 use gateway::event::Event;
-use gateway::{CoreSeat, Gateway, Phase};
+use gateway::{Acceptor, CoreSeat, Gateway, Phase};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::{self, Admin, AdminBackend};
 use crate::alerting::{Desk, Office};
 use crate::allocator;
+use crate::api::stream::Judged;
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::history::History;
 use crate::inheritance::Inheritance;
@@ -83,8 +84,12 @@ pub(crate) struct Parts {
     pub(crate) state_failing: AtomicBool,
     /// The socket of the port for operators, for a process that takes over.
     pub(crate) admin: OwnedFd,
+    /// What that port shows, if it speaks TLS.
+    admin_tls: Option<Arc<Acceptor>>,
     /// Set to close that port.
     admin_closed: watch::Sender<bool>,
+    /// What the judge says, for those who listen.
+    pub(crate) judged: watch::Sender<Arc<Judged>>,
     pub(crate) memory: memory::Watch,
 }
 
@@ -150,7 +155,9 @@ impl Instance {
             admin: admin
                 .descriptor()
                 .context("keeping the admin port for a later upgrade")?,
+            admin_tls: admin.tls(),
             admin_closed: watch::Sender::new(false),
+            judged: watch::Sender::default(),
             memory: memory::Watch::default(),
             gateway,
             journal,
@@ -270,7 +277,7 @@ async fn open_ports(
     config: &Config,
     inheritance: &mut Inheritance,
 ) -> anyhow::Result<(Admin, Built)> {
-    let port = operators::port(&config.admin).context("reading the admin token")?;
+    let port = operators::port(&config.admin).context("preparing the admin port")?;
     let listeners = config.plan.listeners.iter();
     let named: Vec<_> = listeners.map(|listener| &*listener.name).collect();
     let inherited = inheritance.admin(port.listen, &named);
@@ -462,6 +469,9 @@ impl Parts {
             self.record.read(|state| judging.correct(&state.corrections));
             judging.reading(&asked.ladder)
         };
+        if self.judged.receiver_count() > 0 {
+            self.judged.send_replace(Arc::new(Judged::of(&readings)));
+        }
         let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
         watching.run_once(self, &readings, |name| judging().began(name));
     }
@@ -492,9 +502,18 @@ impl Parts {
     }
 
     fn renew_certificates(&self) {
-        for renewal in self.gateway.reload_certificates() {
-            let whose = (renewal.of, Value::from(&*renewal.name));
-            match renewal.result {
+        let ours = self.admin_tls.as_ref().and_then(|tls| match tls.reload() {
+            Ok(false) => None,
+            Ok(true) => Some(("port", "admin".into(), Ok(()))),
+            Err(error) => Some(("port", "admin".into(), Err(error))),
+        });
+        let theirs = self.gateway.reload_certificates();
+        let theirs = theirs
+            .into_iter()
+            .map(|renewal| (renewal.of, renewal.name, renewal.result));
+        for (of, name, result) in theirs.chain(ours) {
+            let whose = (of, Value::from(&*name));
+            match result {
                 Ok(()) => self.journal.info("certificate renewed", &[whose]),
                 Err(error) => {
                     let error = format!("{:#}", anyhow::Error::new(error));

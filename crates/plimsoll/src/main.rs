@@ -1,6 +1,7 @@
 //! The whole reliability playbook as one binary.
 
 mod accept;
+mod access;
 mod admin;
 mod alarm;
 mod alerting;

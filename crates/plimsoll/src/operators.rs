@@ -4,8 +4,15 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::admin::{AdminBackend, AdminConfig, Token};
+use anyhow::Context as _;
+use gateway::Acceptor;
+use gateway::plan::Protocol;
+use tokio::sync::watch;
+
+use crate::access::{Kept, Key};
+use crate::admin::{AdminBackend, AdminConfig};
 use crate::api::ApiBackend;
+use crate::api::stream::Judged;
 use crate::config;
 use crate::exemplars::Exemplars;
 use crate::history::Window;
@@ -53,6 +60,14 @@ impl AdminBackend for Operators {
         self.0.telemetry.reading()
     }
 
+    fn keys(&self) -> Arc<[Key]> {
+        self.0.reloader.asked().keys
+    }
+
+    fn judged(&self) -> watch::Receiver<Arc<Judged>> {
+        self.0.judged.subscribe()
+    }
+
     async fn reload(&self) -> Reloaded {
         self.0.reload().await
     }
@@ -66,23 +81,28 @@ impl AdminBackend for Operators {
     }
 }
 
-/// Where the port is. The token is read once, so that one that is missing is found at the start; afterwards it is
-/// read whenever it is shown one, so that it can be renewed without a restart, and whoever removes it shuts the port.
+/// Where the port is. Tokens are read once, so that one that is missing is found at the start.
 ///
 /// # Errors
-/// The token cannot be read.
-pub(crate) fn port(config: &config::AdminConfig) -> Result<AdminConfig, config::secrets::SecretError> {
-    let token = match config.token.clone() {
-        None => None,
-        Some(source) => {
-            source.read()?;
-            Some(Token::new(move |shown| {
-                source.read().is_ok_and(|secret| secret.matches(shown))
-            }))
+/// A token, certificate or key cannot be read.
+pub(crate) fn port(config: &config::AdminConfig) -> anyhow::Result<AdminConfig> {
+    for key in &*config.keys {
+        if let Kept::Source(source) = &key.kept {
+            source
+                .read()
+                .with_context(|| format!("reading the admin token `{}`", key.name))?;
         }
-    };
+    }
+    let tls = config
+        .tls
+        .as_ref()
+        .map(|tls| Acceptor::build(tls, Protocol::Http1));
     Ok(AdminConfig {
         listen: config.listen,
-        token,
+        asks_for_keys: !config.keys.is_empty(),
+        tls: tls
+            .transpose()
+            .context("reading the admin port's certificate")?
+            .map(Arc::new),
     })
 }

@@ -1,4 +1,4 @@
-//! One POST to somebody outside: to a collector, to whoever is told of alerts.
+//! Connections to somebody outside, and one POST: to a collector, to whoever is told of alerts, to a running Plimsoll.
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@
 //! it is forgotten with the process.
 
 pub(crate) mod alerts;
+pub(crate) mod audit;
 pub(crate) mod corrections;
 pub(crate) mod entry;
 pub(crate) mod incidents;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use store::Fact;
 
 use self::alerts::Alerts;
+use self::audit::Audit;
 use self::corrections::Corrections;
 pub(crate) use self::entry::{Entry, Said};
 use self::incidents::Incidents;
@@ -73,6 +75,7 @@ pub(crate) struct State {
     pub(crate) incidents: Incidents,
     pub(crate) silences: Silences,
     pub(crate) corrections: Corrections,
+    pub(crate) audit: Audit,
     /// The latest facts of all, the latest last.
     pub(crate) latest: VecDeque<Entry>,
     /// Everything that the store had was heard, or there is none.
@@ -85,6 +88,7 @@ impl State {
         self.incidents.apply(entry, &self.alerts);
         self.silences.apply(entry);
         self.corrections.apply(entry);
+        self.audit.apply(entry);
         // Facts that are heard late are from before, and who looks for the latest looks by time.
         let place = self.latest.partition_point(|before| before.at <= entry.at);
         self.latest.insert(place, entry.clone());

@@ -15,6 +15,7 @@ use std::time::Duration;
 use gateway::{Gateway, Phase};
 use plimsoll_slo::Ladder;
 
+use crate::access::Key;
 use crate::config::{AlertsConfig, Config, ConfigError, ObjectiveConfig};
 use crate::journal::{Journal, Value};
 use crate::reading::ConfigReading;
@@ -46,6 +47,8 @@ pub(crate) struct Asked {
     pub(crate) objectives: Arc<[ObjectiveConfig]>,
     pub(crate) alerts: Arc<AlertsConfig>,
     pub(crate) ladder: Ladder,
+    /// Who may ask the port for operators.
+    pub(crate) keys: Arc<[Key]>,
 }
 
 impl Asked {
@@ -54,6 +57,7 @@ impl Asked {
             objectives: Arc::clone(&config.objectives),
             alerts: Arc::clone(&config.alerts),
             ladder: config.ladder,
+            keys: Arc::clone(&config.admin.keys),
         }
     }
 }

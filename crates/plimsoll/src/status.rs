@@ -28,7 +28,7 @@ use crate::reading::{
     IncidentReading, ObjectiveReading, Phase, Series, TargetReading, UpstreamReading, breaker_word,
 };
 
-pub(crate) use self::html::{STYLE, page};
+pub(crate) use self::html::{STYLE, login_page, page};
 pub(crate) use self::json::Json;
 pub(crate) use self::text::text;
 

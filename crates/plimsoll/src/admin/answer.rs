@@ -1,59 +1,83 @@
 //! Answers of the admin port, and the headers that all of them have.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
-use http::header::{WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY};
+use http::header::{RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::body::Body;
 
 /// Everything from this port and nothing else, nothing inline, no frames around it.
 const POLICY: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// An answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     status: StatusCode,
     content_type: &'static str,
-    body: String,
-    more: Option<(http::HeaderName, HeaderValue)>,
+    body: Body,
+    more: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Answer {
-    pub(super) fn new(status: StatusCode, content_type: &'static str, body: String) -> Self {
+    pub(super) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
             status,
             content_type,
-            body,
-            more: None,
+            body: Body::Whole(Full::new(body.into())),
+            more: Vec::new(),
+        }
+    }
+
+    /// One that ends when nobody sends any more.
+    pub(super) fn stream(content_type: &'static str, body: mpsc::Receiver<Bytes>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type,
+            body: Body::Stream(body),
+            more: Vec::new(),
+        }
+    }
+
+    /// What is no header value is left out: those who call this have made it of what is.
+    fn with(&mut self, name: HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.more.push((name, value));
         }
     }
 
     /// Says how to show who one is.
     pub(super) fn challenge(&mut self) {
-        self.more = Some((
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static("Bearer realm=\"plimsoll\""),
-        ));
+        self.with(WWW_AUTHENTICATE, "Bearer realm=\"plimsoll\"");
     }
 
-    pub(super) fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(Bytes::from(self.body)));
+    pub(super) fn retry_after(&mut self, seconds: u64) {
+        self.with(RETRY_AFTER, &seconds.to_string());
+    }
+
+    pub(super) fn set_cookie(&mut self, cookie: &str) {
+        self.with(SET_COOKIE, cookie);
+    }
+
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         for (name, value) in [
             (CONTENT_TYPE, self.content_type),
             (CACHE_CONTROL, "no-store"),
             (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (REFERRER_POLICY, "no-referrer"),
+            // Without any, a browser says of our own forms that they come from nowhere.
+            (REFERRER_POLICY, "same-origin"),
             (CONTENT_SECURITY_POLICY, POLICY),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        if let Some((name, value)) = self.more {
-            headers.insert(name, value);
-        }
+        headers.extend(self.more);
         response
     }
 }
@@ -68,6 +92,13 @@ pub(super) fn html(body: String) -> Answer {
 
 pub(super) fn json(status: StatusCode, body: &Value) -> Answer {
     Answer::new(status, "application/json", format!("{body:#}\n"))
+}
+
+/// Leads a browser to a page of ours, which it is to GET.
+pub(super) fn redirect(to: &str) -> Answer {
+    let mut answer = Answer::new(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", Bytes::new());
+    answer.with(LOCATION, to);
+    answer
 }
 
 /// A problem document (RFC 9457).
@@ -95,6 +126,6 @@ pub(super) fn not_allowed(allow: &str) -> Answer {
         "",
     );
     // Methods are tokens.
-    answer.more = HeaderValue::from_str(allow).ok().map(|allow| (ALLOW, allow));
+    answer.with(ALLOW, allow);
     answer
 }

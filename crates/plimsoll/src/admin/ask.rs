@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway::Connector;
 use gateway::env::Env;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+
+use crate::outbound::{self, OutboundError};
 
 /// Time for most. A reload looks names up, which takes as long as resolvers do.
 pub(crate) const ASK_MAX: Duration = Duration::from_secs(30);
@@ -19,12 +20,12 @@ const ANSWER_MAX: usize = 16 << 20;
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
-    #[error("the admin address `{0}` is not like `http://127.0.0.1:9900`")]
+    #[error("the admin address `{0}` is not like `http://127.0.0.1:9900` or `https://plimsoll.example:9900`")]
     Address(String),
     #[error("the token cannot be sent: it has a character that no header may have")]
     Token,
     #[error("reaching the admin port at {address}; is Plimsoll running?")]
-    Connect { address: String, source: std::io::Error },
+    Connect { address: String, source: OutboundError },
     #[error("asking the admin port at {address}")]
     Http { address: String, source: hyper::Error },
     #[error("the answer of the admin port at {address} cannot be read: {cause}")]
@@ -33,20 +34,21 @@ pub(crate) enum AskError {
     Timeout { address: String, limit: Duration },
 }
 
-/// Asks the port at `admin`, such as `http://127.0.0.1:9900`, with a JSON body if there is one, for as long as `limit`, and returns the status and the JSON body.
+/// Asks the port at `admin`, such as `http://127.0.0.1:9900`, with a JSON body if there is one, for as long as `limit`,
+/// and returns the status and the JSON body. `tls` is spoken if the address is `https`.
 ///
 /// # Errors
 /// [`AskError`] if there is no whole answer. A refusal is an answer.
 pub(crate) async fn ask(
     env: &Env,
-    admin: &str,
+    (admin, tls): (&str, &Connector),
     method: Method,
     path: &str,
     token: Option<&str>,
     body: Option<Bytes>,
     limit: Duration,
 ) -> Result<(StatusCode, Bytes), AskError> {
-    let (host, port) = target(admin).ok_or_else(|| AskError::Address(admin.to_owned()))?;
+    let (is_secure, host, port) = target(admin).ok_or_else(|| AskError::Address(admin.to_owned()))?;
     let address = format!("{host}:{port}");
     let is_json = body.is_some();
     let mut request = Request::new(Full::new(body.unwrap_or_default()));
@@ -64,7 +66,8 @@ pub(crate) async fn ask(
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
-    let exchange = exchange(env, &address, host.trim_matches(['[', ']']), port, request);
+    let to = (host.trim_matches(['[', ']']), port, is_secure.then_some(tls));
+    let exchange = exchange(env, &address, to, request);
     tokio::select! {
         biased;
         answer = exchange => answer,
@@ -75,29 +78,18 @@ pub(crate) async fn ask(
 async fn exchange(
     env: &Env,
     address: &str,
-    host: &str,
-    port: u16,
+    (host, port, tls): (&str, u16, Option<&Connector>),
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), AskError> {
-    let unreachable = |source| AskError::Connect {
-        address: address.to_owned(),
-        source,
-    };
     let broken = |source| AskError::Http {
         address: address.to_owned(),
         source,
     };
-    let mut stream = Err(std::io::ErrorKind::NotFound.into());
-    for found in env.resolve(host, port).await.map_err(unreachable)? {
-        stream = env.connect(found).await;
-        if stream.is_ok() {
-            break;
-        }
-    }
-    let stream = stream.map_err(unreachable)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // Its errors come out at the sender, too.
-    env.spawn(async { drop(connection.await) });
+    let connected = outbound::connect(env, host, port, tls).await;
+    let mut sender = connected.map_err(|source| AskError::Connect {
+        address: address.to_owned(),
+        source,
+    })?;
     let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
     let unread = |cause: Box<dyn std::error::Error + Send + Sync>| AskError::Body {
         address: address.to_owned(),
@@ -107,15 +99,14 @@ async fn exchange(
     Ok((head.status, body.to_bytes()))
 }
 
-/// Host and port of `http://host:port` or `host:port`; an IPv6 address keeps its brackets.
-fn target(admin: &str) -> Option<(&str, u16)> {
-    let authority = admin
-        .strip_prefix("http://")
-        .unwrap_or(admin)
-        .trim_end_matches('/');
+/// Whether it is `https`, host and port of `http://host:port` or `host:port`; an IPv6 address keeps its brackets.
+fn target(admin: &str) -> Option<(bool, &str, u16)> {
+    let secure = admin.strip_prefix("https://");
+    let plain = || admin.strip_prefix("http://").unwrap_or(admin);
+    let authority = secure.unwrap_or_else(plain).trim_end_matches('/');
     let (host, port) = authority.rsplit_once(':')?;
     let plain = !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']);
-    plain.then_some((host, port.parse().ok()?))
+    plain.then_some((secure.is_some(), host, port.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -124,13 +115,15 @@ mod tests {
 
     #[test]
     fn addresses() {
-        assert_eq!(target("http://127.0.0.1:9900"), Some(("127.0.0.1", 9900)));
-        assert_eq!(target("http://[::1]:9900/"), Some(("[::1]", 9900)));
-        assert_eq!(target("localhost:1"), Some(("localhost", 1)));
+        assert_eq!(target("http://127.0.0.1:9900"), Some((false, "127.0.0.1", 9900)));
+        assert_eq!(target("http://[::1]:9900/"), Some((false, "[::1]", 9900)));
+        assert_eq!(target("localhost:1"), Some((false, "localhost", 1)));
+        assert_eq!(target("https://a.example:1/"), Some((true, "a.example", 1)));
         for wrong in [
             "",
             "http://a",
-            "https://a:1",
+            "https://a",
+            "ftp://a:1",
             "http://a:1/b",
             "http://a@b:1",
             "http://:1",

@@ -3,10 +3,13 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use gateway::Connector;
+use gateway::plan::{Protocol, TlsClientPlan};
 use http::{Method, StatusCode};
 use plimsoll_slo::{Class, Reason};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::ask::ASK_MAX;
 use super::*;
@@ -15,8 +18,12 @@ use crate::reading::sample::{self, event};
 use crate::record::Record;
 use crate::status::{Json as _, Status, text};
 
+mod access;
+
 struct Fake {
     record: Record,
+    keys: Mutex<Vec<Key>>,
+    judged: watch::Sender<Arc<Judged>>,
     exemplars: Mutex<Exemplars>,
     draining: AtomicBool,
     refuse: bool,
@@ -26,7 +33,9 @@ struct Fake {
 impl Default for Fake {
     fn default() -> Self {
         Self {
-            record: Record::new("one".into(), false),
+            record: Record::new("plimsoll/one".into(), false),
+            keys: Mutex::default(),
+            judged: watch::Sender::default(),
             exemplars: Mutex::default(),
             draining: AtomicBool::default(),
             refuse: false,
@@ -77,6 +86,14 @@ impl AdminBackend for Arc<Fake> {
         TelemetryReading::default()
     }
 
+    fn keys(&self) -> Arc<[Key]> {
+        self.keys.lock().unwrap().clone().into()
+    }
+
+    fn judged(&self) -> watch::Receiver<Arc<Judged>> {
+        self.judged.subscribe()
+    }
+
     async fn reload(&self) -> Reloaded {
         if self.refuse {
             Reloaded::Refused(vec!["plimsoll.yaml:3:5: unknown key".to_owned()])
@@ -101,17 +118,22 @@ impl AdminBackend for Arc<Fake> {
     }
 }
 
-async fn start(token: Option<&'static [u8]>, fake: Fake) -> (SocketAddr, Arc<Fake>) {
+async fn start(fake: Fake) -> (SocketAddr, Arc<Fake>) {
+    start_at("127.0.0.1:0", fake).await
+}
+
+/// The address that is returned is of the loopback.
+async fn start_at(listen: &str, fake: Fake) -> (SocketAddr, Arc<Fake>) {
     let fake = Arc::new(fake);
     fake.exemplars()
         .note(&event(Class::Bad(Reason::UpstreamReset), 400));
-    let token = token.map(|token| Token::new(move |shown| shown == token));
     let config = AdminConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        token,
+        listen: listen.parse().unwrap(),
+        asks_for_keys: !fake.keys().is_empty(),
+        tls: None,
     };
     let admin = bind(config, None).await.unwrap();
-    let address = admin.address();
+    let address = SocketAddr::new("127.0.0.1".parse().unwrap(), admin.address().port());
     let (backend, closed) = (Arc::clone(&fake), fake.closed.subscribe());
     Env::real().spawn(async move { admin.serve(Env::real(), backend, closed).await });
     (address, fake)
@@ -143,7 +165,7 @@ async fn ask(address: SocketAddr, line: &str, more: &str) -> (u16, String, Strin
 
 #[tokio::test]
 async fn the_pages_are_there() {
-    let (address, _) = start(None, Fake::default()).await;
+    let (address, _) = start(Fake::default()).await;
     for (line, more, content_type, holds) in [
         ("GET /livez", "", "text/plain", "alive"),
         ("GET /readyz", "", "text/plain", "ready"),
@@ -221,7 +243,7 @@ async fn the_pages_are_there() {
 
 #[tokio::test]
 async fn alerts_lead_to_pages() {
-    let (address, _) = start(None, Fake::default()).await;
+    let (address, _) = start(Fake::default()).await;
     for (line, more, content_type, holds) in [
         (
             "GET /incidents",
@@ -248,14 +270,14 @@ async fn alerts_lead_to_pages() {
 
 #[tokio::test]
 async fn whoever_wants_no_body_gets_none() {
-    let (address, _) = start(None, Fake::default()).await;
+    let (address, _) = start(Fake::default()).await;
     let (status, head, body) = ask(address, "HEAD /status", "").await;
     assert!(status == 200 && head.contains("content-length") && body.is_empty());
 }
 
 #[tokio::test]
 async fn the_api_takes_json_and_no_more_than_it_can_bear() {
-    let (address, _) = start(None, Fake::default()).await;
+    let (address, _) = start(Fake::default()).await;
     let post = |kind: &str, body: &str| {
         let length = body.len();
         format!("Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}")
@@ -306,7 +328,7 @@ async fn the_api_takes_json_and_no_more_than_it_can_bear() {
 
 #[tokio::test]
 async fn what_is_not_there_is_a_problem_document() {
-    let (address, _) = start(None, Fake::default()).await;
+    let (address, _) = start(Fake::default()).await;
     for (line, more, expected) in [
         ("GET /nothing", "", 404),
         ("GET /reasons/nothing", "", 404),
@@ -331,7 +353,7 @@ async fn what_is_not_there_is_a_problem_document() {
 
 #[tokio::test]
 async fn a_drain_ends_readiness_and_not_life() {
-    let (address, _) = start(None, Fake::default()).await;
+    let (address, _) = start(Fake::default()).await;
     assert_eq!(ask(address, "POST /drain", "").await.0, 202);
     let (status, _, body) = ask(address, "GET /readyz", "Accept: application/json\r\n").await;
     let body: Value = serde_json::from_str(&body).unwrap();
@@ -342,7 +364,7 @@ async fn a_drain_ends_readiness_and_not_life() {
 
 #[tokio::test]
 async fn a_reload_answers_what_changed_or_what_is_wrong() {
-    let (address, _) = start(None, Fake::default()).await;
+    let (address, _) = start(Fake::default()).await;
     let (status, _, body) = ask(address, "POST /reload", "").await;
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
@@ -360,13 +382,10 @@ async fn a_reload_answers_what_changed_or_what_is_wrong() {
         "applied\nupstreams.orders.in_flight: 1 -> 2\ntakes effect at the next start: admin.listen, cores\n"
     );
 
-    let (address, _) = start(
-        None,
-        Fake {
-            refuse: true,
-            ..Fake::default()
-        },
-    )
+    let (address, _) = start(Fake {
+        refuse: true,
+        ..Fake::default()
+    })
     .await;
     let (status, _, body) = ask(address, "POST /reload", "").await;
     let body: Value = serde_json::from_str(&body).unwrap();
@@ -378,7 +397,7 @@ async fn a_reload_answers_what_changed_or_what_is_wrong() {
 
 #[tokio::test]
 async fn an_upgrade_answers_who_took_over_or_why_nobody_did() {
-    let (address, _) = start(None, Fake::default()).await;
+    let (address, _) = start(Fake::default()).await;
     let (status, _, body) = ask(address, "POST /upgrade", "").await;
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &body["pid"]), (200, &Value::from(7)));
@@ -388,7 +407,7 @@ async fn an_upgrade_answers_who_took_over_or_why_nobody_did() {
         refuse: true,
         ..Fake::default()
     };
-    let (address, _) = start(None, refuse).await;
+    let (address, _) = start(refuse).await;
     let (status, _, body) = ask(address, "POST /upgrade", "").await;
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
@@ -409,7 +428,7 @@ async fn an_upgrade_answers_who_took_over_or_why_nobody_did() {
 /// Whoever took over answers at the address from then on; answers that are owed here are given.
 #[tokio::test]
 async fn a_closed_port_ends_kept_connections_and_takes_no_new_ones() {
-    let (address, fake) = start(None, Fake::default()).await;
+    let (address, fake) = start(Fake::default()).await;
     let mut kept = TcpStream::connect(address).await.unwrap();
     let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
     kept.write_all(request).await.unwrap();
@@ -427,7 +446,7 @@ async fn a_closed_port_ends_kept_connections_and_takes_no_new_ones() {
 
 #[tokio::test]
 async fn a_rebound_name_and_another_site_are_turned_away() {
-    let (address, fake) = start(None, Fake::default()).await;
+    let (address, fake) = start(Fake::default()).await;
     for (host, expected) in [
         ("localhost", 200),
         ("LocalHost:1234", 200),
@@ -458,59 +477,8 @@ async fn a_rebound_name_and_another_site_are_turned_away() {
 }
 
 #[tokio::test]
-async fn with_a_token_only_probes_go_without() {
-    let (address, _) = start(Some(b"swordfish"), Fake::default()).await;
-    for (line, more, expected) in [
-        ("GET /livez", "", 200),
-        ("GET /readyz", "", 200),
-        ("GET /status", "", 401),
-        ("GET /metrics", "Authorization: Bearer swordfis\r\n", 401),
-        ("GET /metrics", "Authorization: Basic swordfish\r\n", 401),
-        ("GET /metrics", "Authorization: swordfish\r\n", 401),
-        (
-            "GET /metrics",
-            "Authorization: Bearer swordfish\r\nAuthorization: Bearer swordfish\r\n",
-            401,
-        ),
-        ("GET /nothing", "", 401),
-        ("POST /drain", "", 401),
-        ("GET /metrics", "Authorization: Bearer swordfish\r\n", 200),
-        ("GET /metrics", "authorization: bearer swordfish\r\n", 200),
-    ] {
-        let (status, head, _) = ask(address, line, more).await;
-        assert_eq!(status, expected, "{line} {more}");
-        assert_eq!(head.contains("www-authenticate: Bearer"), expected == 401);
-    }
-    let elsewhere = "GET /livez HTTP/1.1\r\nHost: plimsoll.internal\r\nConnection: close\r\n\r\n";
-    assert_eq!(
-        send(address, elsewhere).await.0,
-        200,
-        "whoever has a token has a name of their own"
-    );
-}
-
-#[tokio::test]
-async fn an_open_port_without_a_token_is_refused() {
-    for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:9900"] {
-        let config = AdminConfig {
-            listen: open.parse().unwrap(),
-            token: None,
-        };
-        let refused = bind(config, None).await.unwrap_err();
-        assert!(matches!(refused, AdminError::Open(_)), "{open}");
-        assert!(refused.to_string().contains("admin.token_file"));
-    }
-    let token = Some(Token::new(|_| false));
-    let config = AdminConfig {
-        listen: "0.0.0.0:0".parse().unwrap(),
-        token,
-    };
-    assert!(bind(config, None).await.is_ok());
-}
-
-#[tokio::test]
 async fn connections_are_bounded() {
-    let (address, _) = start(None, Fake::default()).await;
+    let (address, _) = start(Fake::default()).await;
     let mut held = Vec::new();
     for _ in 0..CONNECTIONS_MAX {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -532,18 +500,20 @@ async fn connections_are_bounded() {
 
 #[tokio::test]
 async fn the_command_line_prints_what_the_port_says() {
-    let (address, _) = start(Some(b"swordfish"), Fake::default()).await;
+    let (address, _) = start(access::keyed()).await;
     let (env, admin) = (Env::real(), format!("http://{address}"));
-    let (code, _) = ask::ask(&env, &admin, Method::GET, "/status", None, None, ASK_MAX)
+    let tls = Connector::build(&TlsClientPlan::default(), Protocol::Http1).unwrap();
+    let to = (&*admin, &tls);
+    let (code, _) = ask::ask(&env, to, Method::GET, "/status", None, None, ASK_MAX)
         .await
         .unwrap();
     assert_eq!(code, StatusCode::UNAUTHORIZED);
     let (code, body) = ask::ask(
         &env,
-        &admin,
+        to,
         Method::GET,
         "/status",
-        Some("swordfish"),
+        Some("plim_admin"),
         None,
         ASK_MAX,
     )
@@ -551,7 +521,7 @@ async fn the_command_line_prints_what_the_port_says() {
     .unwrap();
     assert_eq!(code, StatusCode::OK);
     let status = Status::from_json(&serde_json::from_slice(&body).unwrap());
-    let bearer = "Authorization: Bearer swordfish\r\n";
+    let bearer = "Authorization: Bearer plim_admin\r\n";
     let (_, _, plain) = ask(address, "GET /status?text", bearer).await;
     // Memory and file descriptors differ from one moment to the next.
     let steady = |text: &str| text.split("\nSaturation").next().map(str::to_owned);
@@ -564,7 +534,7 @@ async fn the_command_line_prints_what_the_port_says() {
         .unwrap();
     let error = ask::ask(
         &env,
-        &closed.to_string(),
+        (&closed.to_string(), &tls),
         Method::GET,
         "/status",
         None,

@@ -20,7 +20,7 @@ pub(super) fn one(ask: &Ask<'_>) -> Result<Reply, Reply> {
         .ok_or_else(|| missing("objective", ask.name))
 }
 
-fn shown(reading: &ObjectiveReading) -> Value {
+pub(super) fn shown(reading: &ObjectiveReading) -> Value {
     let verdict = &reading.verdict;
     let budget =
         |budget: &Budget| json!({ "left": budget.left(), "allowed": budget.allowed, "bad": budget.bad });

@@ -9,7 +9,7 @@ use crate::record::Said;
 use crate::record::silences::Silence;
 
 /// A month: what nobody wants to hear of for longer is no objective.
-const MINUTES_MAX: u64 = 30 * 1_440;
+pub(super) const MINUTES_MAX: u64 = 30 * 1_440;
 
 pub(super) fn list(ask: &Ask<'_>) -> Result<Reply, Reply> {
     let (limit, now) = (ask.limit()?, ask.now());

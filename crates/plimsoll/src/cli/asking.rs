@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
+use gateway::Connector;
 use gateway::env::Env;
+use gateway::plan::{Protocol, TlsClientPlan};
 use http::{Method, StatusCode};
 use serde_json::Value;
 
@@ -22,6 +24,9 @@ pub(super) struct PortArgs {
     /// File with the token of the admin port.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// PEM file with the authority of its certificate, if it is not a public one.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 impl PortArgs {
@@ -56,7 +61,13 @@ impl PortArgs {
         let env = Env::real();
         let token = token.as_ref().map(Secret::to_send);
         let body = body.map(|body| body.to_string().into());
-        Ok(runtime.block_on(ask(&env, &self.admin, method, path, token, body, limit))?)
+        let tls = TlsClientPlan {
+            ca: self.ca.clone(),
+            ..TlsClientPlan::default()
+        };
+        let tls = Connector::build(&tls, Protocol::Http1).context("reading the authority")?;
+        let to = (&*self.admin, &tls);
+        Ok(runtime.block_on(ask(&env, to, method, path, token, body, limit))?)
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9900")]
     pub(crate) admin: SocketAddr,
     /// End after this time instead of at Ctrl-C.
-    #[arg(long = "for", value_name = "DURATION", value_parser = crate::config::duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = crate::config::flag::<Duration>)]
     pub(crate) duration: Option<Duration>,
     /// Do not wait between the scenes.
     #[arg(long)]

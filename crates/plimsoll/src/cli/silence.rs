@@ -33,7 +33,7 @@ enum What {
         /// An objective, or the beginning of its name and `*`.
         objective: String,
         /// For how long, up to 30 days.
-        #[arg(long = "for", value_name = "DURATION", value_parser = config::duration)]
+        #[arg(long = "for", value_name = "DURATION", value_parser = config::flag::<Duration>)]
         length: Duration,
         /// Why.
         #[arg(long)]

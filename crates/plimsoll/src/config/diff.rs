@@ -12,6 +12,9 @@ use super::tree::{Kind, Node};
 /// applies them.
 pub(super) const AT_START: [&str; 4] = ["state", "admin", "telemetry", "cores"];
 
+/// What of those is asked anew for each request: `token_file`, `token_env` and `tokens`.
+const TOKENS: &str = "admin.token";
+
 /// One value that is another one now.
 #[derive(Debug)]
 pub(super) struct Change {
@@ -25,7 +28,7 @@ impl Change {
     /// Whether it has no effect before the next start.
     pub(super) fn waits(&self) -> bool {
         let first = self.path.split('.').next().unwrap_or_default();
-        AT_START.contains(&first)
+        AT_START.contains(&first) && !self.path.starts_with(TOKENS)
     }
 }
 

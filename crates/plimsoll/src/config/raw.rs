@@ -3,12 +3,12 @@
 //! The comments here are the reference: they become the descriptions in the JSON Schema, the comments in the file
 //! that `plimsoll init --full` writes, and the tables in the book. So they are written for operators.
 
+pub(crate) mod admin;
 pub(crate) mod alerts;
 pub(crate) mod listener;
 pub(crate) mod route;
 pub(crate) mod upstream;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use super::value::quantity::{MemoryBound, Ratio, TargetShare};
 use super::value::time::WindowWord;
 use super::value::word::{EnvName, Name, StateFile};
 use crate::config::read::At;
+use admin::Admin;
 use alerts::Alerts;
 use listener::Listener;
 use upstream::Upstream;
@@ -168,18 +169,6 @@ stanza! {
         slow: Duration = "1s", from "1ms" to "1h";
         /// Log good requests too, not only bad and slow ones.
         log_good: bool = "false";
-    }
-}
-
-stanza! {
-    /// The port for operators.
-    Admin {
-        /// Where it listens. Any address but a loopback one needs a token.
-        listen: SocketAddr = "127.0.0.1:9900";
-        /// File with the token that operators must show; spaces around it are dropped.
-        token_file: Option<PathBuf> = "null";
-        /// Environment variable with that token.
-        token_env: Option<EnvName> = "null";
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every raw stanza is taken apart without `..`, so that a key which nobody reads does not compile. What one value
 //! cannot know about itself is checked here, each problem at the place of the value that should change.
 
+mod admin;
 mod alerts;
 mod listener;
 mod objective;
@@ -18,15 +19,14 @@ use std::sync::Arc;
 use gateway::plan::{CallersPlan, MemoryPlan, ObservePlan, Plan};
 use plimsoll_slo::Ladder;
 
+use super::Config;
 use super::near::nearest;
 use super::problem::{Mark, Place, Problem};
 use super::raw::upstream::Upstream;
-use super::raw::{Admin, BudgetPolicy, Callers, Observe, ProcessLimits, TopLevel};
+use super::raw::{BudgetPolicy, Callers, Observe, ProcessLimits, TopLevel};
 use super::read::{At, Reader, Value};
-use super::secrets::TokenSource;
 use super::value::quantity::MemoryBound;
 use super::value::word::Name;
-use super::{AdminConfig, Config};
 
 /// What routes may refer to, and where problems go.
 struct Scope<'r> {
@@ -177,7 +177,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         alerts: alerts::resolve(alerts.value, &mut scope).into(),
         ladder: resolve_policy(&budget_policy.value, &mut scope),
         state: state.value.file.value,
-        admin: resolve_admin(admin.value, &mut scope),
+        admin: admin::resolve(admin.value, &mut scope),
         telemetry: telemetry::resolve(telemetry.value, &mut scope),
         upgrade_max: upgrade_max.value,
         cores: cores.value,
@@ -267,37 +267,6 @@ fn resolve_observe(observe: Observe) -> ObservePlan {
         trace_share: trace_share.0,
         slow: slow.value,
         log_good: log_good.value,
-    }
-}
-
-fn resolve_admin(admin: Admin, scope: &mut Scope<'_>) -> AdminConfig {
-    let Admin {
-        listen,
-        token_file,
-        token_env,
-    } = admin;
-    if let Some(path) = &token_file.value {
-        scope.readable(path, &token_file.place);
-    }
-    if token_file.is_some() && token_env.is_some() {
-        scope.problem(&token_env.place, "`token_file` is there too", "one of the two");
-    }
-    let from_file = token_file.value.map(TokenSource::File);
-    let token = from_file.or_else(|| token_env.value.map(|name| TokenSource::Environment(name.0)));
-    if !listen.ip().is_loopback() && token.is_none() {
-        let wrong = format!(
-            "`{}` can be reached from outside, and nobody has to show a token",
-            listen.value
-        );
-        scope.problem(
-            &listen.place,
-            wrong,
-            "a loopback address, or a `token_file` or `token_env` beside it",
-        );
-    }
-    AdminConfig {
-        listen: listen.value,
-        token,
     }
 }
 

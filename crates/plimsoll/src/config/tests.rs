@@ -162,7 +162,7 @@ fn flags_are_checked_in_the_same_words() {
     assert_eq!(
         problems.to_string(),
         "--admin: `0.0.0.0:9900` can be reached from outside, and nobody has to show a token; right would be a \
-         loopback address, or a `token_file` or `token_env` beside it\n\
+         loopback address, or a `token_file`, `token_env` or `tokens` beside it\n\
          --listen: `8080` is not an address to listen on; right would be `127.0.0.1:8080`, `[::]:8080` or \
          `unix:/run/plimsoll.sock`\n\
          --upstream: `localhost:3000` is not an endpoint; right would be `http://127.0.0.1:3000`, \
@@ -215,13 +215,7 @@ observe: { slow: 2s }
     let new = read(&new).unwrap();
     assert_eq!(
         old.at_next_start(&new),
-        [
-            "admin.listen",
-            "admin.token_env",
-            "telemetry.log.level",
-            "telemetry.otlp",
-            "cores"
-        ]
+        ["admin.listen", "telemetry.log.level", "telemetry.otlp", "cores"]
     );
     assert_eq!(
         new.at_next_start(&new.clone()),

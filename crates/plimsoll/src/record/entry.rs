@@ -72,6 +72,10 @@ pub(crate) enum Said {
     Changed {
         what: String,
     },
+    /// Somebody had this process do something, or came in.
+    Operated {
+        what: String,
+    },
 }
 
 /// What is known when an alert opens, and kept with it.

@@ -6,15 +6,16 @@
 use std::fmt::Write as _;
 
 use super::Status;
-use super::pages::Page;
+use super::pages::{Field, Form, Page};
 use super::tables::{Table, is_figures, tables};
 use super::text;
+use crate::access::{Caller, Role};
 
 /// Served at `/status.css`.
 pub(crate) const STYLE: &str = include_str!("status.css");
 
 /// The page; with `every` it loads itself again after so many seconds.
-pub(crate) fn page(status: &Status, every: Option<u64>) -> String {
+pub(crate) fn page(status: &Status, every: Option<u64>, csrf: Option<&str>) -> String {
     let class = match (status.state.as_str(), status.attention.is_empty()) {
         ("serving", true) => "fine",
         ("serving", false) => "attention",
@@ -39,17 +40,90 @@ pub(crate) fn page(status: &Status, every: Option<u64>) -> String {
             let _ = writeln!(out, "<p>Latest bad of {of}: <code>{latest}</code></p>");
         }
     }
+    leaving(&mut out, csrf);
     ended(out)
 }
 
+/// The way out, for whoever is in by a session.
+fn leaving(out: &mut String, csrf: Option<&str>) {
+    if let Some(csrf) = csrf {
+        out.push_str("<form method=\"post\" action=\"/logout\">\n");
+        hidden(out, "csrf", csrf);
+        out.push_str("<button>Log out</button>\n</form>\n");
+    }
+}
+
+/// Where a token is shown. `wrong` says what was wrong before.
+pub(crate) fn login_page(wrong: Option<&str>, next: &str) -> String {
+    let class = if wrong.is_some() { "attention" } else { "leaving" };
+    let mut out = begun("Log in", class, None);
+    if let Some(wrong) = wrong {
+        let _ = writeln!(out, "<p role=\"alert\">{}</p>", Escaped(wrong));
+    }
+    out.push_str("<form method=\"post\" action=\"/login\">\n");
+    hidden(&mut out, "next", next);
+    out.push_str(
+        "<label>token <input type=\"password\" name=\"token\" required autocomplete=\"current-password\"></label>\n\
+         <button>Log in</button>\n</form>\n\
+         <p>It is one of <code>admin.tokens</code>; <code>plimsoll token</code> makes one.</p>\n",
+    );
+    ended(out)
+}
+
+fn hidden(out: &mut String, name: &str, value: &str) {
+    let _ = writeln!(
+        out,
+        "<input type=\"hidden\" name=\"{name}\" value=\"{}\">",
+        Escaped(value)
+    );
+}
+
+/// A form, which leads back to where it is.
+fn form(out: &mut String, form: &Form, path: &str, csrf: Option<&str>) {
+    let action = Escaped(&form.action);
+    let _ = writeln!(out, "<form method=\"post\" action=\"{action}\">");
+    hidden(out, "back", path);
+    if let Some(csrf) = csrf {
+        hidden(out, "csrf", csrf);
+    }
+    for field in &form.fields {
+        match field {
+            Field::Given(name, value) => hidden(out, name, value),
+            Field::Line(name, label) => {
+                let _ = writeln!(
+                    out,
+                    "<label>{label} <input name=\"{name}\" required maxlength=\"500\"></label>"
+                );
+            }
+            Field::Choice(name, label, choices) => {
+                let _ = write!(out, "<label>{label} <select name=\"{name}\">");
+                for (value, words) in *choices {
+                    let _ = write!(out, "<option value=\"{value}\">{words}</option>");
+                }
+                out.push_str("</select></label>\n");
+            }
+        }
+    }
+    let _ = writeln!(out, "<button>{}</button>\n</form>", form.button);
+}
+
 /// A page of its own.
-pub(super) fn page_of(page: &Page) -> String {
+pub(super) fn page_of(page: &Page, path: &str, caller: Option<&Caller>) -> String {
     let mut out = begun(&page.headline, page.class, None);
     for fact in &page.facts {
         let _ = writeln!(out, "<p>{}</p>", Linked(fact));
     }
+    let csrf = caller.and_then(|caller| caller.csrf.as_deref());
+    if caller.is_some_and(|caller| caller.role >= Role::Operator) && !page.forms.is_empty() {
+        out.push_str("<div class=\"forms\">\n");
+        page.forms.iter().for_each(|one| form(&mut out, one, path, csrf));
+        out.push_str("</div>\n");
+    }
     page.tables.iter().for_each(|table| section(&mut out, table));
-    out.push_str("<p><a href=\"/status\">status</a> · <a href=\"/incidents\">incidents</a></p>\n");
+    out.push_str(
+        "<p><a href=\"/status\">status</a> · <a href=\"/incidents\">incidents</a> · <a href=\"/audit\">audit</a></p>\n",
+    );
+    leaving(&mut out, csrf);
     ended(out)
 }
 
@@ -98,7 +172,7 @@ fn links(out: &mut String, status: &Status) {
     let all: Vec<String> = incidents.chain(objectives).collect();
     let _ = writeln!(
         out,
-        "<p><a href=\"/incidents\">incidents</a> · {}</p>",
+        "<p><a href=\"/incidents\">incidents</a> · <a href=\"/audit\">audit</a> · {}</p>",
         all.join(" · ")
     );
 }

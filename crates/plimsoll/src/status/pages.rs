@@ -5,7 +5,9 @@ use plimsoll_slo::{Budget, State as Met};
 use super::html;
 use super::tables::{Table, exact_percent, percent};
 use super::text;
+use crate::access::Caller;
 use crate::alerting::{example_line, stands_out};
+use crate::api::ROOT;
 use crate::civil;
 use crate::reading::ObjectiveReading;
 use crate::record::alerts::Alert;
@@ -20,11 +22,31 @@ pub(crate) struct Page {
     /// Sentences below the headline.
     pub(super) facts: Vec<String>,
     pub(super) tables: Vec<Table>,
+    /// What may be done from here by whoever may.
+    pub(super) forms: Vec<Form>,
+}
+
+/// Something that may be done: what it is sent to, and the button that does it.
+pub(super) struct Form {
+    pub(super) action: String,
+    pub(super) button: &'static str,
+    pub(super) fields: Vec<Field>,
+}
+
+/// A field of a form.
+pub(super) enum Field {
+    /// Filled in here.
+    Given(&'static str, String),
+    /// A line that somebody writes, under its label.
+    Line(&'static str, &'static str),
+    /// One of several numbers, each in words.
+    Choice(&'static str, &'static str, &'static [(u32, &'static str)]),
 }
 
 impl Page {
-    pub(crate) fn to_html(&self) -> String {
-        html::page_of(self)
+    /// As HTML, at a path, for whoever asks: with what may be done from here if it is not only read.
+    pub(crate) fn to_html(&self, path: &str, caller: Option<&Caller>) -> String {
+        html::page_of(self, path, caller)
     }
 
     pub(crate) fn to_text(&self) -> String {
@@ -87,8 +109,26 @@ pub(crate) fn objective(reading: &ObjectiveReading, state: &State, now: u64) -> 
             alerts(name, state),
             corrections(name, state),
         ],
+        forms: vec![Form {
+            action: "/silences".to_owned(),
+            button: "Silence",
+            fields: vec![
+                Field::Given("objective", name.to_owned()),
+                Field::Choice("minutes", "for", &SILENCES),
+                Field::Line("reason", "because"),
+            ],
+        }],
     }
 }
+
+/// How long a silence may be, from a page.
+const SILENCES: [(u32, &str); 5] = [
+    (30, "30 minutes"),
+    (60, "an hour"),
+    (240, "4 hours"),
+    (1_440, "a day"),
+    (10_080, "a week"),
+];
 
 fn burns(reading: &ObjectiveReading) -> Table {
     let shown = |burn: Option<f64>| burn.map_or_else(|| "-".to_owned(), |burn| format!("{burn:.1}"));
@@ -248,6 +288,71 @@ pub(crate) fn incident(incident: &Incident, state: &State) -> Page {
             table("Timeline", &["at", "who", "what"], timeline.collect(), "nothing"),
             table("Requests that failed", &["request"], examples, "none is known"),
         ],
+        forms: steps(incident),
+    }
+}
+
+/// What may be done about it, the next step first.
+fn steps(incident: &Incident) -> Vec<Form> {
+    let of = |verb: &str, button, fields| Form {
+        action: format!("/incidents/{}/{verb}", incident.id),
+        button,
+        fields,
+    };
+    let left: &[(&str, &'static str)] = match incident.phase() {
+        "open" => &[
+            ("acknowledge", "I am at it"),
+            ("mitigate", "It is mitigated"),
+            ("resolve", "It is resolved"),
+        ],
+        "acknowledged" => &[("mitigate", "It is mitigated"), ("resolve", "It is resolved")],
+        "mitigated" => &[("resolve", "It is resolved")],
+        _ => &[],
+    };
+    let steps = left.iter().map(|(verb, button)| of(verb, button, Vec::new()));
+    let note = of(
+        "notes",
+        "Note",
+        vec![Field::Line("text", "what was seen or done")],
+    );
+    steps.chain([note]).collect()
+}
+
+/// Everything that people did.
+pub(crate) fn audit(state: &State) -> Page {
+    let rows = state.audit.all().take(ROWS_MAX).map(|deed| {
+        let about = if deed.about == deed.id { "-" } else { &*deed.about };
+        vec![
+            civil::moment(deed.at),
+            deed.author.to_string(),
+            deed.did.clone(),
+            about.to_owned(),
+        ]
+    });
+    Page {
+        headline: "What people did".to_owned(),
+        class: "fine",
+        facts: vec![format!(
+            "The latest {ROWS_MAX}; {ROOT}/audit has more, and the state file all of the last 400 days."
+        )],
+        tables: vec![table(
+            "Audit",
+            &["at", "who", "did", "about"],
+            rows.collect(),
+            "nothing yet",
+        )],
+        forms: Vec::new(),
+    }
+}
+
+/// What a form was refused with.
+pub(crate) fn refusal(title: &str, detail: &str) -> Page {
+    Page {
+        headline: title.to_owned(),
+        class: "attention",
+        facts: vec![detail.to_owned()],
+        tables: Vec::new(),
+        forms: Vec::new(),
     }
 }
 
@@ -282,6 +387,7 @@ pub(crate) fn incidents(state: &State) -> Page {
         class: if open == 0 { "fine" } else { "attention" },
         facts: Vec::new(),
         tables: vec![table("Incidents", &head, rows.collect(), "none")],
+        forms: Vec::new(),
     }
 }
 
@@ -319,7 +425,7 @@ mod tests {
             record.say(noon, Some("checkout-1"), said);
         }
         let page = record.read(|state| incident(state.incidents.get("checkout-1").unwrap(), state));
-        let (text, html) = (page.to_text(), page.to_html());
+        let (text, html) = (page.to_text(), page.to_html("/incidents/checkout-1", None));
         assert!(text.starts_with("Incident checkout-1 is open\nIt began at 2026-11-23T20:08:30.000Z, and is about checkout, search.\n"), "{text}");
         for said in [&text, &html] {
             assert_eq!(said.matches("the breaker of tax tripped").count(), 1, "{said}");

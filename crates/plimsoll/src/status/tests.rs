@@ -224,7 +224,7 @@ fn the_page_is_well_formed_and_nothing_in_it_is_markup_that_was_not_ours() {
     reading.series[0].0 = key(route, "gold");
     reading.config.problems = vec!["<img src=x>".to_owned()];
     let series = reading.series.clone();
-    let page = page(&status(&reading, series), Some(5));
+    let page = page(&status(&reading, series), Some(5), None);
     assert!(!page.contains("<script") && !page.contains("<img") && page.contains("&lt;script&gt;"));
     assert!(page.contains("▲") && page.contains("refresh\" content=\"5\""));
     let mut open = Vec::new();

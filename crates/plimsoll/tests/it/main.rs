@@ -11,6 +11,7 @@ mod book;
 mod check;
 mod cli;
 mod memory;
+mod operators;
 mod processes;
 mod rules;
 mod supervised;

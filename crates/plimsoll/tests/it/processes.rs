@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Instant;
 
-use crate::world::{PATIENCE, Plimsoll, Process, client, curl, curl_until, service, tool};
+use crate::world::{PATIENCE, Plimsoll, Process, certificates, client, curl, curl_until, service, tool};
 
 #[test]
 fn curl_reaches_a_python_service_by_http1_and_http2() {
@@ -290,41 +290,6 @@ fn a_collector_behind_tls_is_verified() {
             "{why}: {line}"
         );
     }
-}
-
-/// An authority, and a certificate that it signed for `localhost`, with its key.
-fn certificates(files: &std::path::Path) -> [String; 3] {
-    let file = |name: &str| files.join(name).to_str().unwrap().to_owned();
-    let (ca, ca_key) = (file("ca.pem"), file("ca.key"));
-    let (request, certificate, key) = (file("leaf.csr"), file("leaf.pem"), file("leaf.key"));
-    let extensions = file("leaf.ext");
-    std::fs::write(&extensions, "subjectAltName = DNS:localhost\n").unwrap();
-    let ec = [
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-noenc",
-    ];
-    let authority = [
-        "req",
-        "-x509",
-        "-subj",
-        "/CN=authority",
-        "-keyout",
-        &ca_key,
-        "-out",
-        &ca,
-    ];
-    tool("openssl", &[&authority[..], &ec].concat());
-    let leaf = [
-        "req", "-new", "-subj", "/CN=leaf", "-keyout", &key, "-out", &request,
-    ];
-    tool("openssl", &[&leaf[..], &ec].concat());
-    let sign = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key];
-    let write = ["-extfile", &extensions, "-out", &certificate];
-    tool("openssl", &[&sign[..], &write].concat());
-    [ca, certificate, key]
 }
 
 /// Waits until a collector has seen the spans of `requests` requests and counted as many.

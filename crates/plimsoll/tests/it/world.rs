@@ -319,3 +319,38 @@ pub(crate) fn tool(name: &str, args: &[&str]) -> String {
     assert!(output.status.success(), "{name} {args:?}: {text}{complaint}");
     text
 }
+
+/// An authority, and a certificate that it signed for `localhost`, with its key.
+pub(crate) fn certificates(files: &Path) -> [String; 3] {
+    let file = |name: &str| files.join(name).to_str().unwrap().to_owned();
+    let (ca, ca_key) = (file("ca.pem"), file("ca.key"));
+    let (request, certificate, key) = (file("leaf.csr"), file("leaf.pem"), file("leaf.key"));
+    let extensions = file("leaf.ext");
+    std::fs::write(&extensions, "subjectAltName = DNS:localhost\n").unwrap();
+    let ec = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-noenc",
+    ];
+    let authority = [
+        "req",
+        "-x509",
+        "-subj",
+        "/CN=authority",
+        "-keyout",
+        &ca_key,
+        "-out",
+        &ca,
+    ];
+    tool("openssl", &[&authority[..], &ec].concat());
+    let leaf = [
+        "req", "-new", "-subj", "/CN=leaf", "-keyout", &key, "-out", &request,
+    ];
+    tool("openssl", &[&leaf[..], &ec].concat());
+    let sign = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key];
+    let write = ["-extfile", &extensions, "-out", &certificate];
+    tool("openssl", &[&sign[..], &write].concat());
+    [ca, certificate, key]
+}

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use gateway::plan::{Direction, LimitsPlan, ListenAddress, ListenerPlan, Network, TlsServerPlan};
+use gateway::plan::{Direction, LimitsPlan, ListenAddress, ListenerPlan, Network};
 use gateway::{RouteError, RouteTable};
 
-use super::{Scope, route};
+use super::{Scope, route, tls as tls_of};
 use crate::config::raw::listener as raw;
 use crate::config::read::At;
 use crate::config::routes;
@@ -53,7 +53,7 @@ pub(super) fn resolve(listener: raw::Listener, scope: &mut Scope<'_>) -> Listene
             Listen::Tcp(address) => ListenAddress::Tcp(address),
             Listen::Unix(path) => ListenAddress::Unix(path),
         },
-        tls: tls.value.map(|tls| resolve_tls(tls, scope)),
+        tls: tls.value.map(|tls| tls_of::server(tls, scope)),
         trust: trust
             .value
             .into_iter()
@@ -83,30 +83,6 @@ fn unbuildable(error: &RouteError, paths: &[(At<Name>, At<PathTemplate>)], scope
             wrong,
             "a path that differs before its first parameter",
         );
-    }
-}
-
-fn resolve_tls(tls: raw::TlsServer, scope: &mut Scope<'_>) -> TlsServerPlan {
-    let raw::TlsServer {
-        certificate,
-        key,
-        client_ca,
-        client_required,
-    } = tls;
-    scope.readable(&certificate, &certificate.place);
-    scope.readable(&key, &key.place);
-    if let Some(path) = &client_ca.value {
-        scope.readable(path, &client_ca.place);
-    }
-    if client_required.value && client_ca.is_none() {
-        let wrong = "no authority says which client certificates are good";
-        scope.problem(&client_required.place, wrong, "a `client_ca` beside it");
-    }
-    TlsServerPlan {
-        certificate: certificate.value,
-        key: key.value,
-        client_ca: client_ca.value,
-        client_required: client_required.value,
     }
 }
 

@@ -1,12 +1,13 @@
-//! TLS that we speak to somebody: upstreams and the collector.
+//! TLS that is spoken: towards those who call us, and by us to somebody.
 
 use std::path::PathBuf;
 
-use gateway::plan::TlsClientPlan;
+use gateway::plan::{TlsClientPlan, TlsServerPlan};
 
 use super::Scope;
 use crate::config::problem::Place;
 use crate::config::raw::OutboundTls;
+use crate::config::raw::listener::TlsServer;
 use crate::config::read::At;
 
 /// The same for a stanza of its own; none of it is the public authorities.
@@ -53,5 +54,30 @@ pub(super) fn client(
         ca: ca.value,
         identity: certificate.value.zip(key.value),
         server_name,
+    }
+}
+
+/// TLS that we terminate.
+pub(super) fn server(tls: TlsServer, scope: &mut Scope<'_>) -> TlsServerPlan {
+    let TlsServer {
+        certificate,
+        key,
+        client_ca,
+        client_required,
+    } = tls;
+    scope.readable(&certificate, &certificate.place);
+    scope.readable(&key, &key.place);
+    if let Some(path) = &client_ca.value {
+        scope.readable(path, &client_ca.place);
+    }
+    if client_required.value && client_ca.is_none() {
+        let wrong = "no authority says which client certificates are good";
+        scope.problem(&client_required.place, wrong, "a `client_ca` beside it");
+    }
+    TlsServerPlan {
+        certificate: certificate.value,
+        key: key.value,
+        client_ca: client_ca.value,
+        client_required: client_required.value,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::Scalar;
@@ -63,6 +65,26 @@ impl Scalar for TimeZone {
     }
 }
 
+impl Scalar for Timestamp {
+    const SHAPE: ScalarShape = ScalarShape {
+        what: "a time with its zone, or a day, which begins at midnight in UTC",
+        right: "`2027-03-01` or `2027-03-01T12:00:00Z`",
+        json: Json::Text,
+    };
+
+    fn parse(text: &str) -> Option<Self> {
+        let day = || {
+            let day = text.parse::<Date>().ok().filter(|_| text.len() == 10)?;
+            TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()
+        };
+        text.parse().ok().or_else(day)
+    }
+
+    fn render(&self) -> String {
+        self.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +113,21 @@ mod tests {
         }
         for text in ["", "London", "../etc/passwd", "Europe/Atlantis"] {
             assert!(TimeZone::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (text, rendered) in [
+            ("2027-03-01", "2027-03-01T00:00:00Z"),
+            ("2027-03-01T12:00:00+02:00", "2027-03-01T10:00:00Z"),
+        ] {
+            let time = <Timestamp as Scalar>::parse(text);
+            assert_eq!(time.map(|time| Scalar::render(&time)).as_deref(), Some(rendered));
+        }
+        // A time without a zone is another one for everybody who reads it.
+        for text in ["", "tomorrow", "2027-02-30", "2027-03-01T12:00:00", "2027-03"] {
+            assert!(<Timestamp as Scalar>::parse(text).is_none(), "{text}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use http::{HeaderName, Method};
 
 use super::Scalar;
+use crate::access::Digest;
 use crate::config::shape::{Json, ScalarShape};
 
 /// A name that becomes a label in metrics, logs and paths of problems.
@@ -235,6 +236,22 @@ impl Scalar for EnvName {
 
     fn render(&self) -> String {
         self.0.clone()
+    }
+}
+
+impl Scalar for Digest {
+    const SHAPE: ScalarShape = ScalarShape {
+        what: "the SHA-256 of a token",
+        right: "`sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad`, as `plimsoll token` writes it",
+        json: Json::Pattern("^sha256:[0-9A-Fa-f]{64}$"),
+    };
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn render(&self) -> String {
+        self.to_string()
     }
 }
 

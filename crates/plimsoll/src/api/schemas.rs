@@ -1,0 +1,287 @@
+//! What bodies are, as JSON Schema: the same that the rooms beside this one write and read.
+
+use serde_json::{Map, Value, json};
+
+/// A value and what it means; every field of an object is always there.
+type Fields<'a> = &'a [(&'a str, Value)];
+
+fn object(fields: Fields<'_>) -> Value {
+    let mut schema = some(fields);
+    let names = fields.iter().map(|(name, _)| *name);
+    schema["required"] = names.collect::<Vec<_>>().into();
+    schema
+}
+
+/// One whose fields may be missing.
+fn some(fields: Fields<'_>) -> Value {
+    let properties: Map<_, _> = fields
+        .iter()
+        .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
+        .collect();
+    json!({ "type": "object", "properties": properties })
+}
+
+fn list(of: &Value) -> Value {
+    json!({ "type": "array", "items": of })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+/// A text that somebody writes.
+fn words(about: &str) -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": super::TEXT_MAX, "description": about })
+}
+
+fn one_of(words: &[&str]) -> Value {
+    json!({ "type": "string", "enum": words })
+}
+
+fn time() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn number() -> Value {
+    json!({ "type": "number" })
+}
+
+fn truth() -> Value {
+    json!({ "type": "boolean" })
+}
+
+/// What may not be known, or not be at all.
+fn or_null(schema: &Value) -> Value {
+    json!({ "oneOf": [schema, { "type": "null" }] })
+}
+
+pub(super) fn anything() -> Value {
+    json!({})
+}
+
+/// A body that need not be there, and may say for whom.
+pub(super) fn nothing() -> Value {
+    some(&[("author", text())])
+}
+
+pub(super) fn index() -> Value {
+    let route = object(&[
+        ("method", text()),
+        ("path", text()),
+        ("about", text()),
+        ("role", text()),
+    ]);
+    object(&[("routes", list(&route))])
+}
+
+pub(super) fn objectives() -> Value {
+    object(&[("objectives", list(&objective()))])
+}
+
+pub(super) fn objective() -> Value {
+    let budget = object(&[
+        ("left", or_null(&number())),
+        ("allowed", number()),
+        ("bad", number()),
+    ]);
+    let sum = object(&[("good", count()), ("bad", count()), ("coverage", number())]);
+    let burn = object(&[
+        ("severity", one_of(&["page", "ticket"])),
+        ("long_s", count()),
+        ("short_s", count()),
+        ("factor", number()),
+        ("long", or_null(&number())),
+        ("short", or_null(&number())),
+        ("phase", text()),
+    ]);
+    object(&[
+        ("name", text()),
+        (
+            "target",
+            json!({ "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1 }),
+        ),
+        ("window", text()),
+        ("window_s", count()),
+        ("budgeting", text()),
+        ("as_of", time()),
+        ("state", text()),
+        ("calls", or_null(&one_of(&["page", "ticket"]))),
+        ("sentence", text()),
+        ("policy", text()),
+        ("budget", budget.clone()),
+        ("budget_forecast", or_null(&budget)),
+        ("budget_as_counted", or_null(&budget)),
+        ("budget_left", or_null(&number())),
+        ("time_left_s", or_null(&count())),
+        ("evidence", number()),
+        ("burns", list(&burn)),
+        ("period", or_null(&object(&[("from", time()), ("to", time())]))),
+        ("in_window", sum.clone()),
+        ("in_hour", sum),
+        ("callers_failing", count()),
+        ("runbook", or_null(&text())),
+    ])
+}
+
+pub(super) fn alerts() -> Value {
+    object(&[("alerts", list(&alert()))])
+}
+
+pub(super) fn alert() -> Value {
+    object(&[
+        ("id", text()),
+        ("opened_at", time()),
+        ("closed_at", or_null(&time())),
+        ("closed_because", or_null(&text())),
+        ("began_at", or_null(&time())),
+        ("incident", or_null(&text())),
+        ("silenced_by", or_null(&text())),
+        ("told", json!({ "type": "object" })),
+        ("alert", json!({ "type": "object" })),
+    ])
+}
+
+pub(super) fn incidents() -> Value {
+    let took = object(&[
+        ("count", count()),
+        ("median_ms", or_null(&count())),
+        ("p90_ms", or_null(&count())),
+    ]);
+    let clocks = object(&[
+        ("to_detect", took.clone()),
+        ("to_acknowledge", took.clone()),
+        ("to_mitigate", took.clone()),
+        ("to_resolve", took),
+    ]);
+    object(&[("incidents", list(&incident())), ("clocks", clocks)])
+}
+
+pub(super) fn incident() -> Value {
+    let mark = or_null(&object(&[("at", time()), ("by", text())]));
+    let line = object(&[("at", time()), ("author", text()), ("text", text())]);
+    object(&[
+        ("id", text()),
+        (
+            "phase",
+            one_of(&["open", "acknowledged", "mitigated", "resolved"]),
+        ),
+        ("objectives", list(&text())),
+        ("alerts", list(&text())),
+        ("began_at", time()),
+        ("detected_at", time()),
+        ("acknowledged", mark.clone()),
+        ("mitigated", mark.clone()),
+        ("resolved", mark),
+        ("to_detect_ms", or_null(&count())),
+        ("to_acknowledge_ms", or_null(&count())),
+        ("to_mitigate_ms", or_null(&count())),
+        ("to_resolve_ms", or_null(&count())),
+        ("timeline", list(&line)),
+        ("lines_left_out", count()),
+    ])
+}
+
+/// An object some of whose fields have to be there; who says so may be.
+fn told(needed: Fields<'_>, more: Fields<'_>) -> Value {
+    let author = [("author", text())];
+    let mut schema = some(&[needed, more, &author].concat());
+    let names = needed.iter().map(|(name, _)| *name);
+    schema["required"] = names.collect::<Vec<_>>().into();
+    schema
+}
+
+pub(super) fn note() -> Value {
+    told(&[("text", words("what was seen or done"))], &[])
+}
+
+pub(super) fn silences() -> Value {
+    object(&[("silences", list(&silence()))])
+}
+
+pub(super) fn silence() -> Value {
+    object(&[
+        ("id", text()),
+        ("objective", text()),
+        ("author", text()),
+        ("reason", text()),
+        ("from", time()),
+        ("until", time()),
+        ("holds", truth()),
+    ])
+}
+
+pub(super) fn new_silence() -> Value {
+    let minutes = json!({ "type": "integer", "minimum": 1, "maximum": super::silences::MINUTES_MAX });
+    told(
+        &[
+            (
+                "objective",
+                words("its name; one that ends with `*` means all that begin so"),
+            ),
+            ("minutes", minutes),
+            ("reason", words("why nobody is to be told")),
+        ],
+        &[],
+    )
+}
+
+pub(super) fn corrections() -> Value {
+    object(&[("corrections", list(&correction()))])
+}
+
+fn events() -> Value {
+    json!({ "type": "integer", "minimum": -1_000_000_000, "maximum": 1_000_000_000 })
+}
+
+pub(super) fn correction() -> Value {
+    object(&[
+        ("id", text()),
+        ("objective", text()),
+        ("from", time()),
+        ("to", time()),
+        ("excludes", truth()),
+        ("good", or_null(&events())),
+        ("bad", or_null(&events())),
+        ("author", text()),
+        ("reason", text()),
+        ("at", time()),
+    ])
+}
+
+pub(super) fn new_correction() -> Value {
+    told(
+        &[
+            ("objective", words("its name")),
+            ("from", time()),
+            ("to", time()),
+            ("reason", words("why it was not as it was counted")),
+        ],
+        &[("good", or_null(&events())), ("bad", or_null(&events()))],
+    )
+}
+
+pub(super) fn withdrawal() -> Value {
+    told(&[("reason", words("why it does not hold"))], &[])
+}
+
+pub(super) fn audit() -> Value {
+    let deed = object(&[
+        ("id", text()),
+        ("at", time()),
+        ("author", text()),
+        ("about", text()),
+        ("did", text()),
+    ]);
+    object(&[("audit", list(&deed))])
+}
+
+pub(super) fn problem() -> Value {
+    let mut schema = object(&[("title", text()), ("status", count())]);
+    schema["properties"]["detail"] = text();
+    schema["properties"]["problems"] = list(&text());
+    schema
+}
