@@ -8,6 +8,7 @@ mod alerts;
 mod audit;
 mod corrections;
 mod document;
+pub(crate) mod history;
 mod incidents;
 mod objectives;
 mod schemas;
@@ -24,6 +25,7 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use self::history::{Latencies, Past};
 use crate::access::{Caller, Role};
 use crate::reading::ObjectiveReading;
 use crate::record::Record;
@@ -32,6 +34,10 @@ use crate::record::Record;
 pub(crate) trait ApiBackend {
     fn record(&self) -> &Record;
     fn objectives(&self) -> Vec<ObjectiveReading>;
+    /// What the objective of this name has spent.
+    fn past(&self, objective: &str) -> Option<Past>;
+    /// How long its requests took in the last hour.
+    fn latencies(&self, objective: &str) -> Option<Latencies>;
     /// Since the Unix epoch.
     fn wall(&self) -> Duration;
 }
@@ -156,6 +162,18 @@ pub(crate) static ROUTES: &[Route] = &[
         "one objective",
         objectives::one,
         schemas::objective,
+    ),
+    get(
+        "/objectives/{}/history",
+        "what of its budget was left, over its window",
+        history::budget,
+        schemas::history,
+    ),
+    get(
+        "/objectives/{}/latency",
+        "how long its requests took, in the last hour",
+        history::latency,
+        schemas::latency,
     ),
     get(
         "/stream",

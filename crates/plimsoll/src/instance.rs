@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::admin::{self, Admin, AdminBackend};
 use crate::alerting::{Desk, Office};
 use crate::allocator;
+use crate::api::history::Latencies;
 use crate::api::stream::Judged;
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::history::History;
@@ -36,12 +37,13 @@ use crate::processors::Processors;
 use crate::record::{MACHINE, Record, Said};
 use crate::reload::{Reloaded, Reloader};
 use crate::signals;
+use crate::spread::counts_for;
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Finished, Telemetry};
 use crate::upgrade::Upgrader;
 use crate::upgrade::channel::Predecessor;
 use crate::upgrade::program::Program;
-use crate::watching::Watching;
+use crate::watching::{Watching, examples};
 
 /// Threads of the control runtime: one may be busy with a scrape while the other listens for signals.
 const CONTROL_THREADS: usize = 2;
@@ -447,11 +449,10 @@ impl Parts {
         let now = self.gateway.env().now();
         let series = self.gateway.ledger().snapshot();
         let minute = self.gateway.env().wall().as_secs() / 60;
-        self.watching
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .spread
-            .note(minute, &series);
+        let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        watching.spread.note(minute, &series);
+        watching.heat.note(minute, &series);
+        drop(watching);
         self.history
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -474,6 +475,20 @@ impl Parts {
         }
         let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
         watching.run_once(self, &readings, |name| judging().began(name));
+    }
+
+    /// How long the requests of an objective took in the last hour.
+    pub(crate) fn latencies(&self, objective: &str) -> Option<Latencies> {
+        let running = self.gateway.running();
+        let mut plans = running.plan.objectives.iter();
+        let plan = plans.find(|plan| *plan.name == *objective)?;
+        let series = self.gateway.ledger().snapshot();
+        let watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Latencies {
+            minutes: watching.heat.of(&series, |key| counts_for(plan, key)),
+            limit_ms: plan.latency_max.map(|limit| limit.as_millis() as u64),
+            examples: examples(self, plan),
+        })
     }
 
     /// Sends what people are to be told.

@@ -17,6 +17,7 @@ use gateway::objectives::ObjectiveCounts;
 use plimsoll_slo::{Counts, Judge, Ladder, STEP_MAX, Second, Window};
 use store::{Key, Minute, Row};
 
+use crate::api::history::Past;
 use crate::config::ObjectiveConfig;
 use crate::reading::ObjectiveReading;
 use crate::record::corrections::Corrections;
@@ -155,6 +156,23 @@ impl Judging {
     /// What is said of each objective by now.
     pub(crate) fn reading(&self, ladder: &Ladder) -> Vec<ObjectiveReading> {
         self.judged.iter().map(|judged| judged.reading(ladder)).collect()
+    }
+
+    /// What an objective has spent in its window or period.
+    pub(crate) fn past(&self, name: &str) -> Option<Past> {
+        let judged = self.judged.iter().find(|judged| *judged.asked.name == *name)?;
+        let verdict = judged.judge.verdict();
+        let to = verdict.as_of.minute();
+        let length = verdict.objective.window.length().as_secs() / 60;
+        Some(Past {
+            from: verdict
+                .period
+                .map_or_else(|| (to + 1).saturating_sub(length), |period| period.from),
+            to,
+            allowed: verdict.forecast.unwrap_or(verdict.budget).allowed,
+            minutes: judged.judge.spent().collect(),
+            is_corrected: verdict.as_counted.is_some(),
+        })
     }
 
     /// When that began for which an objective calls somebody.

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::access::{Kept, Key};
 use crate::admin::{AdminBackend, AdminConfig};
 use crate::api::ApiBackend;
+use crate::api::history::{Latencies, Past};
 use crate::api::stream::Judged;
 use crate::config;
 use crate::exemplars::Exemplars;
@@ -35,6 +36,15 @@ impl ApiBackend for Operators {
     fn objectives(&self) -> Vec<ObjectiveReading> {
         let judging = self.0.judging.lock().unwrap_or_else(PoisonError::into_inner);
         judging.reading(&self.0.reloader.asked().ladder)
+    }
+
+    fn past(&self, objective: &str) -> Option<Past> {
+        let judging = self.0.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        judging.past(objective)
+    }
+
+    fn latencies(&self, objective: &str) -> Option<Latencies> {
+        self.0.latencies(objective)
     }
 
     fn wall(&self) -> Duration {

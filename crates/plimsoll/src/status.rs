@@ -1,17 +1,16 @@
-//! What is told of a running Plimsoll: computed once, and read as JSON, as text, as a page or by `plimsoll status`.
+//! What is told of a running Plimsoll: computed once, and read as JSON, as text, by `plimsoll status`, and on the pages of the
+//! [`dashboard`](crate::dashboard).
 //!
 //! Whoever looks here at 02:14 asks in this order: does it carry traffic, who is hurt, what protects already, what
 //! changed, what is full. So that is the order of a [`Status`]. It knows nothing that is not in the reading: a figure
 //! that is not known is absent, and never shown as good.
 
 mod attention;
-mod html;
 mod json;
-pub(crate) mod pages;
-mod tables;
+pub(crate) mod tables;
 #[cfg(test)]
-mod tests;
-mod text;
+pub(crate) mod tests;
+pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,9 +27,8 @@ use crate::reading::{
     IncidentReading, ObjectiveReading, Phase, Series, TargetReading, UpstreamReading, breaker_word,
 };
 
-pub(crate) use self::html::{STYLE, login_page, page};
 pub(crate) use self::json::Json;
-pub(crate) use self::text::text;
+pub(crate) use self::text::{headline, text, up};
 
 /// How far back the figures reach.
 pub(crate) const WINDOW: Duration = Duration::from_secs(10);

@@ -10,6 +10,7 @@ use plimsoll_slo::{Instant, Second};
 
 use crate::alarm::{Alarm, Behind, Decision};
 use crate::exemplars::Exemplar;
+use crate::heat::Heat;
 use crate::instance::Parts;
 use crate::journal::Value;
 use crate::reading::ObjectiveReading;
@@ -29,6 +30,7 @@ const CHANGES_MAX: usize = 10;
 pub(crate) struct Watching {
     alarm: Alarm,
     pub(crate) spread: Spread,
+    pub(crate) heat: Heat,
     trips: Trips,
     /// It was said that this process is new: after what the store knows was heard, so that it belongs to what is open.
     said_started: bool,
@@ -141,7 +143,7 @@ impl Watching {
 const SPREAD_OVER: u64 = 10;
 
 /// The latest requests that failed and count for an objective, the latest first.
-fn examples(parts: &Parts, objective: &ObjectivePlan) -> Vec<Example> {
+pub(crate) fn examples(parts: &Parts, objective: &ObjectivePlan) -> Vec<Example> {
     let exemplars = parts.telemetry.exemplars();
     let failed = exemplars.bad().filter(|(key, _)| counts_for(objective, key));
     let mut examples: Vec<Example> = failed

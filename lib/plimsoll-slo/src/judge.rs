@@ -163,6 +163,27 @@ impl Judge {
         counted.past()
     }
 
+    /// What was bad in each known minute of the window or period, in the unit of the budget, the oldest first: as it is
+    /// corrected, and as it was counted.
+    pub fn spent(&self) -> impl Iterator<Item = (u64, f64, f64)> + '_ {
+        let now = self.events.now().minute();
+        let from = self.period.map_or_else(
+            || (now + 1).saturating_sub(self.objective.window.length().as_secs() / 60),
+            |period| period.from,
+        );
+        let corrected = self.spending();
+        let counted = self
+            .as_counted
+            .as_ref()
+            .map_or(corrected, |judge| judge.spending());
+        let unit = if self.slices.is_some() { PARTS as f64 } else { 1.0 };
+        let minutes = corrected.past().filter(move |(minute, ..)| *minute >= from);
+        minutes.map(move |(minute, counts, _)| {
+            let (as_counted, _) = counted.minute(minute);
+            (minute, counts.bad as f64 / unit, as_counted.bad as f64 / unit)
+        })
+    }
+
     /// These hold from now on, and no other corrections. One that adds events is about minutes that are over.
     pub fn correct(&mut self, corrections: Vec<Correction>) {
         if corrections == self.corrections {

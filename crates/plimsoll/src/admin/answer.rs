@@ -1,8 +1,14 @@
 //! Answers of the admin port, and the headers that all of them have.
 
+use std::io::Write as _;
+
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY};
-use http::header::{RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
+use http::header::{
+    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -11,25 +17,37 @@ use tokio::sync::mpsc;
 use super::body::Body;
 
 /// Everything from this port and nothing else, nothing inline, no frames around it.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// What is answered, before it is on its way.
+#[derive(Debug)]
+enum Content {
+    Whole(Bytes),
+    Stream(mpsc::Receiver<Bytes>),
+}
 
 /// An answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     status: StatusCode,
     content_type: &'static str,
-    body: Body,
+    content: Content,
     more: Vec<(HeaderName, HeaderValue)>,
+    /// It never changes, and may be kept.
+    is_lasting: bool,
 }
+
+/// Bytes that are not worth squeezing.
+const SMALL: usize = 1 << 10;
 
 impl Answer {
     pub(super) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
             status,
             content_type,
-            body: Body::Whole(Full::new(body.into())),
+            content: Content::Whole(body.into()),
             more: Vec::new(),
+            is_lasting: false,
         }
     }
 
@@ -38,8 +56,9 @@ impl Answer {
         Self {
             status: StatusCode::OK,
             content_type,
-            body: Body::Stream(body),
+            content: Content::Stream(body),
             more: Vec::new(),
+            is_lasting: false,
         }
     }
 
@@ -63,13 +82,42 @@ impl Answer {
         self.with(SET_COOKIE, cookie);
     }
 
+    /// Says that it is the same for ever, under its path.
+    pub(super) fn last(&mut self) {
+        self.is_lasting = true;
+    }
+
+    /// Takes fewer bytes, if that is worth it and it is whole.
+    pub(super) fn squeeze(&mut self) {
+        let Content::Whole(text) = &self.content else {
+            return;
+        };
+        if text.len() <= SMALL {
+            return;
+        }
+        let mut squeezed = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::fast());
+        let done = squeezed.write_all(text).and_then(|()| squeezed.finish());
+        self.content = Content::Whole(done.expect("a vector takes everything").into());
+        self.with(CONTENT_ENCODING, "gzip");
+    }
+
     pub(super) fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(self.body);
+        let body = match self.content {
+            Content::Whole(text) => Body::Whole(Full::new(text)),
+            Content::Stream(stream) => Body::Stream(stream),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
+        let kept = if self.is_lasting {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-store"
+        };
         let headers = response.headers_mut();
         for (name, value) in [
             (CONTENT_TYPE, self.content_type),
-            (CACHE_CONTROL, "no-store"),
+            (CACHE_CONTROL, kept),
+            (VARY, "accept, accept-encoding"),
             (X_CONTENT_TYPE_OPTIONS, "nosniff"),
             // Without any, a browser says of our own forms that they come from nowhere.
             (REFERRER_POLICY, "same-origin"),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -18,7 +18,7 @@ use super::spelling::header;
 use super::{AdminBackend, Serving, guard, login};
 use crate::access::Caller;
 use crate::api::{self, Reply};
-use crate::status::pages;
+use crate::dashboard;
 
 /// What a session's script sends with what changes something.
 const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -30,8 +30,18 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 impl<B: AdminBackend> Serving<B> {
     pub(super) async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let answer = self.admit(&head, body, from).await;
-        answer.unwrap_or_else(|refusal| refusal).into_response()
+        let mut answer = self
+            .admit(&head, body, from)
+            .await
+            .unwrap_or_else(|refusal| refusal);
+        // How long a page is when it is squeezed tells something of what is in it: not where a session's secret is, which
+        // somebody may have sent to look for it.
+        let has_secret = head.headers.contains_key(COOKIE) && !dashboard::assets::is_asset(head.uri.path());
+        let takes = header(&head.headers, &ACCEPT_ENCODING).is_some_and(|takes| takes.contains("gzip"));
+        if takes && !has_secret {
+            answer.squeeze();
+        }
+        answer.into_response()
     }
 
     async fn admit(&self, head: &Parts, body: Incoming, from: IpAddr) -> Result<Answer, Answer> {
@@ -88,7 +98,7 @@ impl<B: AdminBackend> Serving<B> {
         let reply = api::answer(&self.backend, caller, &head.method, path, "", &form.to_json());
         Ok(match reply {
             Reply::Problem(status, title, detail) => {
-                let page = pages::refusal(title, &detail).to_html(form.back(), None);
+                let page = dashboard::refusal(title, &detail).to_html(form.back(), None, None);
                 Answer::new(status, "text/html; charset=utf-8", page)
             }
             _ => answer::redirect(form.back()),

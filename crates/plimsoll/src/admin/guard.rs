@@ -18,6 +18,7 @@ use super::answer::{Answer, problem, redirect};
 use super::forms;
 use crate::access::{Caller, Door, Key, Now, Refused, Role};
 use crate::api;
+use crate::dashboard::assets;
 
 /// Refuses what may not be, whoever asks, with the answer for it.
 pub(super) fn check(
@@ -58,7 +59,7 @@ pub(super) fn check(
 
 /// Whether anybody may ask for it, by whatever name.
 pub(super) fn is_public(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/status.css" | "/login")
+    matches!(path, "/livez" | "/readyz" | "/login") || assets::is_asset(path)
 }
 
 /// Who asks; whoever has no right to is refused.

@@ -10,8 +10,8 @@ use super::answer::{self, Answer, redirect};
 use super::forms::{self, Form};
 use super::{AdminBackend, Serving, guard};
 use crate::access::{Caller, Refused, SESSION};
+use crate::dashboard::login_page;
 use crate::record::Said;
-use crate::status::login_page;
 
 impl<B: AdminBackend> Serving<B> {
     /// The name of the cookie.

@@ -10,16 +10,17 @@ use super::answer::{self, Answer};
 use super::spelling::{Spelling, form, header, parameter, wants};
 use super::{AdminBackend, Serving, guard};
 use crate::access::Caller;
+use crate::dashboard::{self, View, assets};
 use crate::metrics;
 use crate::reload::{self, Reloaded};
-use crate::status::{self, Json as _, Status, pages};
+use crate::status::{self, Json as _, Status};
 use crate::upgrade;
 
 /// The slowest and the quickest that a page may load itself again, in seconds.
 const EVERY: std::ops::RangeInclusive<u64> = 1..=3600;
 
 /// What there is, for whoever mistypes.
-const PAGES: &str = "There are GET /status, /incidents, /incidents/ID, /objectives/NAME, /audit, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
+const PAGES: &str = "There are GET /, /objectives, /objectives/NAME, /traffic, /saturation, /incidents, /incidents/ID, /budget, /audit, /meta, /status, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
     and POST /reload, /upgrade and /drain.";
 
 impl<B: AdminBackend> Serving<B> {
@@ -47,21 +48,10 @@ impl<B: AdminBackend> Serving<B> {
                 "ready",
                 Status::not_ready(&self.backend.reading()),
             ),
-            "/" | "/status" if reads => self.status(&asked),
-            "/status.css" if reads => Answer::new(
-                StatusCode::OK,
-                "text/css; charset=utf-8",
-                status::STYLE.to_owned(),
-            ),
             "/metrics" if reads => self.metrics(headers),
             "/reasons" if reads => reasons(form(headers, query)),
-            "/incidents" if reads => {
-                let page = self.backend.record().read(pages::incidents);
-                asked.page(&page)
-            }
-            "/audit" if reads => asked.page(&self.backend.record().read(pages::audit)),
-            path if reads && path.starts_with("/incidents/") => self.incident(&asked),
-            path if reads && path.starts_with("/objectives/") => self.objective(&asked),
+            path if reads && dashboard::is_page(path) => self.view(&asked),
+            path if reads && assets::is_asset(path) => asset(path),
             path => match path.strip_prefix("/reasons/") {
                 Some(code) if reads => reason(code, form(headers, query)),
                 None if !is_page(path) => no_such_page(),
@@ -70,40 +60,37 @@ impl<B: AdminBackend> Serving<B> {
         }
     }
 
-    fn status(&self, asked: &Shown<'_>) -> Answer {
-        let status = self.backend.scrape(Status::of);
-        match form(asked.headers, asked.query) {
-            Spelling::Json => answer::json(StatusCode::OK, &status.to_json()),
-            Spelling::Text => answer::text(StatusCode::OK, status::text(&status)),
-            Spelling::Html => {
-                let every = parameter(asked.query, "every").and_then(|every| every.parse().ok());
-                let every = every.filter(|every| EVERY.contains(every));
-                answer::html(status::page(&status, every, asked.caller.csrf.as_deref()))
-            }
+    /// A page in the spelling that is wanted; what there is of it for programs is the status.
+    fn view(&self, asked: &Shown<'_>) -> Answer {
+        let (status, objectives) = (self.backend.scrape(Status::of), self.backend.objectives());
+        let spelling = match asked.path {
+            "/" | "/status" => form(asked.headers, asked.query),
+            _ => wants(asked.headers, asked.query, &[Spelling::Text, Spelling::Html]),
+        };
+        match (asked.path, spelling) {
+            ("/" | "/status", Spelling::Json) => return answer::json(StatusCode::OK, &status.to_json()),
+            ("/" | "/status", Spelling::Text) => return answer::text(StatusCode::OK, status::text(&status)),
+            _ => {}
         }
-    }
-
-    fn incident(&self, asked: &Shown<'_>) -> Answer {
-        let id = asked.path.strip_prefix("/incidents/").unwrap_or_default();
+        let now = self.backend.wall().as_millis() as u64;
         let page = self.backend.record().read(|state| {
-            let incident = state.incidents.get(id)?;
-            Some(pages::incident(incident, state))
+            let view = View {
+                status: &status,
+                objectives: &objectives,
+                state,
+                now,
+            };
+            dashboard::page(&view, asked.path)
         });
-        page.map_or_else(no_such_page, |page| asked.page(&page))
-    }
-
-    fn objective(&self, asked: &Shown<'_>) -> Answer {
-        let name = asked.path.strip_prefix("/objectives/").unwrap_or_default();
-        let all = self.backend.objectives();
-        let Some(reading) = all.iter().find(|reading| *reading.name == *name) else {
+        let Some(page) = page else {
             return no_such_page();
         };
-        let now = self.backend.wall().as_millis() as u64;
-        let page = self
-            .backend
-            .record()
-            .read(|state| pages::objective(reading, state, now));
-        asked.page(&page)
+        if spelling == Spelling::Text {
+            return answer::text(StatusCode::OK, page.to_text());
+        }
+        let every = parameter(asked.query, "every").and_then(|every| every.parse().ok());
+        let every = every.filter(|every| EVERY.contains(every));
+        answer::html(page.to_html(asked.path, Some(asked.caller), every))
     }
 
     fn metrics(&self, headers: &HeaderMap) -> Answer {
@@ -190,29 +177,20 @@ struct Shown<'a> {
     caller: &'a Caller,
 }
 
-impl Shown<'_> {
-    /// A page in the spelling that is wanted; for programs there is the API.
-    fn page(&self, page: &pages::Page) -> Answer {
-        match wants(self.headers, self.query, &[Spelling::Text, Spelling::Html]) {
-            Spelling::Html => answer::html(page.to_html(self.path, Some(self.caller))),
-            Spelling::Text | Spelling::Json => answer::text(StatusCode::OK, page.to_text()),
-        }
-    }
+/// A file that pages refer to. That of another build is none: who has an old page loads it anew.
+fn asset(path: &str) -> Answer {
+    let Some(asset) = assets::of_path(path) else {
+        return no_such_page();
+    };
+    let mut answer = Answer::new(StatusCode::OK, asset.content_type, asset.text);
+    answer.last();
+    answer
 }
 
 fn is_page(path: &str) -> bool {
-    matches!(
-        path,
-        "/" | "/status"
-            | "/status.css"
-            | "/metrics"
-            | "/livez"
-            | "/readyz"
-            | "/reasons"
-            | "/incidents"
-            | "/audit"
-            | "/login"
-    )
+    dashboard::is_page(path)
+        || assets::is_asset(path)
+        || matches!(path, "/metrics" | "/livez" | "/readyz" | "/reasons" | "/login")
 }
 
 fn reasons(form: Spelling) -> Answer {

@@ -19,6 +19,7 @@ use crate::record::Record;
 use crate::status::{Json as _, Status, text};
 
 mod access;
+mod pages;
 
 struct Fake {
     record: Record,
@@ -51,6 +52,14 @@ impl ApiBackend for Arc<Fake> {
 
     fn objectives(&self) -> Vec<crate::reading::ObjectiveReading> {
         sample::reading().objectives
+    }
+
+    fn past(&self, _: &str) -> Option<crate::api::history::Past> {
+        None
+    }
+
+    fn latencies(&self, _: &str) -> Option<crate::api::history::Latencies> {
+        None
     }
 
     fn wall(&self) -> Duration {
@@ -154,6 +163,19 @@ async fn send(address: SocketAddr, request: &str) -> (u16, String, String) {
     (status, head.to_owned(), body.to_owned())
 }
 
+/// The same for an answer that is no text.
+async fn ask_raw(address: SocketAddr, line: &str, more: &str) -> (u16, String, Vec<u8>) {
+    let request = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head, answer[end + 4..].to_vec())
+}
+
 /// Sends a request with a good `Host`, and more headers if they are given.
 async fn ask(address: SocketAddr, line: &str, more: &str) -> (u16, String, String) {
     send(
@@ -161,111 +183,6 @@ async fn ask(address: SocketAddr, line: &str, more: &str) -> (u16, String, Strin
         &format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n"),
     )
     .await
-}
-
-#[tokio::test]
-async fn the_pages_are_there() {
-    let (address, _) = start(Fake::default()).await;
-    for (line, more, content_type, holds) in [
-        ("GET /livez", "", "text/plain", "alive"),
-        ("GET /readyz", "", "text/plain", "ready"),
-        (
-            "GET /readyz",
-            "Accept: application/json\r\n",
-            "application/json",
-            "\"ready\": true",
-        ),
-        ("GET /status", "", "application/json", "\"state\": \"serving\""),
-        (
-            "GET /status",
-            "User-Agent: curl/8\r\nAccept: */*\r\n",
-            "text/plain",
-            "latest bad of pay, gold",
-        ),
-        (
-            "GET /status?text",
-            "",
-            "text/plain",
-            "! The breaker of orders is tripped",
-        ),
-        (
-            "GET /status",
-            "Accept: text/html,application/xml;q=0.9,*/*;q=0.8\r\n",
-            "text/html",
-            "<h1",
-        ),
-        (
-            "GET /status?every=5",
-            "Accept: text/html\r\n",
-            "text/html",
-            "content=\"5\"",
-        ),
-        ("GET /status.css", "", "text/css", "--paper"),
-        (
-            "GET /metrics",
-            "",
-            "text/plain; version=0.0.4",
-            "plimsoll_requests_total{",
-        ),
-        (
-            "GET /metrics",
-            "Accept: application/openmetrics-text;version=1.0.0\r\n",
-            "application/openmetrics-text",
-            "# EOF",
-        ),
-        (
-            "GET /reasons/breaker-tripped",
-            "",
-            "application/json",
-            "\"status\": 503",
-        ),
-        (
-            "GET /reasons/breaker-tripped?text",
-            "",
-            "text/plain",
-            "blame      upstream",
-        ),
-        ("GET /reasons", "", "application/json", "unknown-route"),
-    ] {
-        let (status, head, body) = ask(address, line, more).await;
-        assert_eq!(status, 200, "{line}: {body}");
-        assert!(
-            head.contains(&format!("content-type: {content_type}")),
-            "{line}: {head}"
-        );
-        assert!(body.contains(holds), "{line}: {body}");
-        assert!(
-            head.contains("cache-control: no-store") && head.contains("default-src 'none'"),
-            "{head}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn alerts_lead_to_pages() {
-    let (address, _) = start(Fake::default()).await;
-    for (line, more, content_type, holds) in [
-        (
-            "GET /incidents",
-            "Accept: text/html\r\n",
-            "text/html",
-            "No incident is open",
-        ),
-        ("GET /objectives/checkout", "", "text/plain", "checkout pages"),
-        (
-            "GET /objectives/checkout",
-            "Accept: text/html\r\n",
-            "text/html",
-            "<h1 class=\"attention\"><span aria-hidden=\"true\">▲</span> checkout pages</h1>",
-        ),
-    ] {
-        let (status, head, body) = ask(address, line, more).await;
-        assert_eq!(status, 200, "{line}: {body}");
-        assert!(
-            head.contains(&format!("content-type: {content_type}")) && body.contains(holds),
-            "{line}: {body}"
-        );
-    }
 }
 
 #[tokio::test]
@@ -334,7 +251,7 @@ async fn what_is_not_there_is_a_problem_document() {
         ("GET /reasons/nothing", "", 404),
         ("GET /incidents/nothing", "", 404),
         ("GET /objectives/nothing", "", 404),
-        ("POST /incidents/nothing", "", 404),
+        ("POST /incidents/nothing", "", 405),
         ("GET /drain", "", 405),
         ("GET /upgrade", "", 405),
         ("DELETE /status", "", 405),

@@ -127,6 +127,28 @@ pub(super) fn objective() -> Value {
     ])
 }
 
+pub(super) fn history() -> Value {
+    let shares = list(&or_null(&number()));
+    object(&[
+        ("from", time()),
+        ("step_s", count()),
+        ("allowed", number()),
+        ("at_s", list(&count())),
+        ("budget_left", shares.clone()),
+        ("budget_left_as_counted", or_null(&shares)),
+    ])
+}
+
+pub(super) fn latency() -> Value {
+    object(&[
+        ("at_s", list(&count())),
+        ("bounds_ms", list(&number())),
+        ("counts", list(&list(&count()))),
+        ("limit_ms", or_null(&count())),
+        ("examples", list(&json!({ "type": "object" }))),
+    ])
+}
+
 pub(super) fn alerts() -> Value {
     object(&[("alerts", list(&alert()))])
 }

@@ -81,7 +81,9 @@ impl Follower {
 
 pub(super) fn verdicts(ask: &Ask<'_>) -> Result<Reply, Reply> {
     let only = ask.parameter("objective").map(Cow::into_owned);
+    // Of no objective at all: whoever asks so wants to know that the judge is at work, and when.
     if let Some(only) = &only
+        && !only.is_empty()
         && !ask
             .backend
             .objectives()

@@ -4,9 +4,10 @@ use crate::record::Said;
 use crate::record::entry::{Calls, Example, Opened};
 use crate::watching::begin;
 
-struct Fake {
+pub(super) struct Fake {
     record: Record,
     wall: Duration,
+    pub(super) past: Option<Past>,
 }
 
 impl ApiBackend for Fake {
@@ -18,14 +19,27 @@ impl ApiBackend for Fake {
         vec![sample::burning()]
     }
 
+    fn past(&self, objective: &str) -> Option<Past> {
+        let past = self.past.as_ref().filter(|_| objective == "checkout")?;
+        Some(Past {
+            minutes: past.minutes.clone(),
+            ..*past
+        })
+    }
+
+    fn latencies(&self, _: &str) -> Option<Latencies> {
+        None
+    }
+
     fn wall(&self) -> Duration {
         self.wall
     }
 }
 
 /// Checkout pages, and is an incident that began a minute before.
-fn troubled() -> Fake {
+pub(super) fn troubled() -> Fake {
     let fake = Fake {
+        past: None,
         record: Record::new("plimsoll/one".into(), false),
         wall: Duration::from_mins(29_924_410),
     };
@@ -56,7 +70,7 @@ fn troubled() -> Fake {
     fake
 }
 
-fn ask(fake: &Fake, method: &Method, path: &str, body: &Value) -> (u16, Value) {
+pub(super) fn ask(fake: &Fake, method: &Method, path: &str, body: &Value) -> (u16, Value) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     match answer(fake, &Caller::anybody(), method, path, query, body) {
         Reply::Json(status, body) => (status.as_u16(), body),

@@ -38,7 +38,7 @@ pub(super) fn opening(ingress: SocketAddr, admin: &str, stage: &Stage, script: &
                                                       |
                            broker {broker} <-- Plimsoll (egress)
 
-  look at   http://{admin}/status    what state everything is in, what the desk promises first
+  look at   http://{admin}/          who is hurt, since when, what changed: keep it open beside this
             http://{admin}/incidents what hurt, from its beginning to its end
             http://{admin}/metrics   the same for Prometheus
   try       curl -i http://{ingress}/v1/accounts/gold-1/risk

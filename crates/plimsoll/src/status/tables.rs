@@ -3,48 +3,93 @@
 use super::{Status, Traffic, Upstream};
 
 /// A table's cells, row by row; the first row is its head.
-pub(super) type Rows = Vec<Vec<String>>;
+pub(crate) type Rows = Vec<Vec<String>>;
 
 /// One table.
-pub(super) struct Table {
-    pub(super) title: String,
-    pub(super) rows: Rows,
+pub(crate) struct Table {
+    pub(crate) title: String,
+    pub(crate) rows: Rows,
     /// What is said when there are no rows but the head.
-    pub(super) nothing: &'static str,
+    pub(crate) nothing: &'static str,
     /// Below it: the latest bad request of a row, if it had one.
-    pub(super) latest: Vec<(String, String)>,
+    pub(crate) latest: Vec<(String, String)>,
 }
 
-/// All of them, in the order in which somebody at 02:14 asks.
-pub(super) fn tables(status: &Status) -> Vec<Table> {
-    let window = window(status);
-    let of = |title: String, rows, nothing| Table {
-        title,
+fn of(title: impl Into<String>, rows: Rows, nothing: &'static str) -> Table {
+    Table {
+        title: title.into(),
         rows,
         nothing,
         latest: Vec::new(),
-    };
-    let named = |title: &str, rows, nothing| of(title.to_owned(), rows, nothing);
+    }
+}
+
+/// All of them, in the order in which somebody at 02:14 asks.
+pub(crate) fn tables(status: &Status) -> Vec<Table> {
     let mut tables = vec![
-        named("Objectives", objectives(status), "none is declared"),
-        Table {
-            latest: status.traffic.iter().filter_map(latest).collect(),
-            ..of(format!("Traffic, {window}"), traffic(status), "no request")
-        },
-        of(format!("Protections that acted, {window}"), acted(status), "none"),
-        named("Upstreams", upstreams(status), "none"),
-        named("Endpoints, since the start", endpoints(status), "none"),
+        of("Objectives", objectives(status), "none is declared"),
+        by_route(status),
+        protections(status),
+        of_upstreams(status),
+        of_endpoints(status),
     ];
     if !status.hedging.is_empty() {
-        tables.push(named("Hedging, since the start", hedging(status), "none"));
+        tables.push(of_hedging(status));
     }
     tables.extend([
-        named("Listeners", listeners(status), "none"),
-        named("Configuration", config(status), ""),
-        named("Saturation", saturation(status), "unknown"),
-        named("Telemetry, since the start", telemetry(status), ""),
+        of_listeners(status),
+        of_config(status),
+        of_process(status),
+        of_telemetry(status),
     ]);
     tables
+}
+
+pub(crate) fn by_route(status: &Status) -> Table {
+    Table {
+        latest: status.traffic.iter().filter_map(latest).collect(),
+        ..of(
+            format!("Traffic, {}", window(status)),
+            traffic(status),
+            "no request",
+        )
+    }
+}
+
+pub(crate) fn protections(status: &Status) -> Table {
+    of(
+        format!("Protections that acted, {}", window(status)),
+        acted(status),
+        "none",
+    )
+}
+
+pub(crate) fn of_upstreams(status: &Status) -> Table {
+    of("Upstreams", upstreams(status), "none")
+}
+
+pub(crate) fn of_endpoints(status: &Status) -> Table {
+    of("Endpoints, since the start", endpoints(status), "none")
+}
+
+pub(crate) fn of_hedging(status: &Status) -> Table {
+    of("Hedging, since the start", hedging(status), "none")
+}
+
+pub(crate) fn of_listeners(status: &Status) -> Table {
+    of("Listeners", listeners(status), "none")
+}
+
+pub(crate) fn of_config(status: &Status) -> Table {
+    of("Configuration", config(status), "")
+}
+
+pub(crate) fn of_process(status: &Status) -> Table {
+    of("Saturation", saturation(status), "unknown")
+}
+
+pub(crate) fn of_telemetry(status: &Status) -> Table {
+    of("Telemetry, since the start", telemetry(status), "")
 }
 
 /// How far back the figures reach.
@@ -57,7 +102,7 @@ fn window(status: &Status) -> String {
 }
 
 /// Whether a column holds figures, which stand to the right.
-pub(super) fn is_figures(rows: &Rows, column: usize) -> bool {
+pub(crate) fn is_figures(rows: &Rows, column: usize) -> bool {
     let begins = |cell: &String| {
         cell == "-"
             || cell
@@ -108,7 +153,7 @@ fn objectives(status: &Status) -> Rows {
 }
 
 /// A target as it was written: 99.95 % must not become 100.
-pub(super) fn exact_percent(share: f64) -> String {
+pub(crate) fn exact_percent(share: f64) -> String {
     let percent = (share * 1e8).round() / 1e6;
     format!("{percent} %")
 }
@@ -357,7 +402,7 @@ fn telemetry(status: &Status) -> Rows {
 }
 
 /// A share with two decimals, rounded down: what is not all is never shown as 100 %.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     // The small addition undoes the error of a share such as 0.29, which is a little less in binary.
     format!("{:.2} %", (share * 10_000.0 + 1e-6).floor() / 100.0)
 }
@@ -371,7 +416,7 @@ fn millis(millis: Option<f64>) -> String {
     }
 }
 
-pub(super) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_048_576 => format!("{} KiB", bytes / 1024),
         1_048_576..1_073_741_824 => format!("{} MiB", bytes / 1_048_576),

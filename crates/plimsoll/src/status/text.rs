@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::Status;
-use super::pages::Page;
 use super::tables::{Table, is_figures, tables};
 
 /// The whole of it.
@@ -29,18 +28,8 @@ pub(crate) fn text(status: &Status) -> String {
     out
 }
 
-/// A page of its own.
-pub(super) fn page_of(page: &Page) -> String {
-    let mut out = format!("{}\n", plain(&page.headline));
-    for fact in &page.facts {
-        let _ = writeln!(out, "{}", plain(fact));
-    }
-    page.tables.iter().for_each(|table| section(&mut out, table));
-    out
-}
-
 /// The state, and whether somebody should read on.
-pub(super) fn headline(status: &Status) -> String {
+pub(crate) fn headline(status: &Status) -> String {
     match status.attention.len() {
         0 => status.state.clone(),
         1 => format!("{}, one thing needs attention", status.state),
@@ -48,7 +37,7 @@ pub(super) fn headline(status: &Status) -> String {
     }
 }
 
-pub(super) fn up(status: &Status) -> String {
+pub(crate) fn up(status: &Status) -> String {
     let Some(seconds) = status.up_seconds else {
         return String::new();
     };
@@ -61,7 +50,7 @@ pub(super) fn up(status: &Status) -> String {
     }
 }
 
-fn section(out: &mut String, table: &Table) {
+pub(crate) fn section(out: &mut String, table: &Table) {
     let Table {
         title, rows, nothing, ..
     } = table;
@@ -94,7 +83,7 @@ fn section(out: &mut String, table: &Table) {
 }
 
 /// Names come from a configuration and ids from callers: nothing in them may command a terminal.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
         .collect()

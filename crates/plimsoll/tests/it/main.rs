@@ -8,6 +8,7 @@
 mod alerts;
 mod attacks;
 mod book;
+mod browser;
 mod check;
 mod cli;
 mod memory;

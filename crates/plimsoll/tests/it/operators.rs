@@ -8,7 +8,7 @@ use crate::world::{Plimsoll, Process, certificates, curl, curl_until, peer, serv
 use crate::{plimsoll, testdata};
 
 /// A token as `plimsoll token` makes it: itself, and the lines that know it, indented.
-fn token(name: &str, role: &str) -> (String, String) {
+pub(crate) fn token(name: &str, role: &str) -> (String, String) {
     let made = plimsoll(&["token", name, "--role", role, "--expires", "2099-01-01"], b"");
     assert_eq!(made.code, Some(0), "{}", made.err);
     let token = made.err.lines().last().unwrap().to_owned();

@@ -39,7 +39,7 @@ async fn with_keys_only_probes_and_the_way_in_go_without() {
         ("GET /livez", "", 200),
         ("GET /readyz", "", 200),
         ("GET /login", "", 200),
-        ("GET /status.css", "", 200),
+        ("GET /assets/old.css", "", 404),
         ("GET /status", "", 401),
         ("GET /metrics", "Authorization: Bearer plim_admi\r\n", 401),
         ("GET /metrics", "Authorization: Basic plim_admin\r\n", 401),
