@@ -6,9 +6,9 @@
 //! made from it. `plimsoll run --upstream URL` goes the same way, from a text that is made of its flags.
 
 mod diff;
-mod near;
+pub(crate) mod near;
 pub(crate) mod openapi;
-mod problem;
+pub(crate) mod problem;
 mod raw;
 mod read;
 pub(crate) mod reference;
@@ -19,7 +19,7 @@ pub(crate) mod secrets;
 mod shape;
 mod stanza;
 pub(crate) mod template;
-mod tree;
+pub(crate) mod tree;
 pub(crate) mod value;
 
 use std::net::SocketAddr;
@@ -118,6 +118,18 @@ pub(crate) enum Way {
     PagerDuty(Option<String>),
     Webhook(String),
     Email(EmailConfig),
+}
+
+impl Way {
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::Alertmanager(_) => "alertmanager",
+            Self::Slack => "slack",
+            Self::PagerDuty(_) => "pagerduty",
+            Self::Webhook(_) => "webhook",
+            Self::Email(_) => "email",
+        }
+    }
 }
 
 /// How mail goes out.

@@ -25,6 +25,7 @@ mod keeping;
 mod memory;
 mod metrics;
 mod observe;
+mod openslo;
 mod operators;
 mod otlp;
 mod outbound;

@@ -48,7 +48,13 @@ impl Tree {
                 continue;
             }
             let bytes = std::fs::read(&place).with_context(|| format!("reading {path}"))?;
-            files.insert(path.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
+            // A picture is there, and says nothing.
+            let text = if bytes.contains(&0) {
+                String::new()
+            } else {
+                String::from_utf8_lossy(&bytes).into_owned()
+            };
+            files.insert(path.to_owned(), text);
         }
         let metadata = output(
             root,

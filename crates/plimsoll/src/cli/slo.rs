@@ -3,13 +3,15 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use http::Method;
 use serde_json::Value;
 
 use super::asking::{PortArgs, say};
-use super::{Exit, print};
+use super::{Exit, complain, print};
 use crate::config::Config;
-use crate::export::prometheus;
+use crate::export::{alertmanager, grafana, prometheus};
+use crate::openslo::{self, Documents};
 
 /// Look at objectives, and take them elsewhere.
 #[derive(Debug, clap::Args)]
@@ -32,11 +34,27 @@ enum What {
         /// The objective.
         name: String,
     },
+    /// Say what is wrong or doubtful in OpenSLO documents, all of it at once.
+    Lint {
+        /// Files; those that refer to each other together.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Write OpenSLO documents as objectives of a configuration, with comments about what cannot be judged.
+    Import {
+        /// Files; those that refer to each other together.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Write the objectives of a configuration in the language of somebody else.
     Export {
-        /// Recording and alerting rules for Prometheus.
-        #[arg(long, value_parser = ["prometheus"], default_value = "prometheus")]
+        /// Recording and alerting rules for Prometheus, a configuration of Alertmanager or a dashboard of Grafana to go with
+        /// them, or OpenSLO documents.
+        #[arg(long, value_parser = ["prometheus", "alertmanager", "grafana", "openslo"], default_value = "prometheus")]
         format: String,
+        /// What the service is called, in OpenSLO.
+        #[arg(long, default_value = "plimsoll")]
+        service: String,
         /// The configuration; `-` is standard input.
         file: PathBuf,
     },
@@ -53,8 +71,60 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             let path = format!("/objectives/{name}");
             say(port, Method::GET, &path, None, |answer| format!("{answer:#}\n"))
         }
-        What::Export { format: _, file } => print(&prometheus::rules(&Config::load(file)?.objectives)),
+        What::Lint { files } => lint(files),
+        What::Import { files } => import(files),
+        What::Export {
+            format,
+            service,
+            file,
+        } => {
+            let config = Config::load(file)?;
+            print(&match &**format {
+                "openslo" => openslo::export::export(&config, service),
+                "alertmanager" => alertmanager::configuration(&config.alerts),
+                "grafana" => grafana::dashboard(&config.objectives),
+                _ => prometheus::rules(&config.objectives),
+            })
+        }
     }
+}
+
+/// The documents of all files, with all that is to be said about them.
+fn read(files: &[PathBuf]) -> anyhow::Result<Documents> {
+    let mut documents = Documents::default();
+    for file in files {
+        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        documents.add(&file.display().to_string(), &text);
+    }
+    documents.check();
+    Ok(documents)
+}
+
+fn lint(files: &[PathBuf]) -> anyhow::Result<Exit> {
+    let documents = read(files)?;
+    let mut text = String::new();
+    for finding in &documents.findings {
+        _ = writeln!(text, "{finding}");
+    }
+    let count = documents.findings.len();
+    _ = writeln!(text, "{count} finding{}", if count == 1 { "" } else { "s" });
+    print(&text)?;
+    Ok(if documents.is_right() {
+        Exit::Good
+    } else {
+        Exit::Usage
+    })
+}
+
+fn import(files: &[PathBuf]) -> anyhow::Result<Exit> {
+    let documents = read(files)?;
+    if !documents.is_right() {
+        for finding in &documents.findings {
+            complain(&finding.to_string());
+        }
+        return Ok(Exit::Usage);
+    }
+    print(&openslo::import::import(&documents))
 }
 
 fn list(answer: &Value) -> String {

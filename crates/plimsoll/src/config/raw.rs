@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::stanza::{stanza, words};
@@ -79,6 +80,10 @@ stanza! {
         latency: Option<Duration> = "null", from "1ms" to "1h";
         /// The time in which it is to be met: the last so much, or a period of the calendar, which begins anew with each `day`, `week` (on Mondays), `month`, `quarter` or `year`.
         window: WindowWord = "30d";
+        /// How many of those make a period of the calendar: with `window: week`, 2 is a fortnight.
+        window_count: u32 = "1", from "1" to "366";
+        /// When one of the periods of the calendar begins, if not as people are used to.
+        window_begins: Option<DateTime> = "null";
         /// Where it is midnight when a period of the calendar begins.
         zone: TimeZone = "UTC";
         /// What a budget is spent by.

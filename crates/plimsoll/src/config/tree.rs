@@ -120,6 +120,21 @@ impl Node {
             .map(|(_, value)| value)
     }
 
+    /// Moves it down by so many lines: the text that it was read from is a part of a longer one.
+    pub(crate) fn shift(&mut self, lines: usize) {
+        self.mark.line += lines;
+        match &mut self.kind {
+            Kind::Null | Kind::Scalar { .. } => {}
+            Kind::List(items) => items.iter_mut().for_each(|item| item.shift(lines)),
+            Kind::Map(entries) => {
+                for (key, value) in entries {
+                    key.mark.line += lines;
+                    value.shift(lines);
+                }
+            }
+        }
+    }
+
     /// What it is, in words for a message.
     pub(crate) fn describe(&self) -> String {
         match &self.kind {

@@ -22,6 +22,45 @@ fn output_is_as_written_down() {
 }
 
 #[test]
+fn openslo_is_read_and_written() {
+    prints(
+        &["slo", "lint", "openslo/right.yaml"],
+        "../openslo/right.lint.txt",
+    );
+    prints(
+        &["slo", "import", "openslo/right.yaml"],
+        "../openslo/right.import.yaml",
+    );
+    prints(
+        &[
+            "slo",
+            "export",
+            "--format",
+            "openslo",
+            "--service",
+            "shop",
+            "openslo/ours.yaml",
+        ],
+        "../openslo/ours.export.yaml",
+    );
+    let ran = plimsoll(&["slo", "lint", "openslo/published.yaml"], b"");
+    assert_eq!(ran.code, Some(2), "some of it is wrong");
+    expect(&testdata("openslo/published.lint.txt"), &ran.out);
+    let ran = plimsoll(&["slo", "import", "openslo/published.yaml"], b"");
+    assert_eq!(
+        (ran.code, &*ran.out),
+        (Some(2), ""),
+        "what is wrong is not guessed at"
+    );
+    assert!(
+        ran.err
+            .contains("there is another Service that is called `search`"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
 fn a_check_says_what_a_reload_would_not_do() {
     let init = std::fs::read_to_string(testdata("cli/init.yaml")).unwrap() + "\ncores: 2\ndrain_max: 1s\n";
     let ran = plimsoll(&["check", "-", "--diff", "cli/init.yaml"], init.as_bytes());

@@ -154,3 +154,77 @@ fn prometheus_fires_where_we_do_and_nowhere_else() {
         tool("promtool", &[verb, "rules", &path(file)]);
     }
 }
+
+/// Everything that can be told, with targets of each kind.
+const TOLD: &str = "listeners: [{ name: ingress, listen: 127.0.0.1:8080 }]
+upstreams: [{ name: app, endpoints: ['http://127.0.0.1:3000'] }]
+objectives: [{ name: checkout, target: 99.9%, runbook: https://wiki.example.com/a }, { name: monthly, target: 99%, window: month }, { name: slices, target: 99%, budget: ratio-timeslices }]
+alerts:
+  targets:
+    - { name: am, kind: alertmanager, url: 'http://alertmanager:9093' }
+    - { name: oncall, kind: pagerduty, secret_env: KEY, calls: [page] }
+    - { name: team, kind: slack, secret_env: HOOK, calls: [ticket] }
+    - { name: bot, kind: webhook, url: 'https://bot.example.com/hook', secret_env: SECRET }
+    - { name: mail, kind: email, email: { server: 'smtp.example.com:587', from: a@example.com, to: [b@example.com], user: a }, secret_env: MAIL }
+";
+
+#[test]
+fn alertmanager_takes_who_is_told() {
+    let ran = plimsoll(
+        &["slo", "export", "--format", "alertmanager", "-"],
+        TOLD.as_bytes(),
+    );
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
+    std::fs::write(file.path(), &ran.out).unwrap();
+    let path = file.path().to_str().unwrap();
+    let said = tool("amtool", &["check-config", path]);
+    assert!(said.contains("5 receivers"), "{said}\n{}", ran.out);
+    // Pages reach those who are called by pages, tickets the others; whoever is told of both gets both.
+    for (severity, receivers) in [("page", "oncall,bot,mail"), ("ticket", "team,bot,mail")] {
+        let label = format!("severity={severity}");
+        let routed = tool(
+            "amtool",
+            &["config", "routes", "test", "--config.file", path, &label],
+        );
+        assert_eq!(routed.trim(), receivers);
+    }
+}
+
+#[test]
+fn every_question_of_the_dashboard_can_be_asked() {
+    let ran = plimsoll(&["slo", "export", "--format", "grafana", "-"], TOLD.as_bytes());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let dashboard: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let of = |name: &str| {
+        panels
+            .iter()
+            .filter(|panel| panel["title"].as_str().unwrap().starts_with(name))
+            .count()
+    };
+    // What is left of a month no rate can say, and of slices nothing.
+    assert_eq!((of("checkout"), of("monthly"), of("slices")), (3, 2, 0));
+    // Prometheus parses each, and each rule that is asked for is recorded.
+    let rules = plimsoll(&["slo", "export", "-"], TOLD.as_bytes()).out;
+    let mut asked = "groups:\n  - name: asked\n    rules:\n".to_owned();
+    for target in panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+    {
+        let query = target["expr"].as_str().unwrap();
+        writeln!(asked, "      - {{ record: 'asked:one', expr: '{query}' }}").unwrap();
+        if let Some(recorded) = query
+            .strip_prefix("objective:")
+            .and_then(|rest| rest.split('{').next())
+        {
+            assert!(
+                rules.contains(&format!("record: objective:{recorded}\n")),
+                "{query}"
+            );
+        }
+    }
+    let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
+    std::fs::write(file.path(), asked).unwrap();
+    tool("promtool", &["check", "rules", file.path().to_str().unwrap()]);
+}

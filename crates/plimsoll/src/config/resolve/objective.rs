@@ -35,7 +35,9 @@ pub(super) fn resolve(
             latency_max: objective.latency.value,
         };
         plan.objectives.push(counts);
-        let (window, calendar) = resolve_window(&objective);
+        let Some((window, calendar)) = resolve_window(&objective, scope) else {
+            continue;
+        };
         let Some(budgeting) = resolve_budgeting(&objective, window, scope) else {
             continue;
         };
@@ -76,17 +78,34 @@ fn counted(objective: &raw::Objective) -> Arc<str> {
     words.join(";").into()
 }
 
-fn resolve_window(objective: &raw::Objective) -> (Window, Option<Calendar>) {
-    match objective.window.value {
-        WindowWord::Last(last) => (Window::Rolling(last), None),
-        WindowWord::Calendar(unit) => {
-            let calendar = Calendar::usual(unit, objective.zone.value.clone());
-            let length = calendar
-                .length()
-                .expect("one of any unit is no longer than a year");
-            (Window::Calendar(length), Some(calendar))
+fn resolve_window(objective: &raw::Objective, scope: &mut Scope<'_>) -> Option<(Window, Option<Calendar>)> {
+    let (count, begins) = (&objective.window_count, &objective.window_begins);
+    let unit = match objective.window.value {
+        WindowWord::Calendar(unit) => unit,
+        WindowWord::Last(last) => {
+            let place = begins
+                .is_some()
+                .then_some(&begins.place)
+                .or_else(|| (count.value != 1).then_some(&count.place));
+            if let Some(place) = place {
+                let right = "`window: week` or another period of the calendar, or none of it";
+                scope.problem(place, "a window that rolls begins anew all the time", right);
+            }
+            return Some((Window::Rolling(last), None));
         }
-    }
+    };
+    let usual = Calendar::usual(unit, objective.zone.value.clone());
+    let calendar = Calendar {
+        count: count.value,
+        anchor: begins.value.unwrap_or(usual.anchor),
+        ..usual
+    };
+    let Some(length) = calendar.length() else {
+        let wrong = format!("{} {}s are more than a year", count.value, unit.word());
+        scope.problem(&count.place, wrong, "a year at most");
+        return None;
+    };
+    Some((Window::Calendar(length), Some(calendar)))
 }
 
 fn resolve_budgeting(objective: &raw::Objective, window: Window, scope: &mut Scope<'_>) -> Option<Budgeting> {

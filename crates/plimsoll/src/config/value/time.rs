@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
 use super::Scalar;
@@ -78,6 +78,24 @@ impl Scalar for Timestamp {
             TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()
         };
         text.parse().ok().or_else(day)
+    }
+
+    fn render(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Scalar for DateTime {
+    const SHAPE: ScalarShape = ScalarShape {
+        what: "a date and time without a zone, or a day, which begins at midnight",
+        right: "`2026-01-05` or `2026-01-05 12:00:00`",
+        json: Json::Text,
+    };
+
+    fn parse(text: &str) -> Option<Self> {
+        // The clock of a calendar has no zone: what names one means something else.
+        let is_civil = !text.ends_with('Z') && !text.contains('+') && !text.contains('[');
+        text.parse().ok().filter(|_| is_civil)
     }
 
     fn render(&self) -> String {
