@@ -11,6 +11,7 @@ mod run;
 mod schema;
 mod silence;
 mod slo;
+mod state;
 mod status;
 mod token;
 mod upgrade;
@@ -70,6 +71,7 @@ enum Verb {
     Slo(slo::Args),
     Incident(incident::Args),
     Silence(silence::Args),
+    State(state::Args),
     Token(token::Args),
     Check(check::Args),
     Init(init::Args),
@@ -104,6 +106,7 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
         Verb::Slo(args) => slo::run(&args),
         Verb::Incident(args) => incident::run(&args),
         Verb::Silence(args) => silence::run(&args),
+        Verb::State(args) => state::run(&args),
         Verb::Token(args) => token::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Init(args) => init::run(&args),

@@ -17,6 +17,7 @@ pub use facts::{BODY_MAX, Fact};
 pub use memory::Memory;
 pub use minutes::{Key, Minute, Row};
 pub use sqlite::Sqlite;
+pub use sqlite::care;
 
 /// Why the store did not do what was asked. Nothing of it was done then.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,20 @@ pub enum StoreError {
     /// It is not where it was opened any more: what is written to it now would be gone with this process.
     #[error("the state file was removed or replaced since it was opened")]
     Gone,
+    /// It is damaged.
+    #[error("{} is not whole: {problem}", path.display())]
+    Broken {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The first that is wrong with it.
+        problem: String,
+    },
+    /// A process has it open.
+    #[error("{} is in use: stop the Plimsoll that has it open", .0.display())]
+    InUse(std::path::PathBuf),
+    /// There is a file already where one is to be made.
+    #[error("{} is there already", .0.display())]
+    Taken(std::path::PathBuf),
     /// A fact says more than it may.
     #[error("the fact {0} is longer than {BODY_MAX} bytes")]
     TooLong(std::sync::Arc<str>),

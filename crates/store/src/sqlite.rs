@@ -4,6 +4,8 @@
 //! or so may be missing, and nothing is torn; after the process alone has died nothing is. The schema moves forward
 //! only, in numbered files; a file that a later release has written is left alone.
 
+pub mod care;
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
