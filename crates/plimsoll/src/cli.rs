@@ -14,6 +14,7 @@ mod slo;
 mod state;
 mod status;
 mod token;
+mod top;
 mod upgrade;
 
 use std::io::{self, Write};
@@ -66,6 +67,7 @@ enum Verb {
     Run(run::RunArgs),
     Demo(DemoArgs),
     Status(status::StatusArgs),
+    Top(top::Args),
     Reload(status::ReloadArgs),
     Upgrade(upgrade::Args),
     Slo(slo::Args),
@@ -101,6 +103,7 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
         Verb::Run(args) => run::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Top(args) => top::run(&args),
         Verb::Reload(args) => status::reload(&args),
         Verb::Upgrade(args) => upgrade::run(&args),
         Verb::Slo(args) => slo::run(&args),

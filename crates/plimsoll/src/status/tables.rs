@@ -27,7 +27,7 @@ fn of(title: impl Into<String>, rows: Rows, nothing: &'static str) -> Table {
 /// All of them, in the order in which somebody at 02:14 asks.
 pub(crate) fn tables(status: &Status) -> Vec<Table> {
     let mut tables = vec![
-        of("Objectives", objectives(status), "none is declared"),
+        of_objectives(status),
         by_route(status),
         protections(status),
         of_upstreams(status),
@@ -43,6 +43,10 @@ pub(crate) fn tables(status: &Status) -> Vec<Table> {
         of_telemetry(status),
     ]);
     tables
+}
+
+pub(crate) fn of_objectives(status: &Status) -> Table {
+    of("Objectives", objectives(status), "none is declared")
 }
 
 pub(crate) fn by_route(status: &Status) -> Table {
