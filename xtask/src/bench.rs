@@ -15,6 +15,7 @@ mod machine;
 mod measure;
 mod origin;
 mod overload;
+mod pages;
 mod peers;
 mod policy;
 mod process;
@@ -44,6 +45,11 @@ const BENCHES: &[(&str, &str, Run)] = &[
         "judge",
         "what it costs to count for an objective, and to judge ten thousand every second",
         judge::run,
+    ),
+    (
+        "pages",
+        "how soon people see what happened: the first page, and a verdict after a request",
+        pages::run,
     ),
     (
         "policy",

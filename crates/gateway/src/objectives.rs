@@ -19,6 +19,7 @@ pub struct ObjectiveCounts {
     /// The objective's.
     pub name: Arc<str>,
     latency_max: Option<Duration>,
+    /// One for each core, and one for what comes from elsewhere.
     cores: Box<[OnCore]>,
 }
 
@@ -37,7 +38,7 @@ impl ObjectiveCounts {
         Self {
             name: Arc::clone(&plan.name),
             latency_max: plan.latency_max,
-            cores: (0..cores).map(|_| OnCore::default()).collect(),
+            cores: (0..=cores).map(|_| OnCore::default()).collect(),
         }
     }
 
@@ -56,6 +57,11 @@ impl ObjectiveCounts {
                 core.callers.note(caller());
             }
         }
+    }
+
+    /// Counts an outcome that somebody else has seen, from any thread: see [`Self::record`].
+    pub fn record_reported(&self, outcome: &Outcome, caller: u64) {
+        self.record(self.cores.len() - 1, outcome, || caller);
     }
 
     /// What was counted since it came to be, over all cores.
@@ -176,5 +182,9 @@ mod tests {
         }
         assert_eq!(counts.counts(), Counts { good: 1, bad: 2 });
         assert_eq!(counts.callers().count(), 1, "it is the same caller");
+        counts.record_reported(&outcome(Class::Good, 1), 8);
+        counts.record_reported(&outcome(Class::Good, 301), 8);
+        assert_eq!(counts.counts(), Counts { good: 2, bad: 3 });
+        assert_eq!(counts.callers().count(), 2);
     }
 }

@@ -11,6 +11,7 @@ mod document;
 pub(crate) mod history;
 mod incidents;
 mod objectives;
+pub(crate) mod outcomes;
 mod schemas;
 mod silences;
 pub(crate) mod stream;
@@ -18,14 +19,16 @@ pub(crate) mod stream;
 mod tests;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
+use plimsoll_slo::Outcome;
 use serde_json::{Value, json};
 
 use self::history::{Latencies, Past};
+use self::outcomes::{Heard, Reported};
 use crate::access::{Caller, Role};
 use crate::reading::ObjectiveReading;
 use crate::record::Record;
@@ -38,6 +41,10 @@ pub(crate) trait ApiBackend {
     fn past(&self, objective: &str) -> Option<Past>;
     /// How long its requests took in the last hour.
     fn latencies(&self, objective: &str) -> Option<Latencies>;
+    /// Somebody has seen an outcome that counts for the objective of this name.
+    fn report(&self, objective: &str, outcome: &Outcome, caller: u64) -> Reported;
+    /// The reports that were heard lately.
+    fn heard(&self) -> MutexGuard<'_, Heard>;
     /// Since the Unix epoch.
     fn wall(&self) -> Duration;
 }
@@ -276,6 +283,13 @@ pub(crate) static ROUTES: &[Route] = &[
     )
     .takes(schemas::withdrawal)
     .role(Role::Admin),
+    post(
+        "/outcomes",
+        "what somebody else has seen, for objectives whose vantage is not the gateway",
+        outcomes::report,
+        schemas::reported,
+    )
+    .takes(schemas::outcomes),
     get(
         "/audit",
         "what people did, the latest first",
@@ -317,6 +331,9 @@ pub(crate) fn answer(
         query,
         body,
     };
+    if !matches!(body["author"], Value::Null | Value::String(_)) {
+        return unfit("`author` has to be a text.");
+    }
     (route.answer)(&ask).unwrap_or_else(|refusal| refusal)
 }
 

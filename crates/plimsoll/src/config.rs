@@ -85,6 +85,8 @@ pub(crate) struct ObjectiveConfig {
     pub(crate) window: Arc<str>,
     /// Where it is written down what to do: an address that works from everywhere.
     pub(crate) runbook: Option<Arc<str>>,
+    /// Where its events are seen: `gateway`, or elsewhere, from where they are reported.
+    pub(crate) vantage: &'static str,
 }
 
 /// Who is told of alerts.

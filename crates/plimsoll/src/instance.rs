@@ -4,6 +4,8 @@
 //! The control side has a runtime of its own, so that a slow resolver, scrape or collector never holds a request.
 //! This file is the supervisor: it alone starts threads and tasks, and it alone decides how often they run.
 
+mod opening;
+
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -13,25 +15,26 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gateway::env::Env;
-use gateway::event::Event;
 use gateway::{Acceptor, CoreSeat, Gateway, Phase};
-use tokio::runtime::{Builder, LocalOptions, Runtime};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{oneshot, watch};
 
-use crate::admin::{self, Admin, AdminBackend};
+use self::opening::{open_journal, open_ports, start_cores};
+use crate::admin::{Admin, AdminBackend};
 use crate::alerting::{Desk, Office};
 use crate::allocator;
 use crate::api::history::Latencies;
+use crate::api::outcomes::Heard;
 use crate::api::stream::Judged;
-use crate::config::{Config, LogFormat, LogLevel};
+use crate::config::Config;
 use crate::history::History;
 use crate::inheritance::Inheritance;
-use crate::journal::{Journal, Level, Style, Value, Writer};
+use crate::journal::{Journal, Value, Writer};
 use crate::judging::Judging;
 use crate::keeping::Keeper;
 use crate::memory;
 use crate::metrics;
-use crate::operators::{self, Operators};
+use crate::operators::Operators;
 use crate::otlp::{Collector, Meter, MeterEnd};
 use crate::processors::Processors;
 use crate::record::{MACHINE, Record, Said};
@@ -82,6 +85,8 @@ pub(crate) struct Parts {
     pub(crate) record: Arc<Record>,
     pub(crate) desk: Arc<Desk>,
     watching: Mutex<Watching>,
+    /// The reports from elsewhere that were heard lately.
+    pub(crate) heard: Mutex<Heard>,
     /// What is judged cannot be written down.
     pub(crate) state_failing: AtomicBool,
     /// The socket of the port for operators, for a process that takes over.
@@ -153,6 +158,7 @@ impl Instance {
             record: record(&gateway, state.is_some()),
             desk: Arc::default(),
             watching: Mutex::default(),
+            heard: Mutex::default(),
             state_failing: AtomicBool::new(false),
             admin: admin
                 .descriptor()
@@ -263,87 +269,6 @@ fn record(gateway: &Gateway, is_kept: bool) -> Arc<Record> {
 /// This process, by a name that no other has that shares a state with it.
 fn named(gateway: &Gateway) -> String {
     format!("{}-{}", gateway.env().wall().as_millis(), std::process::id())
-}
-
-fn available_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// What a gateway is built to: itself, its seats and its events.
-type Built = (Gateway, Vec<CoreSeat>, mpsc::Receiver<Box<Event>>);
-
-/// Listens on every address, or takes what was given for it. The port for operators comes first, so that one that may
-/// not be open costs no traffic.
-async fn open_ports(
-    env: Env,
-    config: &Config,
-    inheritance: &mut Inheritance,
-) -> anyhow::Result<(Admin, Built)> {
-    let port = operators::port(&config.admin).context("preparing the admin port")?;
-    let listeners = config.plan.listeners.iter();
-    let named: Vec<_> = listeners.map(|listener| &*listener.name).collect();
-    let inherited = inheritance.admin(port.listen, &named);
-    let admin = admin::bind(port, inherited).await?;
-    let cores = if config.cores == 0 {
-        available_cores()
-    } else {
-        config.cores
-    };
-    let built = Gateway::build_on(env, config.plan.clone(), cores, &mut inheritance.listeners).await;
-    Ok((admin, built.context("starting the gateway")?))
-}
-
-fn open_journal(
-    env: &Env,
-    config: &Config,
-    out: impl std::io::Write + Send + 'static,
-) -> anyhow::Result<(Journal, Writer)> {
-    let style = match config.telemetry.log_format {
-        LogFormat::Json => Style::Json,
-        LogFormat::Text => Style::Text,
-    };
-    let level = match config.telemetry.log_level {
-        LogLevel::Debug => Level::Debug,
-        LogLevel::Info => Level::Info,
-        LogLevel::Warn => Level::Warn,
-        LogLevel::Error => Level::Error,
-    };
-    Journal::start(env.clone(), style, level, out).context("starting the log's writer")
-}
-
-/// Tasks that a core may run before it asks the kernel what is new. Few, and a batch of events is cut in two, for
-/// which every peer is woken twice; many, and timers fire late by as much as they take (1 or 2 ms).
-const EVENT_INTERVAL: u32 = 256;
-
-/// The threads of the cores, which wait to be let go.
-struct Cores {
-    threads: Vec<JoinHandle<()>>,
-    go: watch::Sender<bool>,
-}
-
-/// Starts a thread for each core. All that may fail is done before a core accepts anybody.
-fn start_cores(seats: Vec<CoreSeat>) -> anyhow::Result<Cores> {
-    let go = watch::Sender::new(false);
-    let start = |seat: CoreSeat| {
-        let mut told = go.subscribe();
-        let thread = std::thread::Builder::new().name(format!("core-{}", seat.index()));
-        let run = move || {
-            let runtime = Builder::new_current_thread()
-                .enable_all()
-                .event_interval(EVENT_INTERVAL)
-                .build_local(LocalOptions::default());
-            // The control runtime came up a moment ago; what it took there is to be had here.
-            runtime.expect("a thread can have a runtime").block_on(async {
-                // An instance that is given up lets nobody go.
-                if told.wait_for(|go| *go).await.is_ok() {
-                    seat.run().await;
-                }
-            });
-        };
-        thread.spawn(run).context("starting a core's thread")
-    };
-    let threads = seats.into_iter().map(start).collect::<anyhow::Result<_>>()?;
-    Ok(Cores { threads, go })
 }
 
 impl Parts {

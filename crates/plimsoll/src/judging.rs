@@ -315,6 +315,7 @@ impl Judged {
             name: Arc::clone(&self.asked.name),
             window: Arc::clone(&self.asked.window),
             runbook: self.asked.runbook.clone(),
+            vantage: self.asked.vantage,
             verdict,
         }
     }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gateway::Acceptor;
 use gateway::plan::Protocol;
+use plimsoll_slo::Outcome;
 use tokio::sync::watch;
 
 use crate::access::{Kept, Key};
 use crate::admin::{AdminBackend, AdminConfig};
 use crate::api::ApiBackend;
 use crate::api::history::{Latencies, Past};
+use crate::api::outcomes::{Heard, Reported};
 use crate::api::stream::Judged;
 use crate::config;
 use crate::exemplars::Exemplars;
@@ -41,6 +43,29 @@ impl ApiBackend for Operators {
     fn past(&self, objective: &str) -> Option<Past> {
         let judging = self.0.judging.lock().unwrap_or_else(PoisonError::into_inner);
         judging.past(objective)
+    }
+
+    fn report(&self, objective: &str, outcome: &Outcome, caller: u64) -> Reported {
+        let asked = self.0.reloader.asked().objectives;
+        let Some(one) = asked.iter().find(|one| *one.name == *objective) else {
+            return Reported::Unknown;
+        };
+        if one.vantage == "gateway" {
+            return Reported::OfRequests;
+        }
+        let running = self.0.gateway.running();
+        let counts = running
+            .objectives
+            .iter()
+            .find(|counts| *counts.name == *objective);
+        counts.map_or(Reported::Unknown, |counts| {
+            counts.record_reported(outcome, caller);
+            Reported::Counted
+        })
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn latencies(&self, objective: &str) -> Option<Latencies> {

@@ -100,6 +100,8 @@ pub(crate) struct ObjectiveReading {
     pub(crate) window: Arc<str>,
     /// Where it is written down what to do.
     pub(crate) runbook: Option<Arc<str>>,
+    /// Where its events are seen: `gateway`, or elsewhere, from where they are reported.
+    pub(crate) vantage: &'static str,
     pub(crate) verdict: Verdict,
     /// What may be risked.
     pub(crate) rung: Rung,
@@ -256,6 +258,7 @@ pub(crate) mod sample {
             name: "checkout".into(),
             window: "30d".into(),
             runbook: None,
+            vantage: "gateway",
             verdict: judge().verdict(),
             rung: Rung::Careful,
             counted: Counts::default(),
@@ -274,6 +277,7 @@ pub(crate) mod sample {
             name: "checkout".into(),
             window: "30d".into(),
             runbook: None,
+            vantage: "gateway",
             verdict: judge.verdict(),
             rung: Rung::Frozen,
             counted: Counts {

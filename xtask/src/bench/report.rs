@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_readme_has_the_sections() {
         let readme = fs::read_to_string(crate::root().join(README)).unwrap();
-        for name in ["gateway", "overload", "policy", "upgrades"] {
+        for name in ["gateway", "judge", "overload", "pages", "policy", "upgrades"] {
             assert!(with_section(&readme, name, "").is_some(), "{name}");
         }
     }

@@ -25,6 +25,7 @@ struct Fake {
     record: Record,
     keys: Mutex<Vec<Key>>,
     judged: watch::Sender<Arc<Judged>>,
+    heard: Mutex<crate::api::outcomes::Heard>,
     exemplars: Mutex<Exemplars>,
     draining: AtomicBool,
     refuse: bool,
@@ -37,6 +38,7 @@ impl Default for Fake {
             record: Record::new("plimsoll/one".into(), false),
             keys: Mutex::default(),
             judged: watch::Sender::default(),
+            heard: Mutex::default(),
             exemplars: Mutex::default(),
             draining: AtomicBool::default(),
             refuse: false,
@@ -56,6 +58,14 @@ impl ApiBackend for Arc<Fake> {
 
     fn past(&self, _: &str) -> Option<crate::api::history::Past> {
         None
+    }
+
+    fn report(&self, _: &str, _: &plimsoll_slo::Outcome, _: u64) -> crate::api::outcomes::Reported {
+        crate::api::outcomes::Reported::Unknown
+    }
+
+    fn heard(&self) -> MutexGuard<'_, crate::api::outcomes::Heard> {
+        self.heard.lock().unwrap()
     }
 
     fn latencies(&self, _: &str) -> Option<crate::api::history::Latencies> {

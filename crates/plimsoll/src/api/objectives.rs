@@ -47,6 +47,7 @@ pub(super) fn shown(reading: &ObjectiveReading) -> Value {
         "in_hour": sum(&verdict.hour),
         "callers_failing": verdict.callers,
         "runbook": reading.runbook.as_deref(),
+        "vantage": reading.vantage,
     })
 }
 

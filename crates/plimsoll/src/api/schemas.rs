@@ -124,6 +124,7 @@ pub(super) fn objective() -> Value {
         ("in_hour", sum),
         ("callers_failing", count()),
         ("runbook", or_null(&text())),
+        ("vantage", text()),
     ])
 }
 
@@ -288,6 +289,28 @@ pub(super) fn new_correction() -> Value {
 
 pub(super) fn withdrawal() -> Value {
     told(&[("reason", words("why it does not hold"))], &[])
+}
+
+/// What an outcome has to be is said in words: one that is not right is told of in the answer, and refuses nothing else.
+pub(super) fn outcomes() -> Value {
+    let outcome = json!({
+        "description": "`id` (of whoever reports it; one that was heard counts once), `objective` and `good` have to be \
+                        there, `latency_ms`, `caller` and `at` may be",
+        "examples": [{
+            "id": "invoice-4711", "objective": "invoices-on-time", "good": true, "latency_ms": 41_000, "caller": "acme",
+        }],
+    });
+    let all = json!({ "type": "array", "items": outcome, "minItems": 1, "maxItems": super::outcomes::OUTCOMES_MAX });
+    object(&[("outcomes", all)])
+}
+
+pub(super) fn reported() -> Value {
+    let refused = object(&[("index", count()), ("id", or_null(&text())), ("why", text())]);
+    object(&[
+        ("counted", count()),
+        ("repeated", count()),
+        ("refused", list(&refused)),
+    ])
 }
 
 pub(super) fn audit() -> Value {

@@ -8,6 +8,9 @@ pub(super) struct Fake {
     record: Record,
     wall: Duration,
     pub(super) past: Option<Past>,
+    /// What was reported for `nightly`: good and bad.
+    pub(super) reported: std::cell::RefCell<(u64, u64)>,
+    heard: std::sync::Mutex<Heard>,
 }
 
 impl ApiBackend for Fake {
@@ -31,6 +34,20 @@ impl ApiBackend for Fake {
         None
     }
 
+    fn report(&self, objective: &str, outcome: &Outcome, _: u64) -> Reported {
+        match (objective, outcome.class) {
+            ("checkout", _) => return Reported::OfRequests,
+            ("nightly", plimsoll_slo::Class::Good) => self.reported.borrow_mut().0 += 1,
+            ("nightly", _) => self.reported.borrow_mut().1 += 1,
+            _ => return Reported::Unknown,
+        }
+        Reported::Counted
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap()
+    }
+
     fn wall(&self) -> Duration {
         self.wall
     }
@@ -40,6 +57,8 @@ impl ApiBackend for Fake {
 pub(super) fn troubled() -> Fake {
     let fake = Fake {
         past: None,
+        reported: std::cell::RefCell::default(),
+        heard: std::sync::Mutex::default(),
         record: Record::new("plimsoll/one".into(), false),
         wall: Duration::from_mins(29_924_410),
     };

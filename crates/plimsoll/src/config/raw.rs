@@ -78,6 +78,8 @@ stanza! {
         tier: Option<Name> = "null";
         /// A good answer whose last byte takes longer than this is bad.
         latency: Option<Duration> = "null", from "1ms" to "1h";
+        /// Where its events are seen. Those of any other place than `gateway` come by `POST /api/v1/outcomes`, and no request counts.
+        vantage: Vantage = "gateway";
         /// The time in which it is to be met: the last so much, or a period of the calendar, which begins anew with each `day`, `week` (on Mondays), `month`, `quarter` or `year`.
         window: WindowWord = "30d";
         /// How many of those make a period of the calendar: with `window: week`, 2 is a fortnight.
@@ -108,6 +110,34 @@ stanza! {
         restricted: Ratio = "25%";
         /// With this share or less left it is `frozen`: nothing but repairs.
         frozen: Ratio = "0%";
+    }
+}
+
+words! {
+    /// Where events are seen, which is a part of what an objective means.
+    Vantage {
+        /// Here, by the requests that pass.
+        Gateway = "gateway",
+        /// Where people are: browsers, probes.
+        Edge = "edge",
+        /// Inside the service.
+        Service = "service",
+        /// By a job: a batch, a consumer, a report.
+        Job = "job",
+        /// Where data is kept: how fresh, how right it is.
+        Database = "database",
+    }
+}
+
+impl Vantage {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Edge => "edge",
+            Self::Service => "service",
+            Self::Job => "job",
+            Self::Database => "database",
+        }
     }
 }
 

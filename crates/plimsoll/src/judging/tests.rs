@@ -17,6 +17,7 @@ fn asked(target: f64) -> [ObjectiveConfig; 1] {
         calendar: None,
         window: "1d".into(),
         runbook: None,
+        vantage: "gateway",
     }]
 }
 

@@ -135,6 +135,33 @@ fn the_api_is_as_its_document_says() {
     );
 }
 
+#[test]
+fn what_a_job_reports_is_judged_once() {
+    let objectives = "objectives: [{ name: nightly, target: 90%, vantage: job, latency: 1s }, ";
+    let yaml = configuration("127.0.0.1:9", "").replace("objectives: [", objectives);
+    let plimsoll = Plimsoll::configured(&yaml);
+    let url = plimsoll.admin_url("/api/v1/outcomes");
+    let report = r#"{"outcomes": [
+        {"id": "run-1", "objective": "nightly", "good": true, "latency_ms": 20},
+        {"id": "run-2", "objective": "nightly", "good": true, "latency_ms": 2000},
+        {"id": "run-3", "objective": "nightly", "good": false},
+        {"id": "run-4", "objective": "all", "good": true}
+    ]}"#;
+    let send = || curl(&["-H", "Content-Type: application/json", "-d", report, &url]);
+    let said = send();
+    assert!(
+        said.contains("\"counted\": 3") && said.contains("counts the requests that pass here"),
+        "{said}"
+    );
+    // Nobody knows whether it arrived, and sends it again.
+    assert!(send().contains("\"repeated\": 3"));
+    let nightly = plimsoll.admin_url("/api/v1/objectives/nightly");
+    let counted = |answer: &str| answer.contains("\"bad\": 2,") && answer.contains("\"good\": 1\n");
+    curl_until(&[&nightly], |answer| counted(answer));
+    let all = plimsoll.admin_url("/api/v1/objectives/all");
+    assert!(curl(&[&all]).contains("\"state\": \"unknown\""));
+}
+
 /// A Prometheus of its own that scrapes one address, with exemplars kept.
 fn prometheus(target: &str) -> (Process, String, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();

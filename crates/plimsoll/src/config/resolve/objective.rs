@@ -8,7 +8,7 @@ use plimsoll_slo::{Budgeting, Empty, Objective, Slice, Window};
 use super::{Scope, known_names};
 use crate::calendar::Calendar;
 use crate::config::ObjectiveConfig;
-use crate::config::raw::{self, EmptySlice, Spending};
+use crate::config::raw::{self, EmptySlice, Spending, Vantage};
 use crate::config::read::At;
 use crate::config::value::Scalar;
 use crate::config::value::time::WindowWord;
@@ -30,7 +30,10 @@ pub(super) fn resolve(
         let counted = counted(&objective);
         let counts = ObjectivePlan {
             name: Arc::clone(&name),
-            routes: resolve_routes(&objective.routes.value, plan, scope),
+            routes: match objective.vantage.value {
+                Vantage::Gateway => resolve_routes(&objective.routes.value, plan, scope),
+                _ => reported(&objective, scope),
+            },
             tier: resolve_tier(&objective.tier, scope),
             latency_max: objective.latency.value,
         };
@@ -54,6 +57,7 @@ pub(super) fn resolve(
             },
             calendar,
             runbook: objective.runbook.value.map(|link| link.0.into()),
+            vantage: objective.vantage.value.word(),
         });
     }
     asked.into()
@@ -65,12 +69,18 @@ fn counted(objective: &raw::Objective) -> Arc<str> {
         routes,
         tier,
         latency,
+        vantage,
         ..
     } = objective;
     let mut named: Vec<&str> = routes.iter().map(|route| route.as_str()).collect();
     named.sort_unstable();
+    // What stands in no file from before there were others is the gateway's.
+    let seen = match vantage.value {
+        Vantage::Gateway => String::new(),
+        elsewhere => elsewhere.word().to_owned() + ":",
+    };
     let words = [
-        named.join(","),
+        seen + &named.join(","),
         tier.as_ref()
             .map_or(String::new(), |tier| tier.as_str().to_owned()),
         latency.map_or(String::new(), |latency| format!("{}ms", latency.as_millis())),
@@ -172,6 +182,17 @@ fn resolve_routes(routes: &[At<Name>], plan: &Plan, scope: &mut Scope<'_>) -> Ve
         .filter(|(_, route)| is_named(&route.name))
         .map(pair)
         .collect()
+}
+
+/// The events come from elsewhere: no route counts, and none may be named.
+fn reported(objective: &raw::Objective, scope: &mut Scope<'_>) -> Vec<(Arc<str>, Arc<str>)> {
+    let routes = objective.routes.first().map(|route| &route.place);
+    let tier = objective.tier.is_some().then_some(&objective.tier.place);
+    if let Some(place) = routes.or(tier) {
+        let wrong = "what is seen elsewhere has neither routes nor tiers here";
+        scope.problem(place, wrong, "none of it, or `vantage: gateway`");
+    }
+    Vec::new()
 }
 
 fn resolve_tier(tier: &At<Option<Name>>, scope: &mut Scope<'_>) -> Option<Arc<str>> {

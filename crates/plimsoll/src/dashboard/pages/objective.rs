@@ -18,10 +18,11 @@ pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
     let mut facts = vec![
         format!("{}.", verdict.sentence()),
         format!(
-            "Asked: {} in {}, by {}, as the gateway sees it. Measured: {} of it. What may be risked: {}.",
+            "Asked: {} in {}, by {}, seen from the {}. Measured: {} of it. What may be risked: {}.",
             exact_percent(verdict.objective.target.share()),
             reading.window,
             verdict.objective.budgeting.word(),
+            reading.vantage,
             percent(verdict.window.coverage()),
             reading.rung.word()
         ),
