@@ -131,7 +131,10 @@ objectives:\n{}",
         .context("writing its configuration")?;
     drop(input);
     let until = now() + PATIENCE;
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, ADMIN)).is_err() {
+    while [INGRESS, ADMIN]
+        .iter()
+        .any(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err())
+    {
         anyhow::ensure!(now() < until, "it does not listen");
         std::thread::yield_now();
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::blessing;
 use crate::operators::token;
-use crate::world::{Plimsoll, client, curl, curl_until, service};
+use crate::world::{Plimsoll, busy, client, curl, curl_until, service};
 
 /// Pictures that the book shows.
 const SHOWN: [&str; 4] = [
@@ -16,6 +16,7 @@ const SHOWN: [&str; 4] = [
 
 #[test]
 fn people_find_their_way() {
+    let _busy = busy();
     let (_service, service) = service("http_service.py", &[]);
     let (token, lines) = token("ada", "operator");
     let plimsoll = Plimsoll::configured(&format!(

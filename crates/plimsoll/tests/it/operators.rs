@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::world::{Plimsoll, Process, certificates, curl, curl_until, peer, service};
+use crate::world::{Plimsoll, Process, busy, certificates, curl, curl_until, peer, service};
 use crate::{plimsoll, testdata};
 
 /// A token as `plimsoll token` makes it: itself, and the lines that know it, indented.
@@ -88,6 +88,7 @@ fn operators_are_served_over_tls_by_role() {
 
 #[test]
 fn the_api_is_as_its_document_says() {
+    let _busy = busy();
     let (token, lines) = token("breaker", "admin");
     let plimsoll = Plimsoll::configured(&configuration("127.0.0.1:9", &format!("  tokens:\n{lines}")));
     let root = plimsoll.admin_url("/api/v1");
@@ -185,6 +186,7 @@ fn prometheus(target: &str) -> (Process, String, tempfile::TempDir) {
 
 #[test]
 fn prometheus_reads_every_family_and_the_trace_of_a_failure() {
+    let _busy = busy();
     let (_service, service) = service("http_service.py", &[]);
     let plimsoll = Plimsoll::configured(&configuration(&service, ""));
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -67,7 +67,14 @@ fn events_arrive_as_a_stream() {
 #[test]
 fn h2load_sees_no_failure() {
     let (_service, address) = service("http_service.py", &[]);
-    let plimsoll = Plimsoll::in_front_of(&address);
+    // 64 at once are more than a service in Python bears on a machine that does something else: what is tested is the
+    // protocol, and not who is shed.
+    let plimsoll = Plimsoll::configured(&format!(
+        "listeners: [{{ name: ingress, listen: '127.0.0.1:0' }}]
+upstreams: [{{ name: app, endpoints: ['http://{address}'], adaptive: off, breaker: off, outlier: off }}]
+admin: {{ listen: '127.0.0.1:0' }}
+"
+    ));
     let report = tool(
         "h2load",
         &["-n", "2000", "-c", "8", "-m", "8", &plimsoll.url("/headers")],
@@ -182,14 +189,15 @@ fn a_hangup_reloads_all_or_nothing() {
     let (_service, address) = service("http_service.py", &[]);
     let mut plimsoll = Plimsoll::configured(&in_front(&address, "10s"));
     assert!(curl(&[&plimsoll.url("/slow/300")]).contains(" 200"));
-    plimsoll.rewrite(&in_front(&address, "100ms"));
+    // Long enough for a machine that does something else, and short beside what is asked for.
+    plimsoll.rewrite(&in_front(&address, "1s"));
     plimsoll.process.signal("-HUP");
     let change = plimsoll.wait_for_log("configuration changed");
     assert!(
-        change["change"].as_str().unwrap().contains("total: 10s -> 100ms"),
+        change["change"].as_str().unwrap().contains("total: 10s -> 1s"),
         "{change}"
     );
-    let late = curl(&[&plimsoll.url("/slow/300")]);
+    let late = curl(&[&plimsoll.url("/slow/5000")]);
     assert!(
         late.starts_with("HTTP/1.1 504") && late.contains("deadline-exceeded"),
         "{late}"

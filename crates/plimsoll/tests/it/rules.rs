@@ -8,7 +8,7 @@ use std::time::Duration;
 use plimsoll_slo::{BurnRule, Counts, Phase, Second, Target, Track};
 
 use crate::plimsoll;
-use crate::world::tool;
+use crate::world::{busy, tool};
 
 const STORIES: u64 = 24;
 /// Longer than the longest window of a page, and long enough for all of them to fill in part.
@@ -136,6 +136,7 @@ fn test(firing: &[BTreeSet<(u64, u64)>]) -> String {
 
 #[test]
 fn prometheus_fires_where_we_do_and_nowhere_else() {
+    let _busy = busy();
     let exported = plimsoll(&["slo", "export", "-"], configuration().as_bytes());
     assert_eq!(exported.code, Some(0), "{}", exported.err);
     let firing = ours();

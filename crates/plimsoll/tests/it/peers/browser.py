@@ -5,6 +5,7 @@
 There is an open incident `checkout-1`. Asserts, and prints `all is well` at the end.
 """
 import pathlib
+import shutil
 import sys
 from urllib.parse import urlsplit
 
@@ -140,7 +141,7 @@ def live(browser, state):
 
 def main():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
         context = browser.new_context()
         page = watched(context)
         log_in(page)
