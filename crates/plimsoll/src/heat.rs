@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use gateway::ledger::SeriesKey;
+use plimsoll_slo::TallySnapshot;
 
 use crate::reading::Series;
 
@@ -38,7 +39,7 @@ pub(crate) struct Heat {
 }
 
 /// Requests up to each bound, and all of them.
-fn at_most((_, tally): &Series) -> [u64; BOUNDS + 1] {
+fn at_most(tally: &TallySnapshot) -> [u64; BOUNDS + 1] {
     let mut counts = [tally.latency.count(); BOUNDS + 1];
     for (count, bound) in counts.iter_mut().zip(bounds()) {
         *count = tally.latency.count_at_most(bound);
@@ -54,8 +55,18 @@ impl Heat {
             return;
         }
         let is_first = self.minute == 0;
-        let rows = self.rows(series);
-        self.before = series.iter().map(|one| (one.0.clone(), at_most(one))).collect();
+        let rows = self.rows(series, |_| true);
+        for (key, tally) in series {
+            // Most series rest most of the time, and looking at a histogram is dear.
+            let total = tally.latency.count();
+            if self.before.get(key).is_none_or(|before| before[BOUNDS] != total) {
+                self.before.insert(key.clone(), at_most(tally));
+            }
+        }
+        if self.before.len() > series.len() {
+            self.before
+                .retain(|key, _| series.binary_search_by(|(known, _)| known.cmp(key)).is_ok());
+        }
         if !is_first {
             self.minutes.push_back((self.minute, rows));
         }
@@ -67,29 +78,34 @@ impl Heat {
         }
     }
 
-    /// What happened since the present minute began.
-    fn rows(&self, series: &[Series]) -> Vec<(SeriesKey, Row)> {
-        let rows = series.iter().filter_map(|one| {
-            let (now, before) = (
-                at_most(one),
-                self.before.get(&one.0).copied().unwrap_or([0; BOUNDS + 1]),
-            );
-            let mut row = [0; BOUNDS + 1];
-            let mut below = 0;
-            for (place, cell) in row.iter_mut().enumerate() {
-                let up_to = now[place].saturating_sub(before[place]);
-                *cell = u32::try_from(up_to.saturating_sub(below)).unwrap_or(u32::MAX);
-                below = up_to;
-            }
-            (below > 0).then(|| (one.0.clone(), row))
-        });
+    /// What happened to those since the present minute began.
+    fn rows(&self, series: &[Series], wanted: impl Fn(&SeriesKey) -> bool) -> Vec<(SeriesKey, Row)> {
+        let nothing = [0; BOUNDS + 1];
+        let rows = series
+            .iter()
+            .filter(|(key, _)| wanted(key))
+            .filter_map(|(key, tally)| {
+                let before = self.before.get(key).unwrap_or(&nothing);
+                if tally.latency.count() == before[BOUNDS] {
+                    return None;
+                }
+                let now = at_most(tally);
+                let mut row = [0; BOUNDS + 1];
+                let mut below = 0;
+                for (place, cell) in row.iter_mut().enumerate() {
+                    let up_to = now[place].saturating_sub(before[place]);
+                    *cell = u32::try_from(up_to.saturating_sub(below)).unwrap_or(u32::MAX);
+                    below = up_to;
+                }
+                Some((key.clone(), row))
+            });
         rows.collect()
     }
 
     /// The last minutes of those series, the oldest first, with the one that has begun; nothing of minutes in which
     /// nothing is known.
     pub(crate) fn of(&self, series: &[Series], wanted: impl Fn(&SeriesKey) -> bool) -> Vec<(u64, Vec<u64>)> {
-        let present = (self.minute, self.rows(series));
+        let present = (self.minute, self.rows(series, &wanted));
         let minutes = self.minutes.iter().chain([&present]);
         minutes
             .map(|(minute, rows)| {

@@ -5,7 +5,7 @@
 //! changed, what is full. So that is the order of a [`Status`]. It knows nothing that is not in the reading: a figure
 //! that is not known is absent, and never shown as good.
 
-mod attention;
+pub(crate) mod attention;
 mod json;
 pub(crate) mod tables;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
@@ -14,34 +14,45 @@ use super::{Ask, Reply, missing, objectives};
 use crate::civil;
 use crate::reading::ObjectiveReading;
 
-/// What the judge said in one second, once for all who listen.
+/// What the judge said in one second, once for all who listen. Most listen for when it was at work, and not for what it
+/// said: that is written out for the first who wants it.
 #[derive(Debug, Default)]
 pub(crate) struct Judged {
     /// Seconds since the Unix epoch.
     as_of: u64,
-    /// The name of each objective, and its verdict in JSON.
-    verdicts: Vec<(Arc<str>, Arc<str>)>,
+    readings: Vec<ObjectiveReading>,
+    verdicts: OnceLock<Vec<Named>>,
 }
+
+/// The name of an objective, and its verdict in JSON.
+type Named = (Arc<str>, Arc<str>);
 
 impl Judged {
     pub(crate) fn of(readings: &[ObjectiveReading]) -> Self {
-        let verdicts = readings.iter().map(|reading| {
-            let mut shown = objectives::shown(reading);
-            // It would make each verdict another one each second.
-            if let Value::Object(fields) = &mut shown {
-                fields.remove("as_of");
-            }
-            (Arc::clone(&reading.name), shown.to_string().into())
-        });
         Self {
             as_of: readings
                 .iter()
                 .map(|reading| reading.verdict.as_of.0)
                 .max()
                 .unwrap_or(0),
-            verdicts: verdicts.collect(),
+            readings: readings.to_vec(),
+            verdicts: OnceLock::new(),
         }
     }
+
+    fn verdicts(&self) -> &[Named] {
+        self.verdicts
+            .get_or_init(|| self.readings.iter().map(named).collect())
+    }
+}
+
+fn named(reading: &ObjectiveReading) -> Named {
+    let mut shown = objectives::shown(reading);
+    // It would make each verdict another one each second.
+    if let Value::Object(fields) = &mut shown {
+        fields.remove("as_of");
+    }
+    (Arc::clone(&reading.name), shown.to_string().into())
 }
 
 /// Somebody who listens.
@@ -62,8 +73,9 @@ impl Follower {
     pub(crate) fn next(&mut self, judged: &Judged) -> String {
         let mut events = String::new();
         // An objective that is judged no more is forgotten, and told anew if it comes back.
-        let mut sent = HashMap::with_capacity(judged.verdicts.len());
-        for (name, verdict) in &judged.verdicts {
+        let mut sent = HashMap::new();
+        let none = self.only.as_deref().is_some_and(str::is_empty);
+        for (name, verdict) in if none { &[] } else { judged.verdicts() } {
             if self.only.as_deref().is_some_and(|only| *only != **name) {
                 continue;
             }
@@ -146,5 +158,16 @@ mod tests {
         let first = follower.first(&[reading, other]);
         assert_eq!(first.matches("event: verdict").count(), 1);
         assert!(first.contains("\"name\":\"search\""), "{first}");
+    }
+
+    #[test]
+    fn for_whoever_wants_the_time_only_nothing_is_written_out() {
+        let judged = Judged::of(&[sample::burning()]);
+        let mut follower = Follower {
+            only: Some(String::new()),
+            sent: HashMap::new(),
+        };
+        assert!(follower.next(&judged).starts_with("event: judged\n"));
+        assert!(judged.verdicts.get().is_none());
     }
 }

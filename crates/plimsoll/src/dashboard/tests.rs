@@ -220,6 +220,18 @@ fn the_first_page_says_who_pages_since_when_and_what_changed() {
     ] {
         assert!(html.contains(said), "{said}\n{html}");
     }
+    // Without an alert there is no card, and nothing is left out.
+    let untold = page_of(
+        &Record::new("plimsoll/one".into(), false),
+        &sample::reading(),
+        "/",
+    )
+    .unwrap()
+    .to_text();
+    assert!(
+        untold.contains("! Objective checkout (page): 300 of 36,600 failed"),
+        "{untold}"
+    );
     let calm = page_of(
         &Record::new("plimsoll/one".into(), false),
         &Reading {

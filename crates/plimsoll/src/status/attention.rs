@@ -84,10 +84,13 @@ fn objectives(status: &Status, said: &mut Vec<String>) {
     };
     let mut worth: Vec<_> = status.objectives.iter().filter(|o| rank(o).is_some()).collect();
     worth.sort_by_key(rank);
-    said.extend(worth.into_iter().map(|objective| {
-        let calls = objective.calls.as_deref().unwrap_or("missed");
-        format!("Objective {} ({calls}): {}.", objective.name, objective.verdict)
-    }));
+    said.extend(worth.into_iter().map(of_objective));
+}
+
+/// What is said of an objective that calls somebody, or is missed.
+pub(crate) fn of_objective(objective: &Objective) -> String {
+    let calls = objective.calls.as_deref().unwrap_or("missed");
+    format!("Objective {} ({calls}): {}.", objective.name, objective.verdict)
 }
 
 /// Whoever is not reached matters most while there is something to tell.

@@ -44,20 +44,6 @@ fn json(answer: &str) -> Value {
     serde_json::from_str(body).unwrap()
 }
 
-/// Forty callers, each of whom is answered with this status.
-fn ask(plimsoll: &Plimsoll, status: u16) {
-    for caller in 0..40 {
-        let from = format!("X-Forwarded-For: 10.0.0.{caller}");
-        curl(&[
-            "-o",
-            "/dev/null",
-            "-H",
-            &from,
-            &plimsoll.url(&format!("/status/{status}")),
-        ]);
-    }
-}
-
 /// What whoever is called gets to see.
 #[track_caller]
 fn says_all(told: &Value) {
@@ -90,8 +76,8 @@ fn an_outage_pages_outlives_a_kill_and_is_an_incident_with_a_beginning() {
     let (_service, service) = service("http_service.py", &[]);
     let (_alertmanager, address, _data) = alertmanager();
     let mut plimsoll = Plimsoll::configured(&configuration(&service, &address));
-    ask(&plimsoll, 200);
-    ask(&plimsoll, 500);
+    plimsoll.ask_as_many(200);
+    plimsoll.ask_as_many(500);
     let alerts = format!("http://{address}/api/v2/alerts");
     // A second may have passed in the middle of it, in which a ticket was all that it was.
     let told = json(&curl_until(&[&alerts], |answer| answer.contains("\"page\"")));

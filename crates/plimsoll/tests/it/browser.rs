@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::blessing;
 use crate::operators::token;
-use crate::world::{Plimsoll, busy, client, curl, curl_until, service};
+use crate::world::{Plimsoll, busy, client, curl_until, service};
 
 /// Pictures that the book shows.
 const SHOWN: [&str; 4] = [
@@ -30,20 +30,8 @@ admin:
   tokens:
 {lines}"
     ));
-    let ask = |status: u16| {
-        for caller in 0..40 {
-            let from = format!("X-Forwarded-For: 10.0.0.{caller}");
-            curl(&[
-                "-o",
-                "/dev/null",
-                "-H",
-                &from,
-                &plimsoll.url(&format!("/status/{status}")),
-            ]);
-        }
-    };
-    ask(200);
-    ask(500);
+    plimsoll.ask_as_many(200);
+    plimsoll.ask_as_many(500);
     let bearer = format!("Authorization: Bearer {token}");
     let incident = plimsoll.admin_url("/api/v1/incidents/checkout-1");
     curl_until(&["-H", &bearer, &incident], |answer| {

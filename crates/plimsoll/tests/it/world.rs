@@ -273,6 +273,15 @@ impl Plimsoll {
         format!("http://{}{path}", self.admin)
     }
 
+    /// Forty callers, each of whom is answered with this status by a service that does as it is asked.
+    pub(crate) fn ask_as_many(&self, status: u16) {
+        for caller in 0..40 {
+            let from = format!("X-Forwarded-For: 10.0.0.{caller}");
+            let url = self.url(&format!("/status/{status}"));
+            curl(&["-o", "/dev/null", "-H", &from, &url]);
+        }
+    }
+
     /// Waits for a line of the log that says `message`.
     #[track_caller]
     pub(crate) fn wait_for_log(&mut self, message: &str) -> serde_json::Value {

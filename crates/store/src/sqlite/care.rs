@@ -151,8 +151,9 @@ pub fn restore(from: &Path, to: &Path) -> Result<(Found, Option<PathBuf>), Store
             drop(std::fs::remove_file(&partial));
             return Err(error);
         }
-        let before = beside(to, "before-restore");
-        std::fs::rename(to, &before).map_err(failed)?;
+        // By a second name, so that at no moment there is nothing of the first.
+        let before = free(to);
+        std::fs::hard_link(to, &before).map_err(failed)?;
         kept = Some(before);
     }
     // What the one before has left in these would be taken for the new one's.
@@ -216,6 +217,17 @@ fn settle(path: &Path) -> Result<(), StoreError> {
     opened
         .and_then(|directory| directory.sync_all())
         .map_err(|error| StoreError::Write(error.into()))
+}
+
+/// A name for what is kept that nothing has: what was kept before stays.
+fn free(path: &Path) -> PathBuf {
+    let mut name = beside(path, "before-restore");
+    let mut number = 2;
+    while name.exists() {
+        name = beside(path, &format!("before-restore-{number}"));
+        number += 1;
+    }
+    name
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {

@@ -157,6 +157,13 @@ fn a_copy_is_put_back_unless_somebody_has_the_file_open() {
             .len()
     };
     assert_eq!((read(&path), read(&kept.unwrap())), (10, 20));
+    // What was kept before stays.
+    let kept = care::restore(&copy, &path).unwrap().1.unwrap();
+    assert!(
+        kept.to_string_lossy().ends_with(".before-restore-2"),
+        "{}",
+        kept.display()
+    );
     // To where nothing is.
     let fresh = directory.file().with_extension("fresh");
     assert_eq!(care::restore(&copy, &fresh).unwrap().1, None);

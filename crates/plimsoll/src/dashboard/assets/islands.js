@@ -4,11 +4,15 @@
 
 const EVERY_MS = 2000;
 const SILENT_MS = 5000;
+const STALE_MS = 8000;
+const AGAIN_MS = 30000;
 const CHARTS_EVERY_MS = 30000;
 
 const live = document.getElementById("live");
+// What is here now is of now.
+let taken = Date.now();
 let heard = 0;
-let taken = 0;
+let stream;
 let isTaking = false;
 
 function say(text) {
@@ -42,18 +46,30 @@ async function takeAnew() {
   }
 }
 
+// One that is refused, since too many listen, is asked for again later; until then the page is taken anew less often.
 function follow() {
-  const stream = new EventSource("/api/v1/stream?objective=");
-  stream.addEventListener("judged", () => {
-    heard = Date.now();
-    if (heard - taken >= EVERY_MS) takeAnew();
+  stream = new EventSource("/api/v1/stream?objective=");
+  stream.addEventListener("judged", () => { heard = Date.now(); });
+  stream.addEventListener("error", () => {
+    if (stream.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN_MS);
   });
 }
 
+const time = (at) => new Date(at).toISOString().slice(11, 19);
+
 function watch() {
-  const since = Math.max(heard, taken);
-  const silent = Date.now() - since > SILENT_MS && !document.hidden;
-  say(silent && since ? `■ Not live: what is shown is from ${new Date(since).toISOString().slice(11, 19)} UTC.` : "");
+  if (document.hidden) {
+    return;
+  }
+  const now = Date.now();
+  if (now - taken >= (now - heard < SILENT_MS ? EVERY_MS : SILENT_MS)) takeAnew();
+  if (now - taken > STALE_MS) {
+    say(`■ Not live: what is shown is from ${time(taken)} UTC.`);
+  } else if (heard && stream.readyState === EventSource.OPEN && now - heard > STALE_MS) {
+    say(`■ The judge has not been heard since ${time(heard)} UTC.`);
+  } else {
+    say("");
+  }
 }
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

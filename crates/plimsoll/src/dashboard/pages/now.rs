@@ -10,6 +10,7 @@ use crate::civil;
 use crate::reading::ObjectiveReading;
 use crate::record::alerts::Alert;
 use crate::record::entry::Calls;
+use crate::status::attention::of_objective;
 use crate::status::tables;
 
 /// Changes that are shown, and how far back.
@@ -54,10 +55,8 @@ pub(in super::super) fn page(view: &View<'_>) -> Page {
     };
     let changes = view.state.changes(view.now, CHANGES_WITHIN).take(CHANGES_MAX);
     let changes = changes.map(|(at, what)| vec![civil::moment(at), what.to_owned()]);
-    // An alert has its card, and an incident its own page: what is left is said in a sentence.
-    let is_carded = |sentence: &&String| !sentence.starts_with("Objective ");
     let mut page = Page {
-        warnings: view.status.attention.iter().filter(is_carded).cloned().collect(),
+        warnings: warnings(&open, view),
         facts: vec![format!(
             "{}, plimsoll {}, at {}.",
             view.status.state, view.status.version, view.status.at
@@ -82,6 +81,27 @@ pub(in super::super) fn page(view: &View<'_>) -> Page {
         ));
     }
     page
+}
+
+/// What needs attention and has no card: a missed objective that calls nobody is among it.
+fn warnings(open: &[&Alert], view: &View<'_>) -> Vec<String> {
+    let carded: HashSet<&str> = open
+        .iter()
+        .take(CARDS_MAX)
+        .map(|alert| &*alert.opened.objective)
+        .collect();
+    let of_carded = view
+        .status
+        .objectives
+        .iter()
+        .filter(|one| carded.contains(&*one.name));
+    let on_cards: HashSet<String> = of_carded.map(of_objective).collect();
+    let left = view
+        .status
+        .attention
+        .iter()
+        .filter(|said| !on_cards.contains(*said));
+    left.cloned().collect()
 }
 
 /// The first card of each incident has what may be done about it.

@@ -136,6 +136,20 @@ def live(browser, state):
     expect(reader.get_by_label("what was seen or done")).to_have_value("half a sentence")
     reader.check()
     writer.check()
+    # Whoever finds no seat to listen from sees what happens all the same, a little later.
+    unheard = context.new_page()
+    unheard.route("**/api/v1/stream**", lambda route: route.fulfill(status=503, body=""))
+    unheard.goto(f"http://{ADDRESS}/")
+    before = unheard.get_by_text("serving, plimsoll").inner_text()
+    expect(unheard.get_by_text("serving, plimsoll")).not_to_have_text(before, timeout=20_000)
+    unheard.close()
+    # And whoever hears nothing any more is told so, and told again when it is over.
+    other = context.new_page()
+    other.goto(f"http://{ADDRESS}/")
+    context.set_offline(True)
+    expect(other.get_by_role("status").first).to_contain_text("Not live: what is shown is from", timeout=20_000)
+    context.set_offline(False)
+    expect(other.get_by_text("Not live")).to_have_count(0, timeout=20_000)
     context.close()
 
 
