@@ -50,6 +50,13 @@ impl CallerSet {
         }
     }
 
+    /// Their places, in order: 0 to 1,023.
+    pub fn places(&self) -> impl Iterator<Item = u16> + '_ {
+        let bits = |word: u64| (0..64).filter(move |bit| word >> bit & 1 == 1);
+        let words = (0u16..).zip(self.0);
+        words.flat_map(move |(index, word)| bits(word).map(move |bit| 64 * index + bit))
+    }
+
     /// How many they are at least.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|word| u64::from(word.count_ones())).sum()
@@ -72,6 +79,7 @@ mod tests {
         let mut set = cores[0].snapshot();
         set.merge(&cores[1].snapshot());
         assert_eq!(set.count(), 4);
+        assert_eq!(set.places().collect::<Vec<_>>(), [0, 7, 64, 1_000]);
         cores.iter().for_each(Callers::clear);
         assert_eq!(cores[0].snapshot(), CallerSet::default());
     }

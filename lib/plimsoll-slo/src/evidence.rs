@@ -20,7 +20,7 @@
 //! **What it costs** is delay where little is known: a service that fails two in a hundred at one request a minute may
 //! go unnoticed for hours. Tickets and the linter are for that.
 
-use crate::Target;
+use crate::{Second, Target};
 
 /// Seconds after which it begins anew: 30 days. What is promised is promised for each such round.
 pub const ROUND: u32 = 2_592_000;
@@ -81,6 +81,32 @@ impl Evidence {
             needed: f64::from(ROUND) / alpha.clamp(1e-9, 1.0),
             left: ROUND,
         }
+    }
+
+    /// The second that comes next is this one: rounds begin with those that are a multiple of [`ROUND`], so that they are
+    /// the same for all.
+    pub fn begin(&mut self, at: Second) {
+        let passed = (at.0 + u64::from(ROUND) - 1) % u64::from(ROUND);
+        self.left = ROUND - passed as u32;
+    }
+
+    /// What was found for each share that it looks for, to be kept for later.
+    pub fn values(&self) -> impl Iterator<Item = f64> + '_ {
+        self.suspicions.iter().map(|suspicion| suspicion.evidence)
+    }
+
+    /// Goes on from such values. Whether they can have been found by one like this; nothing is changed if not.
+    pub fn restore(&mut self, values: &[f64]) -> bool {
+        let fits = values.len() == self.suspicions.len()
+            && values
+                .iter()
+                .all(|value| (0.0..=self.needed * CEILING + f64::from(ROUND)).contains(value));
+        if fits {
+            for (suspicion, value) in self.suspicions.iter_mut().zip(values) {
+                suspicion.evidence = *value;
+            }
+        }
+        fits
     }
 
     /// A second passed in which so many events were good, and so many callers failed for the first time in their minute.

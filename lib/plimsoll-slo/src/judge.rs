@@ -21,9 +21,10 @@
 use core::time::Duration;
 
 use crate::slices::{PARTS, Slices};
+use crate::weighing::{Seen, Weighing};
 use crate::{
-    Allowance, Budget, Budgeting, BurnRule, Burning, Correction, Counts, Evidence, Objective, Phase, Rate,
-    Second, Severity, State, Sum, Track, Verdict, Window, change_point, forecast, time_left,
+    Allowance, Budget, Budgeting, BurnRule, Burning, Correction, Counts, EvidenceMark, MinuteLog, Objective,
+    Phase, Rate, Second, Severity, State, Sum, Track, Verdict, Window, change_point, forecast, time_left,
 };
 
 /// See the module's header.
@@ -38,9 +39,7 @@ pub struct Judge {
     corrections: Vec<Correction>,
     /// Judges what was counted, if anything is corrected.
     as_counted: Option<Box<Self>>,
-    evidence: Evidence,
-    /// A minute, and how many callers failed in it.
-    failed: (u64, u64),
+    weighing: Weighing,
     ahead: Ahead,
 }
 
@@ -117,8 +116,7 @@ impl Judge {
             period: None,
             corrections: Vec::new(),
             as_counted: None,
-            evidence: Evidence::new(objective.target, objective.alpha),
-            failed: (0, 0),
+            weighing: Weighing::new(objective.target, objective.alpha),
             ahead: Ahead::default(),
             rules,
             objective,
@@ -194,6 +192,8 @@ impl Judge {
         }
         self.corrections = corrections;
         (self.events.oldest()..=self.events.now().minute()).for_each(|minute| self.take_over(minute));
+        let (weighing, seen) = self.weighing();
+        weighing.anew(Second(0), &seen);
         if self.corrections.is_empty() {
             self.as_counted = None;
         }
@@ -210,6 +210,10 @@ impl Judge {
             self.events.set(minute, counts, measured);
             self.late(minute);
         }
+        if counts == Counts::default() && minute + 15 >= self.events.now().minute() {
+            let seconds = 60 * minute..60 * (minute + 1);
+            seconds.for_each(|at| _ = self.weighing.set_callers(Second(at), 0));
+        }
     }
 
     fn late(&mut self, minute: u64) {
@@ -219,40 +223,76 @@ impl Judge {
     }
 
     /// A second was measured: what happened in it, and how many callers failed in it for the first time in their minute.
+    /// Called again for the same second it adds to it.
     pub fn second(&mut self, at: Second, counts: Counts, callers: u64) {
         if let Some(as_counted) = &mut self.as_counted {
             as_counted.second(at, counts, callers);
         }
-        let is_excluded = self.corrections.iter().any(|one| one.excludes(at.minute()));
-        let (counts, callers) = if is_excluded {
+        let (counts, callers) = if self.excludes(at) {
             (Counts::default(), 0)
         } else {
             (counts, callers)
         };
-        let before = self.events.now();
         self.events.count(at, counts);
-        let known = if self.failed.0 == at.minute() {
-            self.failed.1
-        } else {
-            0
-        };
-        self.failed = (at.minute(), known + callers);
-        // Of the time before the first second nobody has any evidence.
-        let skipped = at.0.saturating_sub(before.0 + 1);
-        if before != Second(0) && skipped > 0 {
-            self.evidence.quiet(u32::try_from(skipped).unwrap_or(u32::MAX));
+        if let Some(slices) = &mut self.slices {
+            slices.pass(at, &self.events);
         }
-        match &mut self.slices {
-            None => self.evidence.second(counts.good, callers),
-            Some(slices) => {
-                self.evidence.quiet(1);
-                let over = slices.pass(at, &self.events);
-                for bad in over {
-                    self.evidence.slice(bad);
-                }
+        let (weighing, seen) = self.weighing();
+        weighing.second(seen.events.now(), callers, &seen);
+        self.look_ahead();
+    }
+
+    /// What is known by now of a minute, of all who count together: it takes the place of what was known of its seconds.
+    /// Nothing is changed by what is said of a second that is yet to come, or that passed 15 minutes ago.
+    pub fn revise(&mut self, minute: u64, log: &MinuteLog) {
+        if let Some(as_counted) = &mut self.as_counted {
+            as_counted.revise(minute, log);
+        }
+        let mut changed = None;
+        for (at, log) in (60 * minute..).map(Second).zip(log.seconds()) {
+            let (counts, callers) = if self.excludes(at) {
+                (Counts::default(), 0)
+            } else {
+                (log.counts, log.callers)
+            };
+            let is_new = self.events.revise(at, counts, log.is_measured);
+            if self.weighing.set_callers(at, callers) || is_new {
+                changed = changed.or(Some(at));
             }
         }
-        self.look_ahead();
+        let Some(changed) = changed else {
+            return;
+        };
+        self.take_over(minute);
+        self.late(minute);
+        let (weighing, seen) = self.weighing();
+        weighing.anew(changed, &seen);
+        // It was forecast by something else.
+        self.ahead.forecast_at = 0;
+    }
+
+    fn excludes(&self, at: Second) -> bool {
+        self.corrections.iter().any(|one| one.excludes(at.minute()))
+    }
+
+    fn weighing(&mut self) -> (&mut Weighing, Seen<'_>) {
+        let seen = Seen {
+            events: &self.events,
+            slices: self.slices.as_ref(),
+        };
+        (&mut self.weighing, seen)
+    }
+
+    /// What evidence had come to a while ago, for those who go on from there: see [`Self::believe`].
+    pub fn evidence_mark(&self) -> Option<EvidenceMark> {
+        self.weighing.mark()
+    }
+
+    /// Goes on from what somebody has found who asks the same, if he has looked for longer; what is known of the time
+    /// since is weighed in. Whether it does.
+    pub fn believe(&mut self, mark: &EvidenceMark) -> bool {
+        let (weighing, seen) = self.weighing();
+        weighing.believe(mark, &seen)
     }
 
     /// What the budget is spent by: events, or marks.
@@ -277,9 +317,10 @@ impl Judge {
         // time: in three seconds more or fewer requests come by chance.
         let is_on = self.ahead.short_since.is_some();
         let minutes_max = if is_on { 2 * FAST.0 } else { FAST.0 };
-        let is_short = self.evidence.suffices() && self.time_left(minutes_max).is_some();
+        let is_short = self.weighing.evidence().suffices() && self.time_left(minutes_max).is_some();
         self.ahead.short_since = is_short.then(|| self.ahead.short_since.unwrap_or(now));
-        if now.0 >= self.ahead.at.0 + LOOK_EVERY {
+        // At the same seconds everywhere.
+        if now.0 / LOOK_EVERY != self.ahead.at.0 / LOOK_EVERY {
             self.ahead.at = now;
             self.ahead.time = self.time_left(usize::MAX);
         }
@@ -391,7 +432,7 @@ impl Judge {
             },
             calls: self.calls(&burns),
             burns,
-            evidence: self.evidence.share(),
+            evidence: self.weighing.evidence().share(),
             budget,
             forecast,
             as_counted: self.as_counted.as_ref().map(|judge| judge.budgets().0),
@@ -399,7 +440,7 @@ impl Judge {
             window: self.window(),
             hour: self.events.sum(HOUR),
             time_left: self.ahead.time,
-            callers: self.failed.1,
+            callers: self.weighing.callers(self.events.now().minute()),
         }
     }
 
@@ -432,7 +473,7 @@ impl Judge {
             .ahead
             .short_since
             .is_some_and(|since| now.0 >= since.0 + FAST.1);
-        if self.evidence.suffices() && (rule(Severity::Page) || fast) {
+        if self.weighing.evidence().suffices() && (rule(Severity::Page) || fast) {
             Some(Severity::Page)
         } else {
             rule(Severity::Ticket).then_some(Severity::Ticket)

@@ -40,17 +40,25 @@ impl Slices {
         self.marks.turn(window, from);
     }
 
-    /// Time passes. Returns how bad the slices are that are over since the last time: 0 to 1 each.
-    pub(crate) fn pass(&mut self, at: Second, events: &Track) -> Vec<f64> {
+    /// Time passes: slices that are over are marked.
+    pub(crate) fn pass(&mut self, at: Second, events: &Track) {
         self.marks.pass(at);
         let open = events.now().minute() / self.length();
         let first = self.open.clamp(events.oldest() / self.length(), open);
-        let knew = self.open > 0;
         // A clock that stepped back opens a slice again.
         self.open = open;
-        let over = (first..open).filter_map(|slice| self.mark(slice, events));
-        // Of what was before the first second there is a mark, and no evidence.
-        over.filter(|_| knew).collect()
+        (first..open).for_each(|slice| self.mark(slice, events));
+    }
+
+    /// How bad those slices are that go on in the first of these seconds and are over in the other: 0 to 1 each. Nothing
+    /// is said of those of which that is not known.
+    pub(crate) fn ended(&self, last: Second, at: Second, events: &Track) -> impl Iterator<Item = f64> {
+        let slice = |second: Second| second.minute() / self.length();
+        let first = slice(last).max(events.oldest() / self.length());
+        (first..slice(at)).filter_map(|slice| {
+            let (counts, measured) = self.of(slice, events);
+            self.badness(counts, measured)
+        })
     }
 
     /// Something was said of a minute that has passed.
@@ -69,28 +77,30 @@ impl Slices {
         (marked, slices.saturating_sub(measured.saturating_sub(marked)))
     }
 
-    /// Marks a slice, and returns how bad it is; `None` if that is not known.
-    fn mark(&mut self, slice: u64, events: &Track) -> Option<f64> {
+    /// What happened in a slice, and whether any of it was measured.
+    fn of(&self, slice: u64, events: &Track) -> (Counts, bool) {
         let minutes = slice * self.length()..(slice + 1) * self.length();
-        let last = minutes.end - 1;
-        let (mut counts, mut measured) = (Counts::default(), 0);
+        let (mut counts, mut is_measured) = (Counts::default(), false);
         for (of, seconds) in minutes.map(|minute| events.minute(minute)) {
             counts.good += of.good;
             counts.bad += of.bad;
-            measured += u64::from(seconds);
+            is_measured |= seconds > 0;
         }
-        let bad = self.badness(counts, measured > 0);
-        let (mark, known) = match bad {
+        (counts, is_measured)
+    }
+
+    fn mark(&mut self, slice: u64, events: &Track) {
+        let (counts, is_measured) = self.of(slice, events);
+        let (mark, known) = match self.badness(counts, is_measured) {
             Some(bad) => {
                 let parts = (bad * PARTS as f64).round() as u64;
                 let good = PARTS - parts;
                 (Counts { good, bad: parts }, 60)
             }
-            None if self.slice.empty == Empty::Skipped && measured > 0 => (Counts::default(), 60),
+            None if self.slice.empty == Empty::Skipped && is_measured => (Counts::default(), 60),
             None => (Counts::default(), 0),
         };
-        self.marks.set(last, mark, known);
-        bad
+        self.marks.set((slice + 1) * self.length() - 1, mark, known);
     }
 
     fn badness(&self, counts: Counts, is_measured: bool) -> Option<f64> {

@@ -1,7 +1,7 @@
 //! What happened, second by second and minute by minute: what budgets and burns are read from.
 //!
-//! Seconds are kept for as long as the windows of up to 15 minutes that are asked of it, minutes for the longer ones. The sums of the windows in use
-//! are carried along, so that a verdict costs a few additions, however long its window is.
+//! Seconds are kept for 15 minutes, minutes for as long as the longest window. The sums of the windows in use are carried
+//! along, so that a verdict costs a few additions, however long its window is.
 //!
 //! **What was not measured is not good.** A second counts as measured once anything is said about it, if only that
 //! nothing happened. [`Sum::coverage`] is the share of a window that was.
@@ -129,8 +129,8 @@ impl Track {
             })
             .collect();
         Self {
-            seconds: Ring::new(&seconds),
-            minutes: Ring::new(&minutes),
+            seconds: Ring::new(&seconds, seconds_max.max(1)),
+            minutes: Ring::new(&minutes, 1),
             windows,
         }
     }
@@ -154,6 +154,25 @@ impl Track {
         self.seconds.put(at, Cell::default());
         self.minutes.put(at / 60, Cell::default());
         at
+    }
+
+    /// What happened in a second, and whether it was measured. Nothing is known of those that are not kept.
+    pub fn second(&self, at: Second) -> (Counts, bool) {
+        let cell = self.seconds.get(at.0);
+        (cell.counts(), cell.measured > 0)
+    }
+
+    /// Takes the place of what is kept of a second, and of its part in the minute. Whether that is something else than
+    /// was known; of a second that is not kept, or yet to come, nothing is changed.
+    pub fn revise(&mut self, at: Second, counts: Counts, is_measured: bool) -> bool {
+        let cell = Cell::of(counts, is_measured.into());
+        let before = self.seconds.get(at.0);
+        if cell == before || !self.seconds.set(at.0, cell) {
+            return false;
+        }
+        let minute = self.minutes.get(at.minute());
+        self.minutes.set(at.minute(), minute.minus(before).plus(cell));
+        true
     }
 
     /// Adds what is known of a minute from elsewhere: of the time before a restart, or of another node. Whether that is

@@ -3,7 +3,7 @@
 use super::{Counts, Sum};
 
 /// What happened in one unit of time. Packed: a month has 43,200 of them, for each objective.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, packed)]
 pub(super) struct Cell {
     good: u32,
@@ -33,7 +33,15 @@ impl Cell {
         self.measured > 0 || self.good > 0 || self.bad > 0
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            good: self.good.saturating_sub(other.good),
+            bad: self.bad.saturating_sub(other.bad),
+            measured: self.measured.saturating_sub(other.measured),
+        }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
             good: self.good.saturating_add(other.good),
             bad: self.bad.saturating_add(other.bad),
@@ -76,13 +84,14 @@ impl Span {
 }
 
 impl Ring {
-    pub(super) fn new(lengths: &[usize]) -> Self {
+    /// Of spans of so many units; at least `kept` are.
+    pub(super) fn new(lengths: &[usize], kept: usize) -> Self {
         let spans = lengths.iter().map(|length| Span {
             length: *length as u64,
             ..Span::default()
         });
         Self {
-            cells: vec![Cell::default(); lengths.iter().copied().max().unwrap_or(1)].into(),
+            cells: vec![Cell::default(); lengths.iter().copied().fold(kept, usize::max)].into(),
             newest: 0,
             spans: spans.collect(),
         }

@@ -4,4 +4,5 @@ mod budgeting;
 mod dice;
 mod durations;
 mod judge;
+mod shared;
 mod track;
