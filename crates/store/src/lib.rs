@@ -5,17 +5,20 @@
 //! them. Several processes may share a store: in an upgrade two do, and each writes rows of its own, so that writing
 //! the same twice changes nothing and what two have counted adds up.
 //!
-//! A [`Store`] is a contract, and `tests/it` holds every adapter to it: [`Memory`], which is the model, and [`Sqlite`],
-//! a file.
+//! A [`Store`] is a contract, and `tests/it` holds every adapter to it: [`Memory`], which is the model, [`Sqlite`], a
+//! file, and [`Postgres`], a database that gateways on many machines share.
 
 mod facts;
 mod memory;
 mod minutes;
+mod packed;
+mod postgres;
 mod sqlite;
 
 pub use facts::{BODY_MAX, Fact};
 pub use memory::Memory;
-pub use minutes::{Key, Minute, Row};
+pub use minutes::{Key, Minute, Remembered, Row};
+pub use postgres::{Database, Postgres};
 pub use sqlite::Sqlite;
 pub use sqlite::care;
 
@@ -23,12 +26,10 @@ pub use sqlite::care;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be opened.
-    #[error("opening the state file")]
+    #[error("opening the state")]
     Open(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It was written by a later release.
-    #[error(
-        "the state file has schema {found}, and this release knows {known}: it was written by a later one"
-    )]
+    #[error("the state has schema {found}, and this release knows {known}: it was written by a later one")]
     TooNew {
         /// The version of the schema that was found.
         found: u32,
@@ -66,7 +67,7 @@ pub enum StoreError {
 /// What is kept, and by whom it was counted.
 pub trait Store: Send + std::fmt::Debug {
     /// Writes down what was counted in each of these minutes so far: a row takes the place of the one of the same
-    /// instance, key and minute. All of them or none.
+    /// instance, key and minute, unless it says less, since then it is older. All of them or none.
     ///
     /// # Errors
     /// [`StoreError::Write`] or [`StoreError::Gone`]. What was there before is there still.
@@ -79,7 +80,33 @@ pub trait Store: Send + std::fmt::Debug {
     /// [`StoreError::Read`].
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError>;
 
-    /// Forgets every minute before this one. Returns how many rows that were.
+    /// What was written since this mark, and of late at all if that is 0, each row as it is now; and the mark to go on
+    /// from. Nothing is left out, and some may come twice. `but` leaves out the instances of one process.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn lately(&mut self, but: Option<&str>, mark: u64) -> Result<(Vec<Row>, u64), StoreError>;
+
+    /// What was written before this mark is not of late any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn pass(&mut self, mark: u64) -> Result<(), StoreError>;
+
+    /// Keeps what evidence had come to, for those who come later: the latest, by whoever has looked for the longest, for
+    /// as long as that one goes on. All of them or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] or [`StoreError::Gone`].
+    fn remember(&mut self, evidence: &[Remembered]) -> Result<(), StoreError>;
+
+    /// All that is kept of evidence.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn remembered(&mut self) -> Result<Vec<Remembered>, StoreError>;
+
+    /// Forgets every minute before this one, and evidence from before it. Returns how many minutes those were.
     ///
     /// # Errors
     /// [`StoreError::Write`].

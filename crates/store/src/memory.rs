@@ -3,27 +3,36 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{BODY_MAX, Fact, Key, Minute, Row, Store, StoreError};
+use plimsoll_slo::EvidenceMark;
+
+use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
 
 /// A store that forgets everything when it is dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    rows: BTreeMap<(Key, u64, String), Minute>,
+    rows: BTreeMap<RowId, Minute>,
+    /// What was written of late, and its place in the order of writing.
+    lately: BTreeMap<RowId, (u64, Row)>,
+    written: u64,
+    evidence: BTreeMap<(Key, Arc<str>), EvidenceMark>,
     /// By their places.
     facts: BTreeMap<u64, Fact>,
     places: u64,
 }
 
+/// Of what, which minute, and by whom.
+type RowId = (Key, u64, Arc<str>);
+
 impl Store for Memory {
     fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        for Row {
-            instance,
-            key,
-            minute,
-        } in rows
-        {
-            self.rows
-                .insert((key.clone(), minute.minute, instance.to_string()), *minute);
+        for row in rows {
+            let id = (row.key.clone(), row.minute.minute, Arc::clone(&row.instance));
+            if self.rows.get(&id).is_some_and(|before| !row.is_newer(before)) {
+                continue;
+            }
+            self.written += 1;
+            self.rows.insert(id.clone(), row.minute);
+            self.lately.insert(id, (self.written, row.clone()));
         }
         Ok(())
     }
@@ -31,7 +40,7 @@ impl Store for Memory {
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
         let mut minutes: Vec<Minute> = Vec::new();
         for ((of, at, instance), row) in &self.rows {
-            if of != key || *at < from || instance == but {
+            if of != key || *at < from || **instance == *but {
                 continue;
             }
             match minutes.last_mut().filter(|last| last.minute == *at) {
@@ -46,11 +55,45 @@ impl Store for Memory {
         Ok(minutes)
     }
 
+    fn lately(&mut self, but: Option<&str>, mark: u64) -> Result<(Vec<Row>, u64), StoreError> {
+        let of_others = |row: &Row| but.is_none_or(|process| !row.instance.starts_with(process));
+        let rows = self.lately.values();
+        let rows = rows.filter(|(place, row)| *place > mark && of_others(row));
+        Ok((rows.map(|(_, row)| row.clone()).collect(), self.written))
+    }
+
+    fn pass(&mut self, mark: u64) -> Result<(), StoreError> {
+        self.lately.retain(|_, (place, _)| *place > mark);
+        Ok(())
+    }
+
+    fn remember(&mut self, evidence: &[Remembered]) -> Result<(), StoreError> {
+        for one in evidence {
+            let id = (one.key.clone(), Arc::clone(&one.asked));
+            if self.evidence.get(&id).is_none_or(|before| one.replaces(before)) {
+                self.evidence.insert(id, one.mark.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn remembered(&mut self) -> Result<Vec<Remembered>, StoreError> {
+        let all = self.evidence.iter();
+        let all = all.map(|((key, asked), mark)| Remembered {
+            key: key.clone(),
+            asked: Arc::clone(asked),
+            mark: mark.clone(),
+        });
+        Ok(all.collect())
+    }
+
     fn forget(&mut self, before: u64) -> Result<usize, StoreError> {
         let rows = self.rows.len();
         self.rows.retain(|(_, at, _), _| *at >= before);
+        self.evidence.retain(|_, mark| mark.at.minute() >= before);
         Ok(rows - self.rows.len())
     }
+
     fn note(&mut self, facts: &[Fact]) -> Result<(), StoreError> {
         if let Some(long) = facts.iter().find(|fact| fact.body.len() > BODY_MAX) {
             return Err(StoreError::TooLong(Arc::clone(&long.id)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plimsoll_slo::Counts;
+use plimsoll_slo::{Counts, EvidenceMark, MinuteLog};
 
 /// What was counted: the name of an objective and, in a word that changes with it, what counts for it. Counts of
 /// another route or at another threshold are none of its own.
@@ -25,13 +25,45 @@ pub struct Minute {
     pub measured: u8,
 }
 
-/// What one instance has counted in one minute.
+/// What one instance has counted in one minute so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Who counted: nobody else writes rows of this name.
+    /// Who counted: nobody else writes rows of this name. It begins with the name of the process that it is of.
     pub instance: Arc<str>,
     /// Of what.
     pub key: Key,
     /// When, and how much.
     pub minute: Minute,
+    /// The same by the second, for those who judge it together; `None` once that is too long ago.
+    pub log: Option<MinuteLog>,
+}
+
+impl Row {
+    /// Whether it says no less than another one of the same minute: what is counted only grows.
+    pub(crate) const fn is_newer(&self, than: &Minute) -> bool {
+        let Minute { counts, measured, .. } = self.minute;
+        counts.good >= than.counts.good && counts.bad >= than.counts.bad && measured >= than.measured
+    }
+}
+
+/// What evidence had come to, against an objective.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remembered {
+    /// What it is found from.
+    pub key: Key,
+    /// What is asked of that, in a word that changes with it.
+    pub asked: Arc<str>,
+    /// When, and what was found.
+    pub mark: EvidenceMark,
+}
+
+/// Seconds after which whoever has looked for longer is taken to look no more.
+const ABANDONED: u64 = 300;
+
+impl Remembered {
+    /// Whether it takes the place of another one: nobody who knows less does of one that goes on.
+    pub(crate) const fn replaces(&self, other: &EvidenceMark) -> bool {
+        let (mine, theirs) = (self.mark.at.0, other.at.0);
+        mine >= theirs && self.mark.since.0 <= other.since.0 || mine > theirs + ABANDONED
+    }
 }

@@ -11,18 +11,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_slo::Counts;
+use plimsoll_slo::{Counts, EvidenceMark, Second};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
-use crate::{BODY_MAX, Fact, Key, Minute, Row, Store, StoreError};
+use crate::packed::{pack, pack_values, unpack, unpack_values};
+use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
 
 /// Every version of the schema, in order.
 const SCHEMA: &[&str] = &[
     include_str!("sqlite/schema/0001-minutes.sql"),
     include_str!("sqlite/schema/0002-facts.sql"),
+    include_str!("sqlite/schema/0003-lately.sql"),
 ];
 
 const WRITE: &str = include_str!("sqlite/sql/write.sql");
+const WRITE_LATELY: &str = include_str!("sqlite/sql/write_lately.sql");
+const LATELY: &str = include_str!("sqlite/sql/lately.sql");
+const LATELY_TO: &str = include_str!("sqlite/sql/lately_to.sql");
+const PASS: &str = include_str!("sqlite/sql/pass.sql");
+const REMEMBER: &str = include_str!("sqlite/sql/remember.sql");
+const REMEMBERED: &str = include_str!("sqlite/sql/remembered.sql");
+const FORGET_EVIDENCE: &str = include_str!("sqlite/sql/forget_evidence.sql");
 const OTHERS: &str = include_str!("sqlite/sql/others.sql");
 const FORGET: &str = include_str!("sqlite/sql/forget.sql");
 const NOTE: &str = include_str!("sqlite/sql/note.sql");
@@ -120,42 +129,48 @@ fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// A column that is a count, and was written as one.
+fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(row.get::<_, i64>(column)?.unsigned_abs())
+}
+
 impl Store for Sqlite {
     fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let tx = self.begin()?;
         let mut statement = tx.prepare(WRITE).map_err(write)?;
+        let mut lately = tx.prepare(WRITE_LATELY).map_err(write)?;
         for Row {
             instance,
             key,
             minute,
+            log,
         } in rows
         {
             let Counts { good, bad } = minute.counts;
-            statement
-                .execute(params![
-                    key.objective,
-                    key.counted,
-                    signed(minute.minute),
-                    instance,
-                    signed(good),
-                    signed(bad),
-                    minute.measured
-                ])
+            let (good, bad, at) = (signed(good), signed(bad), signed(minute.minute));
+            let (of, counted, measured) = (&key.objective, &key.counted, minute.measured);
+            let is_new = statement
+                .execute(params![of, counted, at, instance, good, bad, measured])
                 .map_err(write)?;
+            if is_new > 0 {
+                let log = log.as_ref().map(pack);
+                lately
+                    .execute(params![of, counted, at, instance, good, bad, measured, log])
+                    .map_err(write)?;
+            }
         }
-        drop(statement);
+        drop((statement, lately));
         tx.commit().map_err(write)
     }
 
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
         let mut statement = self.connection.prepare(OTHERS).map_err(read)?;
         let rows = statement.query_map(params![key.objective, key.counted, signed(from), but], |row| {
-            let number = |column| Ok::<u64, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
             Ok(Minute {
-                minute: number(0)?,
+                minute: number(row, 0)?,
                 counts: Counts {
-                    good: number(1)?,
-                    bad: number(2)?,
+                    good: number(row, 1)?,
+                    bad: number(row, 2)?,
                 },
                 measured: row.get(3)?,
             })
@@ -163,7 +178,76 @@ impl Store for Sqlite {
         rows.and_then(Iterator::collect).map_err(read)
     }
 
+    fn lately(&mut self, but: Option<&str>, mark: u64) -> Result<(Vec<Row>, u64), StoreError> {
+        let tx = self.connection.transaction().map_err(read)?;
+        let to = tx.query_row(LATELY_TO, [], |row| number(row, 0)).map_err(read)?;
+        let mut statement = tx.prepare(LATELY).map_err(read)?;
+        let rows = statement.query_map(params![signed(mark), but], |row| {
+            let packed: Option<Vec<u8>> = row.get(8)?;
+            Ok(Row {
+                key: Key {
+                    objective: row.get(1)?,
+                    counted: row.get(2)?,
+                },
+                minute: Minute {
+                    minute: number(row, 3)?,
+                    counts: Counts {
+                        good: number(row, 5)?,
+                        bad: number(row, 6)?,
+                    },
+                    measured: row.get(7)?,
+                },
+                instance: row.get(4)?,
+                log: packed.and_then(|bytes| unpack(&bytes)),
+            })
+        });
+        let rows = rows.and_then(Iterator::collect).map_err(read)?;
+        Ok((rows, to))
+    }
+
+    fn pass(&mut self, mark: u64) -> Result<(), StoreError> {
+        let passed = self.connection.execute(PASS, [signed(mark)]);
+        passed.map(drop).map_err(write)
+    }
+
+    fn remember(&mut self, evidence: &[Remembered]) -> Result<(), StoreError> {
+        let tx = self.begin()?;
+        let mut statement = tx.prepare(REMEMBER).map_err(write)?;
+        for Remembered { key, asked, mark } in evidence {
+            let (at, since) = (signed(mark.at.0), signed(mark.since.0));
+            let found = pack_values(&mark.values);
+            statement
+                .execute(params![key.objective, key.counted, asked, at, since, found])
+                .map_err(write)?;
+        }
+        drop(statement);
+        tx.commit().map_err(write)
+    }
+
+    fn remembered(&mut self) -> Result<Vec<Remembered>, StoreError> {
+        let mut statement = self.connection.prepare(REMEMBERED).map_err(read)?;
+        let all = statement.query_map([], |row| {
+            Ok(Remembered {
+                key: Key {
+                    objective: row.get(0)?,
+                    counted: row.get(1)?,
+                },
+                asked: row.get(2)?,
+                mark: EvidenceMark {
+                    at: Second(number(row, 3)?),
+                    since: Second(number(row, 4)?),
+                    values: unpack_values(&row.get::<_, Vec<u8>>(5)?),
+                },
+            })
+        });
+        all.and_then(Iterator::collect).map_err(read)
+    }
+
     fn forget(&mut self, before: u64) -> Result<usize, StoreError> {
+        let of_evidence = self
+            .connection
+            .execute(FORGET_EVIDENCE, [signed(before.saturating_mul(60))]);
+        of_evidence.map_err(write)?;
         let forgotten = self.connection.execute(FORGET, [signed(before)]);
         forgotten.map_err(write)
     }
@@ -195,16 +279,15 @@ impl Store for Sqlite {
         let mut statement = self.connection.prepare(NOTED).map_err(read)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![signed(after), limit], |row| {
-            let number = |column| Ok::<u64, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
             let fact = Fact {
                 id: row.get(1)?,
-                at: number(2)?,
+                at: number(row, 2)?,
                 kind: row.get(3)?,
                 about: row.get(4)?,
                 author: row.get(5)?,
                 body: row.get(6)?,
             };
-            Ok((number(0)?, fact))
+            Ok((number(row, 0)?, fact))
         });
         rows.and_then(Iterator::collect).map_err(read)
     }

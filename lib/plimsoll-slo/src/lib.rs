@@ -39,7 +39,7 @@ pub use histogram::{Histogram, HistogramSnapshot};
 pub use judge::{Judge, Period};
 pub use ladder::{Ladder, Rung};
 pub use lift::{Lift, stand_out};
-pub use minute::{MinuteLog, SecondLog};
+pub use minute::{FailedAt, HappenedAt, MinuteLog, SecondLog};
 pub use objective::{Budgeting, Empty, Objective, Slice, Window};
 pub use outcome::{Class, Outcome, classify_grpc, classify_http};
 pub use problem::Problem;

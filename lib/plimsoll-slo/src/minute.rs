@@ -2,6 +2,11 @@
 
 use crate::Counts;
 
+/// A second of a minute, and what happened in it.
+pub type HappenedAt = (u8, Counts);
+/// The place of a caller (see [`Callers`](crate::Callers)), and the second in which it failed first.
+pub type FailedAt = (u16, u8);
+
 /// What happened in the seconds of a minute, which of them were measured, and in which each caller failed first.
 ///
 /// Those of several instances can be added up: a caller who failed at two of them failed once, when it did so first.
@@ -23,9 +28,9 @@ pub struct MinuteLog {
     /// A bit for each second that was measured.
     measured: u64,
     /// Seconds in which something happened, the earliest first.
-    events: Vec<(u8, Counts)>,
-    /// Places of callers (see [`Callers`](crate::Callers)) in their order, and the second in which each failed first.
-    failed: Vec<(u16, u8)>,
+    events: Vec<HappenedAt>,
+    /// Callers that failed, in the order of their places.
+    failed: Vec<FailedAt>,
 }
 
 /// A second of a [`MinuteLog`].
@@ -125,12 +130,12 @@ impl MinuteLog {
 
     /// What it is made of, to be written down: a bit for each second that was measured, what happened in those in which
     /// something did, and in which each caller failed first.
-    pub fn parts(&self) -> (u64, &[(u8, Counts)], &[(u16, u8)]) {
+    pub fn parts(&self) -> (u64, &[HappenedAt], &[FailedAt]) {
         (self.measured, &self.events, &self.failed)
     }
 
     /// The same, as it is read; `None` if no minute can have been so.
-    pub fn of_parts(measured: u64, events: Vec<(u8, Counts)>, failed: Vec<(u16, u8)>) -> Option<Self> {
+    pub fn of_parts(measured: u64, events: Vec<HappenedAt>, failed: Vec<FailedAt>) -> Option<Self> {
         let in_order = events.is_sorted_by(|a, b| a.0 < b.0) && failed.is_sorted_by(|a, b| a.0 < b.0);
         let are_seconds = measured >> 60 == 0
             && events.iter().all(|(second, _)| *second < 60)
@@ -163,7 +168,9 @@ mod tests {
         ];
         let sum = |order: [usize; 3]| {
             let mut sum = MinuteLog::default();
-            order.iter().for_each(|index| sum.merge(&logs[*index]));
+            for index in order {
+                sum.merge(&logs[index]);
+            }
             sum
         };
         let all = sum([0, 1, 2]);

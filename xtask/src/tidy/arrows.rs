@@ -12,8 +12,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plimsoll-policy", &["plimsoll-slo"]),
     ("plimsoll-tower", &["plimsoll-policy", "plimsoll-slo"]),
     ("gateway", &["plimsoll-policy", "plimsoll-slo"]),
-    ("store", &["plimsoll-slo"]),
-    ("order-desk", &[]),
+    ("private-postgres", &[]),
+    ("store", &["plimsoll-slo", "private-postgres"]),
+    ("order-desk", &["private-postgres"]),
     (
         "plimsoll",
         &[
@@ -21,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "order-desk",
             "plimsoll-policy",
             "plimsoll-slo",
+            "private-postgres",
             "store",
         ],
     ),

@@ -1,9 +1,10 @@
 //! What a store promises, asked of each of them.
 
-use plimsoll_slo::Counts;
+use plimsoll_slo::{Counts, EvidenceMark, MinuteLog, Second};
 use proptest::prelude::*;
-use store::{BODY_MAX, Fact, Key, Memory, Minute, Row, Sqlite, Store, StoreError};
+use store::{BODY_MAX, Fact, Key, Memory, Minute, Remembered, Row, Sqlite, Store, StoreError};
 
+use crate::postgres::Home;
 use crate::sqlite::Directory;
 
 fn key(objective: &str, counted: &str) -> Key {
@@ -26,6 +27,7 @@ fn row(instance: &str, objective: &str, minute: Minute) -> Row {
         instance: instance.into(),
         key: key(objective, "all"),
         minute,
+        log: None,
     }
 }
 
@@ -34,6 +36,7 @@ fn every(check: impl Fn(&mut dyn Store)) {
     check(&mut Memory::default());
     let directory = Directory::new();
     check(&mut Sqlite::open(&directory.file()).unwrap());
+    check(&mut Home::new().open());
 }
 
 #[test]
@@ -86,11 +89,12 @@ fn what_is_forgotten_is_gone_and_the_rest_is_there() {
 #[test]
 fn names_may_be_anything() {
     every(|store| {
-        for name in ["", "'; DROP TABLE minutes; --", "ordre-payé", "a\0b"] {
+        for name in ["", "'; DROP TABLE minutes; --", "ordre-payé", "a\\b"] {
             let of = Row {
                 instance: name.into(),
                 key: key(name, name),
                 minute: minute(1, 2, 3, 4),
+                log: None,
             };
             store.write(&[of]).unwrap();
             let read = store.others("another", &key(name, name), 0).unwrap();
@@ -155,8 +159,8 @@ fn a_fact_that_is_too_long_is_refused_with_all_that_came_with_it() {
         let refused = store.note(&[fact("short", 1, "1"), fact("long", 1, &long)]);
         assert!(matches!(refused, Err(StoreError::TooLong(id)) if &*id == "long"));
         assert_eq!(store.noted(0, 10).unwrap(), []);
-        store.note(&[fact("a\0'b", 1, &long[1..])]).unwrap();
-        assert_eq!(ids(&store.noted(0, 10).unwrap()), ["a\0'b"]);
+        store.note(&[fact("a\\'b", 1, &long[1..])]).unwrap();
+        assert_eq!(ids(&store.noted(0, 10).unwrap()), ["a\\'b"]);
     });
 }
 
@@ -167,21 +171,151 @@ fn written() -> impl Strategy<Value = (u8, u8, Minute)> {
     (0u8..3, 0u8..2, minutes)
 }
 
+/// What an instance has seen in a minute so far: so many good events and one bad one in the second that is named.
+fn logged(instance: &str, at: u64, good: u64, second: u8) -> Row {
+    let mut log = MinuteLog::default();
+    log.count(second, Counts { good, bad: 1 }, [7]);
+    Row {
+        log: Some(log),
+        ..row(instance, "a", minute(at, good, 1, 1))
+    }
+}
+
+#[test]
+fn what_is_written_is_heard_of_once_by_the_others_and_in_full_by_who_comes_late() {
+    every(|store| {
+        store
+            .write(&[logged("one-1", 7, 3, 5), logged("two-1", 7, 4, 6)])
+            .unwrap();
+        let (rows, mark) = store.lately(Some("one-"), 0).unwrap();
+        assert_eq!(rows, [logged("two-1", 7, 4, 6)]);
+        // Nothing new, for one who asks from there.
+        let (rows, mark) = store.lately(Some("one-"), mark).unwrap();
+        assert_eq!(rows, []);
+        store
+            .write(&[logged("two-1", 7, 9, 6), row("two-1", "a", minute(2, 1, 1, 60))])
+            .unwrap();
+        let (mut rows, mark) = store.lately(Some("one-"), mark).unwrap();
+        rows.sort_by_key(|row| row.minute.minute);
+        assert_eq!(
+            rows,
+            [row("two-1", "a", minute(2, 1, 1, 60)), logged("two-1", 7, 9, 6)]
+        );
+        let (rows, _) = store.lately(None, 0).unwrap();
+        assert_eq!(rows.len(), 3);
+        // What is not of late any more is counted still.
+        let (_, mark) = store.lately(None, mark).unwrap();
+        store.pass(mark).unwrap();
+        store.write(&[logged("one-1", 9, 1, 1)]).unwrap();
+        let (rows, _) = store.lately(None, 0).unwrap();
+        assert_eq!(rows, [logged("one-1", 9, 1, 1)]);
+        assert_eq!(store.others("three", &key("a", "all"), 0).unwrap().len(), 3);
+    });
+}
+
+#[test]
+fn what_says_less_is_older_and_changes_nothing() {
+    every(|store| {
+        store.write(&[logged("one", 7, 5, 5)]).unwrap();
+        for older in [logged("one", 7, 4, 5), row("one", "a", minute(7, 6, 0, 60))] {
+            store.write(&[older]).unwrap();
+        }
+        assert_eq!(
+            store.others("two", &key("a", "all"), 0).unwrap(),
+            [minute(7, 5, 1, 1)]
+        );
+        assert_eq!(store.lately(None, 0).unwrap().0, [logged("one", 7, 5, 5)]);
+        // Even within one time of writing.
+        store
+            .write(&[
+                logged("one", 8, 5, 5),
+                logged("one", 8, 4, 5),
+                logged("one", 8, 6, 5),
+            ])
+            .unwrap();
+        assert_eq!(
+            store.others("two", &key("a", "all"), 8).unwrap(),
+            [minute(8, 6, 1, 1)]
+        );
+    });
+}
+
+fn evidence(asked: &str, at: u64, since: u64, value: f64) -> Remembered {
+    Remembered {
+        key: key("a", "all"),
+        asked: asked.into(),
+        mark: EvidenceMark {
+            at: Second(at),
+            since: Second(since),
+            values: vec![value, 1e-300, 2.5e14],
+        },
+    }
+}
+
+#[test]
+fn evidence_is_that_of_who_has_looked_for_the_longest_while_he_looks() {
+    every(|store| {
+        store
+            .remember(&[evidence("99", 600, 60, 1.5), evidence("95", 600, 60, 0.5)])
+            .unwrap();
+        let known = |store: &mut dyn Store| {
+            let all = store.remembered().unwrap();
+            assert_eq!(all.len(), 2);
+            all.into_iter().find(|one| &*one.asked == "99").unwrap()
+        };
+        assert_eq!(known(store), evidence("99", 600, 60, 1.5));
+        store.remember(&[evidence("99", 660, 120, 9.0)]).unwrap();
+        assert_eq!(
+            known(store),
+            evidence("99", 600, 60, 1.5),
+            "it has looked for a shorter time"
+        );
+        store.remember(&[evidence("99", 660, 60, 2.0)]).unwrap();
+        store.remember(&[evidence("99", 540, 30, 9.0)]).unwrap();
+        assert_eq!(known(store), evidence("99", 660, 60, 2.0), "that is older");
+        store.remember(&[evidence("99", 961, 720, 3.0)]).unwrap();
+        assert_eq!(known(store), evidence("99", 961, 720, 3.0), "nobody else goes on");
+        store.forget(11).unwrap();
+        let left = store.remembered().unwrap();
+        assert_eq!(
+            left,
+            [evidence("99", 961, 720, 3.0)],
+            "and the other was of minute 10"
+        );
+    });
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
-    fn the_file_says_what_the_model_says(steps in prop::collection::vec((written(), 0u64..25), 1..40)) {
-        let directory = Directory::new();
-        let (mut model, mut file) = (Memory::default(), Sqlite::open(&directory.file()).unwrap());
+    fn a_store_says_what_the_model_says(steps in prop::collection::vec((written(), 0u64..25), 1..40)) {
+        let (directory, home) = (Directory::new(), Home::new());
+        let mut model = Memory::default();
+        let mut stores: [Box<dyn Store>; 2] = [
+            Box::new(Sqlite::open(&directory.file()).unwrap()),
+            Box::new(home.open()),
+        ];
+        let mut marks = [0; 3];
         for ((instance, objective, minute), from) in steps {
             let (instance, objective) = (instance.to_string(), objective.to_string());
             let rows = [row(&instance, &objective, minute)];
             model.write(&rows).unwrap();
-            file.write(&rows).unwrap();
             let of = key(&objective, "all");
-            prop_assert_eq!(model.others("1", &of, from).unwrap(), file.others("1", &of, from).unwrap());
-            if from == 24 {
-                prop_assert_eq!(model.forget(minute.minute).unwrap(), file.forget(minute.minute).unwrap());
+            let others = model.others("1", &of, from).unwrap();
+            let (mut lately, mark) = model.lately(Some("2"), marks[2]).unwrap();
+            marks[2] = mark;
+            let forgotten = (from == 24).then(|| model.forget(minute.minute).unwrap());
+            for (store, mark) in stores.iter_mut().zip(&mut marks) {
+                store.write(&rows).unwrap();
+                prop_assert_eq!(&store.others("1", &of, from).unwrap(), &others);
+                let (mut heard, to) = store.lately(Some("2"), *mark).unwrap();
+                *mark = to;
+                // In any order, and some may come twice.
+                let by_id = |row: &Row| (row.key.clone(), row.minute.minute, row.instance.clone());
+                heard.sort_by_key(by_id);
+                lately.sort_by_key(by_id);
+                prop_assert!(lately.iter().all(|row| heard.contains(row)), "{:?} {:?}", heard, lately);
+                prop_assert_eq!(forgotten.map(|_| store.forget(minute.minute).unwrap()), forgotten);
             }
         }
     }

@@ -4,4 +4,5 @@
 
 mod care;
 mod contract;
+mod postgres;
 mod sqlite;

@@ -8,9 +8,6 @@ use crate::domain::order::{Contract, Right, Side, Status, Terms};
 use crate::domain::price::Price;
 use crate::domain::risk::Holding;
 
-#[path = "../../tests/it/private_postgres.rs"]
-mod private_postgres;
-
 const LIMITS: Limits = Limits {
     contracts_max: 10,
     notional_max: Price::from_units(1_000_000),

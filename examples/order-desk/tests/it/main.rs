@@ -8,7 +8,6 @@
 mod broker_trouble;
 mod load;
 mod orders;
-mod private_postgres;
 mod program;
 mod quotes;
 mod restarts;

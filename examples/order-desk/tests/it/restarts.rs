@@ -4,8 +4,8 @@ use order_desk::broker_sim::{self, Behaviour};
 use order_desk::{Database, DeskError};
 use serde_json::json;
 
-use crate::private_postgres::{Folder, Server};
 use crate::world::{ANY_PORT, BROKER_TIMEOUT, World, call, config, order, until};
+use private_postgres::{Folder, Server};
 
 #[tokio::test]
 async fn orders_keys_and_positions_outlive_the_desk() {

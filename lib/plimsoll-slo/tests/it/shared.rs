@@ -13,14 +13,16 @@ use crate::dice::Dice;
 
 /// One who counts and judges: what it has seen itself, and what it has heard from the others.
 struct Node {
+    index: usize,
     judge: Judge,
     own: BTreeMap<u64, MinuteLog>,
     heard: BTreeMap<(u64, usize), MinuteLog>,
 }
 
 impl Node {
-    fn new(objective: Objective) -> Self {
+    fn new(objective: Objective, index: usize) -> Self {
         Self {
+            index,
             judge: Judge::new(objective),
             own: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -95,7 +97,7 @@ proptest! {
     fn whoever_knows_the_same_says_the_same(seed in any::<u64>(), of in 0usize..3, corrected in any::<bool>()) {
         let objective = objectives()[of];
         let mut dice = Dice::new(seed);
-        let mut nodes: Vec<Node> = (0..3).map(|_| Node::new(objective)).collect();
+        let mut nodes: Vec<Node> = (0..3).map(|index| Node::new(objective, index)).collect();
         // The third begins late, and the second leaves for a while and is not heard of in that time.
         let joins = [0, 0, (600.0 * dice.share()) as u64];
         let away = (200.0 + 300.0 * dice.share()) as u64..(500.0 + 200.0 * dice.share()) as u64;
@@ -111,9 +113,10 @@ proptest! {
                 if at < joins[index] {
                     continue;
                 }
-                let (counts, failed) = match at < SECONDS {
-                    true => happens(&mut dice, out.contains(&at)),
-                    false => (Counts::default(), Vec::new()),
+                let (counts, failed) = if at < SECONDS {
+                    happens(&mut dice, out.contains(&at))
+                } else {
+                    (Counts::default(), Vec::new())
                 };
                 node.second(second, counts, &failed);
                 if corrected && at == 700 {
@@ -126,8 +129,10 @@ proptest! {
                 if !hears || at < joins[to] {
                     continue;
                 }
-                let logs: Vec<_> = nodes[from].own.range(second / 60 - 14..).map(|(m, log)| (*m, log.clone())).collect();
-                logs.iter().for_each(|(minute, log)| nodes[to].hear(from, *minute, log));
+                let [from, to] = nodes.get_disjoint_mut([from, to]).expect("they are two");
+                for (minute, log) in from.own.range(second / 60 - 14..) {
+                    to.hear(from.index, *minute, log);
+                }
             }
             // Who comes late is told what evidence had come to before.
             let mark = nodes[0].judge.evidence_mark();
@@ -145,7 +150,7 @@ proptest! {
 #[test]
 fn three_find_together_what_none_finds_alone() {
     let [objective, ..] = objectives();
-    let mut nodes: Vec<Node> = (0..3).map(|_| Node::new(objective)).collect();
+    let mut nodes: Vec<Node> = (0..3).map(|index| Node::new(objective, index)).collect();
     let mut alone = Judge::new(objective);
     for at in 0..400 {
         let second = BEGINS + at;

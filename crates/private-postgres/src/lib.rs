@@ -2,6 +2,7 @@
 //!
 //! It shares nothing with a server that may run on the machine: no port, no data, no users. Postgres refuses to
 //! run as root, so a test that does is stepped down to the user `postgres` of the installed package.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,20 +11,27 @@ use std::process::{Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A temporary folder that any user may write to.
-pub(crate) struct Folder(PathBuf);
+#[derive(Debug)]
+pub struct Folder(PathBuf);
 
 impl Folder {
-    pub(crate) fn new() -> Self {
+    /// A new one, empty.
+    ///
+    /// # Panics
+    /// If that is not possible.
+    #[allow(clippy::new_without_default, reason = "it is another one each time")]
+    pub fn new() -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         // Short, because the path of a Unix socket may have no more than 107 bytes.
-        let name = format!("desk-{}-{}", id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let name = format!("pg-{}-{}", id(), MADE.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         Self(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -34,18 +42,24 @@ impl Drop for Folder {
     }
 }
 
-pub(crate) struct Server {
+/// A server that is stopped when it is dropped.
+#[derive(Debug)]
+pub struct Server {
     binaries: PathBuf,
     folder: Folder,
 }
 
 impl Server {
-    pub(crate) fn start() -> Self {
+    /// Makes a cluster and starts its server.
+    ///
+    /// # Panics
+    /// If that is not possible.
+    pub fn start() -> Self {
         let server = Self {
             binaries: binaries(),
             folder: Folder::new(),
         };
-        let (data, socket) = (server.data(), server.folder.path().display().to_string());
+        let data = server.data();
         server.run(
             "initdb",
             &[
@@ -60,33 +74,78 @@ impl Server {
                 "--no-sync",
             ],
         );
-        // Nothing here outlives the test, so nothing has to reach the disk.
-        let options = format!("-k {socket} -c listen_addresses='' -c fsync=off");
-        let log = format!("{socket}/log");
-        server.run(
-            "pg_ctl",
-            &["start", "-w", "-s", "-D", &data, "-l", &log, "-o", &options],
-        );
+        server.restart();
         server
     }
 
+    /// Starts it again after [`Self::stop`], with what was in it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart(&self) {
+        let (data, socket) = (self.data(), self.folder.path().display().to_string());
+        // Nothing here outlives the test, so nothing has to reach the disk.
+        let options = format!("-k {socket} -c listen_addresses='' -c fsync=off");
+        let log = format!("{socket}/log");
+        self.run(
+            "pg_ctl",
+            &["start", "-w", "-s", "-D", &data, "-l", &log, "-o", &options],
+        );
+    }
+
+    /// Stops it as a crash would.
+    ///
+    /// # Panics
+    /// If it does not stop.
+    pub fn stop(&self) {
+        self.run(
+            "pg_ctl",
+            &["stop", "-w", "-s", "-m", "immediate", "-D", &self.data()],
+        );
+    }
+
+    /// The process that answers for it.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn pid(&self) -> u32 {
+        // Only its user may read this, or root.
+        let pid = fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap();
+        pid.lines().next().unwrap().parse().unwrap()
+    }
+
     /// Makes an empty database and returns how to connect to it.
-    pub(crate) fn database(&self, name: &str) -> String {
+    ///
+    /// # Panics
+    /// If the server does not do so.
+    pub fn database(&self, name: &str) -> String {
         self.sql(&format!("CREATE DATABASE {name}"));
-        format!(
-            "host={} user=postgres dbname={name}",
-            self.folder.path().display()
-        )
+        self.address(name)
+    }
+
+    /// How to connect to a database.
+    pub fn address(&self, name: &str) -> String {
+        let folder = self.folder.path().display();
+        format!("host={folder} user=postgres dbname={name}")
     }
 
     /// Runs a statement as the administrator.
-    pub(crate) fn sql(&self, statement: &str) {
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn sql(&self, statement: &str) {
+        self.sql_in("postgres", statement);
+    }
+
+    /// The same in a database.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn sql_in(&self, name: &str, statement: &str) {
         let socket = self.folder.path().display().to_string();
         self.run(
             "psql",
-            &[
-                "-h", &socket, "-U", "postgres", "-d", "postgres", "-q", "-c", statement,
-            ],
+            &["-h", &socket, "-U", "postgres", "-d", name, "-q", "-c", statement],
         );
     }
 
@@ -120,14 +179,18 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.run(
-            "pg_ctl",
-            &["stop", "-w", "-s", "-m", "immediate", "-D", &self.data()],
-        );
+        // A test that has stopped it has nothing left to stop.
+        if self.folder.path().join("data/postmaster.pid").exists() {
+            self.stop();
+        }
     }
 }
 
 /// Where the server's programs are: as told, or else where Debian's package puts the newest of them.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "who runs the tests says where their server is"
+)]
 fn binaries() -> PathBuf {
     if let Ok(told) = std::env::var("PLIMSOLL_TEST_POSTGRES_BIN") {
         let told = PathBuf::from(told);

@@ -1,0 +1,483 @@
+//! A database that gateways on many machines share.
+//!
+//! Everything is in a schema of its own, `plimsoll`, whose version moves forward only, in numbered files. Whatever is
+//! written at once is one statement, so that a process that is killed within it has written all of it or nothing, and no
+//! transaction waits for a process that sleeps.
+//!
+//! Nothing is waited for for long: a database that does not answer is one that is away, which is told, and its connection
+//! is given up. What it may have done meanwhile does no harm, since a row never says less than before.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_slo::{Counts, EvidenceMark, Second};
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::packed::{pack, pack_values, unpack, unpack_values};
+use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
+
+/// Every version of the schema, in order.
+const SCHEMA: &[&str] = &[include_str!("postgres/schema/0001-all.sql")];
+
+/// What is asked of it.
+struct Sql;
+
+impl Sql {
+    const WRITE: &str = include_str!("postgres/sql/write.sql");
+    const OTHERS: &str = include_str!("postgres/sql/others.sql");
+    const LATELY: &str = include_str!("postgres/sql/lately.sql");
+    const LATELY_TO: &str = include_str!("postgres/sql/lately_to.sql");
+    const PASS: &str = include_str!("postgres/sql/pass.sql");
+    const REMEMBER: &str = include_str!("postgres/sql/remember.sql");
+    const REMEMBERED: &str = include_str!("postgres/sql/remembered.sql");
+    const FORGET: &str = include_str!("postgres/sql/forget.sql");
+    const FORGET_EVIDENCE: &str = include_str!("postgres/sql/forget_evidence.sql");
+    const NOTE: &str = include_str!("postgres/sql/note.sql");
+    const NOTED: &str = include_str!("postgres/sql/noted.sql");
+    const FORGET_FACTS: &str = include_str!("postgres/sql/forget_facts.sql");
+}
+
+/// How long connecting may take, and anything that is asked: on our side, and a second less on the other, which then
+/// says so itself.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+const SETTINGS: &str = "SET statement_timeout = '9s'; SET lock_timeout = '4s'; \
+                        SET idle_in_transaction_session_timeout = '5s'; SET synchronous_commit = on";
+
+/// Names of the locks that those of a database share who migrate it, and who note facts.
+const MIGRATING: i64 = 0x706c_696d_0001;
+const NOTING: i64 = 0x706c_696d_0002;
+
+/// Where a database is, and who we are there.
+#[derive(Clone)]
+pub struct Database {
+    config: Config,
+    tls: rustls::ClientConfig,
+}
+
+/// Its password is shown nowhere.
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.config.get_hosts().first();
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let name = self.config.get_dbname().or(self.config.get_user());
+        match host {
+            Some(Host::Tcp(host)) => write!(f, "postgres://{host}:{port}")?,
+            Some(Host::Unix(path)) => write!(f, "postgres://{}", path.display())?,
+            None => f.write_str("postgres://")?,
+        }
+        write!(f, "/{}", name.unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Database {
+    /// Reads an address, such as `postgres://user@host:5432/name?sslmode=require`, or the form with `host=…`.
+    /// `password` is used if the address has none. What leaves this machine is spoken by TLS, and the server has to show a
+    /// certificate that `tls` believes, unless the address says `sslmode=disable`.
+    ///
+    /// # Errors
+    /// What is wrong with the address; its password is not part of that.
+    pub fn parse(
+        address: &str,
+        password: Option<&str>,
+        tls: rustls::ClientConfig,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let mut config: Config = address.parse().map_err(|error| said(&error))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err("it names no host".into());
+        }
+        match (address.contains("sslmode"), config.get_ssl_mode()) {
+            (true, SslMode::Disable | SslMode::Require) => {}
+            (true, _) => return Err("sslmode protects as `require`, or is `disable`".into()),
+            (false, _) => {
+                let is_here = stays_here(&config);
+                config.ssl_mode(if is_here {
+                    SslMode::Disable
+                } else {
+                    SslMode::Require
+                });
+            }
+        }
+        if let Some(password) = password.filter(|_| config.get_password().is_none()) {
+            config.password(password);
+        }
+        config
+            .application_name("plimsoll")
+            .connect_timeout(CONNECT_MAX)
+            .tcp_user_timeout(ANSWER_MAX)
+            .keepalives_idle(Duration::from_secs(30));
+        Ok(Self { config, tls })
+    }
+}
+
+/// Whether nothing leaves this machine.
+fn stays_here(config: &Config) -> bool {
+    let is_here = |host: &Host| match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) if name == "localhost" => true,
+        Host::Tcp(name) => name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
+    };
+    config.get_hosts().iter().all(is_here) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
+}
+
+/// An error in words, with those of what is behind it: the library's own say little.
+fn said(error: &tokio_postgres::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    use std::error::Error as _;
+    let mut words = error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |db| db.message().to_owned());
+    if error.as_db_error().is_none()
+        && let Some(source) = error.source()
+    {
+        words = format!("{words}: {source}");
+    }
+    words.into()
+}
+
+/// See the module's header.
+pub struct Postgres {
+    /// It has one thread, the one that asks, and lives while it is waited for.
+    runtime: Runtime,
+    client: Client,
+    /// Those that are asked every second.
+    every_second: EverySecond,
+}
+
+struct EverySecond {
+    write: Statement,
+    lately: Statement,
+    lately_to: Statement,
+    noted: Statement,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").finish_non_exhaustive()
+    }
+}
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// Waits for an answer, and not for long.
+async fn answer<T>(asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failed> {
+    match tokio::time::timeout(ANSWER_MAX, asked).await {
+        Ok(answer) => answer.map_err(|error| said(&error)),
+        Err(_) => Err(format!("it did not answer within {} s", ANSWER_MAX.as_secs()).into()),
+    }
+}
+
+impl Postgres {
+    /// Connects, and makes or migrates what is ours.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] if that is not possible, [`StoreError::TooNew`] if a later release has written it.
+    pub fn open(database: &Database) -> Result<Self, StoreError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| StoreError::Open(error.into()))?;
+        let (client, every_second) = runtime.block_on(async {
+            let tls = MakeRustlsConnect::new(database.tls.clone());
+            let connecting = answer(database.config.connect(tls));
+            let (mut client, connection) = connecting.await.map_err(StoreError::Open)?;
+            // It ends with its client, and says why to whoever asks next.
+            runtime.spawn(async { drop(connection.await) });
+            answer(client.batch_execute(SETTINGS))
+                .await
+                .map_err(StoreError::Open)?;
+            migrate(&mut client).await?;
+            let every_second = EverySecond::prepare(&client).await.map_err(StoreError::Open)?;
+            Ok::<_, StoreError>((client, every_second))
+        })?;
+        Ok(Self {
+            runtime,
+            client,
+            every_second,
+        })
+    }
+
+    fn read(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+        let asked = self.runtime.block_on(answer(self.client.query(sql, params)));
+        asked.map_err(StoreError::Read)
+    }
+
+    fn change(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+        let asked = self.runtime.block_on(answer(self.client.execute(sql, params)));
+        asked.map_err(StoreError::Write)
+    }
+}
+
+impl EverySecond {
+    async fn prepare(client: &Client) -> Result<Self, Failed> {
+        Ok(Self {
+            write: answer(client.prepare(Sql::WRITE)).await?,
+            lately: answer(client.prepare(Sql::LATELY)).await?,
+            lately_to: answer(client.prepare(Sql::LATELY_TO)).await?,
+            noted: answer(client.prepare(Sql::NOTED)).await?,
+        })
+    }
+}
+
+/// Brings the schema to the version that is known. Of several that do so at once, one does and the others find it done.
+async fn migrate(client: &mut Client) -> Result<(), StoreError> {
+    let migrating = async {
+        let tx = client.transaction().await?;
+        tx.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATING])
+            .await?;
+        let is_there = "SELECT to_regclass('plimsoll.version') IS NOT NULL";
+        let found: i32 = if tx.query_one(is_there, &[]).await?.get(0) {
+            tx.query_one("SELECT version FROM plimsoll.version", &[])
+                .await?
+                .get(0)
+        } else {
+            0
+        };
+        let found = found.unsigned_abs();
+        let newer = SCHEMA.get(found as usize..).unwrap_or_default();
+        if newer.is_empty() {
+            return Ok(found);
+        }
+        if found == 0 {
+            // Whoever may not make one in this database may be given one.
+            let given = "SELECT to_regnamespace('plimsoll') IS NOT NULL";
+            if !tx.query_one(given, &[]).await?.get::<_, bool>(0) {
+                tx.batch_execute("CREATE SCHEMA plimsoll").await?;
+            }
+            let version = "CREATE TABLE plimsoll.version (version integer NOT NULL); \
+                           INSERT INTO plimsoll.version VALUES (0)";
+            tx.batch_execute(version).await?;
+        }
+        for version in newer {
+            tx.batch_execute(version).await?;
+        }
+        let known = i32::try_from(SCHEMA.len()).unwrap_or(i32::MAX);
+        tx.execute("UPDATE plimsoll.version SET version = $1", &[&known])
+            .await?;
+        tx.commit().await?;
+        Ok(known.unsigned_abs())
+    };
+    let found = answer(migrating).await.map_err(StoreError::Open)?;
+    let known = SCHEMA.len() as u32;
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    Ok(())
+}
+
+/// What SQL can hold of a count: 2⁶³ − 1 is more than ever happens in a minute.
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A column that is a count, and was written as one.
+fn number(row: &tokio_postgres::Row, column: usize) -> u64 {
+    row.get::<_, i64>(column).unsigned_abs()
+}
+
+fn text(row: &tokio_postgres::Row, column: usize) -> Arc<str> {
+    row.get::<_, &str>(column).into()
+}
+
+/// Text of Postgres holds everything but NUL, which stands in no name of ours.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// A column of a statement that takes many rows.
+fn column<R, T>(rows: &[R], of: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+/// The latest of each: one statement may not write a row twice.
+fn once(rows: &[Row]) -> Vec<&Row> {
+    let mut latest = std::collections::BTreeMap::new();
+    for row in rows {
+        let id = (&row.key, row.minute.minute, &row.instance);
+        let before: &mut &Row = latest.entry(id).or_insert(row);
+        if row.is_newer(&before.minute) {
+            *before = row;
+        }
+    }
+    latest.into_values().collect()
+}
+
+impl Store for Postgres {
+    fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let rows = once(rows);
+        let objectives = column(&rows, |row| clean(&row.key.objective));
+        let counted = column(&rows, |row| clean(&row.key.counted));
+        let minutes = column(&rows, |row| signed(row.minute.minute));
+        let instances = column(&rows, |row| clean(&row.instance));
+        let good = column(&rows, |row| signed(row.minute.counts.good));
+        let bad = column(&rows, |row| signed(row.minute.counts.bad));
+        let measured = column(&rows, |row| i16::from(row.minute.measured));
+        let logs = column(&rows, |row| row.log.as_ref().map(pack));
+        let params: [&(dyn ToSql + Sync); 8] = [
+            &objectives,
+            &counted,
+            &minutes,
+            &instances,
+            &good,
+            &bad,
+            &measured,
+            &logs,
+        ];
+        let writing = answer(self.client.execute(&self.every_second.write, &params));
+        self.runtime
+            .block_on(writing)
+            .map(drop)
+            .map_err(StoreError::Write)
+    }
+
+    fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
+        let (objective, counted, but) = (clean(&key.objective), clean(&key.counted), clean(but));
+        let rows = self.read(Sql::OTHERS, &[&objective, &counted, &signed(from), &but])?;
+        let minutes = rows.iter().map(|row| Minute {
+            minute: number(row, 0),
+            counts: Counts {
+                good: number(row, 1),
+                bad: number(row, 2),
+            },
+            measured: row.get::<_, i16>(3) as u8,
+        });
+        Ok(minutes.collect())
+    }
+
+    fn lately(&mut self, but: Option<&str>, mark: u64) -> Result<(Vec<Row>, u64), StoreError> {
+        let asking = async {
+            // Before the rows: what is written in between comes again.
+            let to = self.client.query_one(&self.every_second.lately_to, &[]).await?;
+            let params: [&(dyn ToSql + Sync); 2] = [&signed(mark), &but];
+            let rows = self.client.query(&self.every_second.lately, &params).await?;
+            Ok((rows, number(&to, 0)))
+        };
+        let (rows, to) = self.runtime.block_on(answer(asking)).map_err(StoreError::Read)?;
+        let rows = rows.iter().map(|row| Row {
+            key: Key {
+                objective: text(row, 0),
+                counted: text(row, 1),
+            },
+            minute: Minute {
+                minute: number(row, 2),
+                counts: Counts {
+                    good: number(row, 4),
+                    bad: number(row, 5),
+                },
+                measured: row.get::<_, i16>(6) as u8,
+            },
+            instance: text(row, 3),
+            log: row.get::<_, Option<&[u8]>>(7).and_then(unpack),
+        });
+        Ok((rows.collect(), to))
+    }
+
+    fn pass(&mut self, mark: u64) -> Result<(), StoreError> {
+        self.change(Sql::PASS, &[&signed(mark)]).map(drop)
+    }
+
+    fn remember(&mut self, evidence: &[Remembered]) -> Result<(), StoreError> {
+        let mut latest = std::collections::BTreeMap::new();
+        for one in evidence {
+            latest.insert((&one.key, &one.asked), one);
+        }
+        let evidence: Vec<&Remembered> = latest.into_values().collect();
+        let objectives = column(&evidence, |one| clean(&one.key.objective));
+        let counted = column(&evidence, |one| clean(&one.key.counted));
+        let asked = column(&evidence, |one| clean(&one.asked));
+        let at = column(&evidence, |one| signed(one.mark.at.0));
+        let since = column(&evidence, |one| signed(one.mark.since.0));
+        let found = column(&evidence, |one| pack_values(&one.mark.values));
+        let params: [&(dyn ToSql + Sync); 6] = [&objectives, &counted, &asked, &at, &since, &found];
+        self.change(Sql::REMEMBER, &params).map(drop)
+    }
+
+    fn remembered(&mut self) -> Result<Vec<Remembered>, StoreError> {
+        let rows = self.read(Sql::REMEMBERED, &[])?;
+        let all = rows.iter().map(|row| Remembered {
+            key: Key {
+                objective: text(row, 0),
+                counted: text(row, 1),
+            },
+            asked: text(row, 2),
+            mark: EvidenceMark {
+                at: Second(number(row, 3)),
+                since: Second(number(row, 4)),
+                values: unpack_values(row.get(5)),
+            },
+        });
+        Ok(all.collect())
+    }
+
+    fn forget(&mut self, before: u64) -> Result<usize, StoreError> {
+        self.change(Sql::FORGET_EVIDENCE, &[&signed(before.saturating_mul(60))])?;
+        let forgotten = self.change(Sql::FORGET, &[&signed(before)])?;
+        Ok(forgotten as usize)
+    }
+
+    fn note(&mut self, facts: &[Fact]) -> Result<(), StoreError> {
+        if let Some(long) = facts.iter().find(|fact| fact.body.len() > BODY_MAX) {
+            return Err(StoreError::TooLong(Arc::clone(&long.id)));
+        }
+        if facts.is_empty() {
+            return Ok(());
+        }
+        let ids = column(facts, |fact| clean(&fact.id));
+        let at = column(facts, |fact| signed(fact.at));
+        let kinds = column(facts, |fact| clean(&fact.kind));
+        let about = column(facts, |fact| clean(&fact.about));
+        let authors = column(facts, |fact| clean(&fact.author));
+        let bodies = column(facts, |fact| clean(&fact.body));
+        let params: [&(dyn ToSql + Sync); 6] = [&ids, &at, &kinds, &about, &authors, &bodies];
+        let client = &mut self.client;
+        let noting = async {
+            let tx = client.transaction().await?;
+            tx.execute("SELECT pg_advisory_xact_lock($1)", &[&NOTING]).await?;
+            tx.execute(Sql::NOTE, &params).await?;
+            tx.commit().await
+        };
+        self.runtime.block_on(answer(noting)).map_err(StoreError::Write)
+    }
+
+    fn noted(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Fact)>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let params: [&(dyn ToSql + Sync); 2] = [&signed(after), &limit];
+        let asking = answer(self.client.query(&self.every_second.noted, &params));
+        let rows = self.runtime.block_on(asking).map_err(StoreError::Read)?;
+        let facts = rows.iter().map(|row| {
+            let fact = Fact {
+                id: text(row, 1),
+                at: number(row, 2),
+                kind: text(row, 3),
+                about: text(row, 4),
+                author: text(row, 5),
+                body: text(row, 6),
+            };
+            (number(row, 0), fact)
+        });
+        Ok(facts.collect())
+    }
+
+    fn forget_facts(&mut self, before: u64) -> Result<usize, StoreError> {
+        let forgotten = self.change(Sql::FORGET_FACTS, &[&signed(before)])?;
+        Ok(forgotten as usize)
+    }
+}

@@ -1,0 +1,2 @@
+-- Locks: the database. Index: the primary key. Rows: those of a minute.
+DELETE FROM lately WHERE place <= ?1

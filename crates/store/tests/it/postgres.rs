@@ -1,0 +1,229 @@
+//! What only a database can do: be shared by machines, be away, and come back.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Barrier, Mutex, PoisonError, Weak};
+
+use plimsoll_slo::Counts;
+use private_postgres::Server;
+use store::{Database, Fact, Key, Minute, Postgres, Row, Store, StoreError};
+
+/// An empty database, on a server that tests share for as long as one of them goes on.
+pub(crate) struct Home {
+    server: Arc<Server>,
+    name: String,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut shared = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = shared.upgrade().unwrap_or_else(|| Arc::new(Server::start()));
+        *shared = Arc::downgrade(&server);
+        drop(shared);
+        let name = format!("state{}", NEXT.fetch_add(1, Relaxed));
+        server.database(&name);
+        Self { server, name }
+    }
+
+    fn address(&self) -> Database {
+        parse(&self.server.address(&self.name)).unwrap()
+    }
+
+    pub(crate) fn open(&self) -> Postgres {
+        Postgres::open(&self.address()).unwrap()
+    }
+
+    fn sql(&self, statement: &str) {
+        self.server.sql_in(&self.name, statement);
+    }
+}
+
+fn parse(address: &str) -> Result<Database, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    Database::parse(address, None, tls).map_err(|error| error.to_string())
+}
+
+fn key() -> Key {
+    Key {
+        objective: "a".into(),
+        counted: "all".into(),
+    }
+}
+
+fn row(instance: &str, minute: u64, good: u64) -> Row {
+    Row {
+        instance: instance.into(),
+        key: key(),
+        minute: Minute {
+            minute,
+            counts: Counts { good, bad: 0 },
+            measured: 60,
+        },
+        log: None,
+    }
+}
+
+#[test]
+fn an_address_is_checked_and_its_password_shown_to_nobody() {
+    let said = |address: &str| parse(address).map(|database| format!("{database} {database:?}"));
+    let shown = "postgres://db.example:6432/state postgres://db.example:6432/state";
+    let address = "postgres://ada:secret@db.example:6432/state?sslmode=require";
+    assert_eq!(said(address).unwrap(), shown);
+    assert_eq!(
+        said("host=/run/postgresql user=ada").unwrap(),
+        "postgres:///run/postgresql/ada postgres:///run/postgresql/ada"
+    );
+    for (address, why) in [
+        ("postgres://ada:secret@db:port/state", "port"),
+        ("postgres:///state", "names no host"),
+        ("postgres://ada:secret@db/state?sslmode=prefer", "`require`"),
+        ("ada:secret@db", "connection string"),
+    ] {
+        let refused = said(address).unwrap_err();
+        assert!(refused.contains(why), "{address}: {refused}");
+        assert!(!refused.contains("secret"), "{refused}");
+    }
+}
+
+#[test]
+fn many_that_begin_at_once_make_one_schema() {
+    let home = Home::new();
+    let together = Barrier::new(6);
+    std::thread::scope(|scope| {
+        for index in 0..6 {
+            let (home, together) = (&home, &together);
+            scope.spawn(move || {
+                together.wait();
+                let mut store = home.open();
+                store.write(&[row(&index.to_string(), 1, 1)]).unwrap();
+            });
+        }
+    });
+    assert_eq!(home.open().others("", &key(), 0).unwrap()[0].counts.good, 6);
+}
+
+#[test]
+fn a_schema_of_a_later_release_is_left_alone() {
+    let home = Home::new();
+    drop(home.open());
+    home.sql("UPDATE plimsoll.version SET version = 99");
+    let refused = Postgres::open(&home.address());
+    assert!(
+        matches!(refused, Err(StoreError::TooNew { found: 99, known: 1 })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn who_may_make_no_schema_is_told_so_and_may_be_given_one() {
+    let home = Home::new();
+    home.sql("CREATE ROLE clerk LOGIN");
+    let as_clerk = home
+        .server
+        .address(&home.name)
+        .replace("user=postgres", "user=clerk");
+    let refused = Postgres::open(&parse(&as_clerk).unwrap()).unwrap_err();
+    let why = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(why.contains("permission denied"), "{why}");
+    home.sql("CREATE SCHEMA plimsoll AUTHORIZATION clerk");
+    let mut store = Postgres::open(&parse(&as_clerk).unwrap()).unwrap();
+    store.write(&[row("one", 1, 5)]).unwrap();
+    drop(store);
+    home.sql("DROP OWNED BY clerk; DROP ROLE clerk");
+}
+
+#[test]
+fn a_connection_that_was_cut_is_an_error_and_what_was_written_is_there() {
+    let home = Home::new();
+    let mut store = home.open();
+    store.write(&[row("one", 1, 5)]).unwrap();
+    let cut = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'",
+        home.name
+    );
+    home.server.sql(&cut);
+    assert!(matches!(
+        store.write(&[row("one", 1, 6)]),
+        Err(StoreError::Write(_))
+    ));
+    let mut anew = home.open();
+    assert_eq!(anew.others("two", &key(), 0).unwrap(), [row("one", 1, 5).minute]);
+    anew.write(&[row("one", 1, 6)]).unwrap();
+    assert_eq!(anew.others("two", &key(), 0).unwrap(), [row("one", 1, 6).minute]);
+}
+
+fn fact(author: &str, number: u32) -> Fact {
+    Fact {
+        id: format!("{author}-{number}").into(),
+        at: 1,
+        kind: "said".into(),
+        about: "".into(),
+        author: author.into(),
+        body: "null".into(),
+    }
+}
+
+#[test]
+fn whoever_reads_while_three_write_misses_nothing() {
+    const EACH: u32 = 150;
+    let home = Home::new();
+    let mut reader = home.open();
+    let (mut facts, mut rows) = (Vec::new(), std::collections::BTreeMap::new());
+    std::thread::scope(|scope| {
+        for author in ["one-1", "two-1", "three-1"] {
+            let mut store = home.open();
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    store.note(&[fact(author, number)]).unwrap();
+                    store
+                        .write(&[
+                            row(author, 1, number.into()),
+                            row(author, 2 + u64::from(number), 1),
+                        ])
+                        .unwrap();
+                }
+            });
+        }
+        let (mut after, mut mark) = (0, 0);
+        while facts.len() < 3 * EACH as usize || rows.len() < 3 + 3 * EACH as usize {
+            for (place, fact) in reader.noted(after, 7).unwrap() {
+                assert!(place > after);
+                after = place;
+                facts.push(fact.id);
+            }
+            let (written, to) = reader.lately(None, mark).unwrap();
+            assert!(to >= mark);
+            mark = to;
+            for row in written {
+                rows.insert((row.instance, row.minute.minute), row.minute.counts.good);
+            }
+        }
+        // The last of what was written again and again comes as well.
+        let (written, _) = reader.lately(None, mark).unwrap();
+        rows.extend(
+            written
+                .into_iter()
+                .map(|row| ((row.instance, row.minute.minute), row.minute.counts.good)),
+        );
+    });
+    let (written, _) = reader.lately(None, 0).unwrap();
+    rows.extend(
+        written
+            .into_iter()
+            .map(|row| ((row.instance, row.minute.minute), row.minute.counts.good)),
+    );
+    assert!(
+        rows.iter()
+            .filter(|((_, minute), _)| *minute == 1)
+            .all(|(_, good)| *good == u64::from(EACH) - 1)
+    );
+    facts.sort_unstable();
+    facts.dedup();
+    assert_eq!(facts.len(), 3 * EACH as usize);
+}
