@@ -56,4 +56,4 @@ pub use journeys::JoinReading;
 pub use plan::Plan;
 pub use route::{Found, RouteError, RouteTable};
 pub use running::{ApplyError, Running};
-pub use tls::{Acceptor, Connector, TlsError};
+pub use tls::{Acceptor, Connector, TlsError, client as tls_client};

@@ -239,6 +239,16 @@ fn client_files(plan: &TlsClientPlan) -> impl Iterator<Item = &PathBuf> {
 }
 
 fn client_config(plan: &TlsClientPlan, protocol: Protocol) -> Result<ClientConfig, TlsError> {
+    let mut config = client(plan)?;
+    config.alpn_protocols = alpn(protocol);
+    Ok(config)
+}
+
+/// What a plan says, for whoever speaks something else than HTTP. Its `server_name` is not part of that.
+///
+/// # Errors
+/// [`TlsError`] if a file cannot be used.
+pub fn client(plan: &TlsClientPlan) -> Result<ClientConfig, TlsError> {
     let roots = match &plan.ca {
         Some(path) => roots(path)?,
         None => RootCertStore {
@@ -255,14 +265,12 @@ fn client_config(plan: &TlsClientPlan, protocol: Protocol) -> Result<ClientConfi
     let builder = builder
         .map_err(|e| unusable(path, e))?
         .with_root_certificates(roots);
-    let mut config = match &plan.identity {
-        None => builder.with_no_client_auth(),
+    match &plan.identity {
+        None => Ok(builder.with_no_client_auth()),
         Some((certificate, private)) => builder
             .with_client_auth_cert(chain(certificate)?, key(private)?)
-            .map_err(|e| unusable(certificate, e))?,
-    };
-    config.alpn_protocols = alpn(protocol);
-    Ok(config)
+            .map_err(|e| unusable(certificate, e)),
+    }
 }
 
 fn alpn(protocol: Protocol) -> Vec<Vec<u8>> {

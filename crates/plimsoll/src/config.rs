@@ -22,6 +22,7 @@ pub(crate) mod template;
 pub(crate) mod tree;
 pub(crate) mod value;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use gateway::plan::{Plan, TlsClientPlan, TlsServerPlan};
 use plimsoll_slo::{Ladder, Objective};
+use store::Database;
 
 use crate::access::Key;
 use crate::calendar::Calendar;
@@ -59,7 +61,7 @@ pub(crate) struct Config {
     /// What may be risked, by what is left of a budget.
     pub(crate) ladder: Ladder,
     /// Where what outlives a restart is kept.
-    pub(crate) state: StateFile,
+    pub(crate) state: StateConfig,
     pub(crate) admin: AdminConfig,
     pub(crate) telemetry: TelemetryConfig,
     /// How long a new process may take to be ready in an upgrade.
@@ -202,6 +204,38 @@ pub(crate) enum ConfigError {
     Wrong(#[from] Problems),
 }
 
+/// Where what outlives a restart is to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StateConfig {
+    File(StateFile),
+    Database(DatabaseConfig),
+}
+
+/// A database, and how it is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DatabaseConfig {
+    pub(crate) database: Database,
+    pub(crate) password: Option<TokenSource>,
+    pub(crate) tls: TlsClientPlan,
+}
+
+/// Where it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StatePlace {
+    File(PathBuf),
+    Database(DatabaseConfig),
+}
+
+/// As people know it.
+impl fmt::Display for StatePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Database(config) => config.database.fmt(f),
+        }
+    }
+}
+
 impl Config {
     /// Reads a file; `-` is standard input.
     ///
@@ -217,14 +251,19 @@ impl Config {
 
     /// Where what outlives a restart is kept, if the configuration was read from `file` and a supervisor has given a
     /// directory for it, or not; `None` for nowhere.
-    pub(crate) fn state_file(&self, file: Option<&Path>, given: Option<&Path>) -> Option<PathBuf> {
+    pub(crate) fn state_place(&self, file: Option<&Path>, given: Option<&Path>) -> Option<StatePlace> {
+        let kept = match &self.state {
+            StateConfig::Database(database) => return Some(StatePlace::Database(database.clone())),
+            StateConfig::File(kept) => kept,
+        };
         let file = file.filter(|file| *file != Path::new("-"))?;
         let beside = given.or_else(|| file.parent())?;
-        match &self.state {
-            StateFile::Auto => Some(beside.join(file.with_extension("state").file_name()?)),
-            StateFile::Off => None,
-            StateFile::At(path) => Some(beside.join(path)),
-        }
+        let path = match kept {
+            StateFile::Auto => beside.join(file.with_extension("state").file_name()?),
+            StateFile::Off => return None,
+            StateFile::At(path) => beside.join(path),
+        };
+        Some(StatePlace::File(path))
     }
 
     /// Reads the text of a file that is called `file` in messages.

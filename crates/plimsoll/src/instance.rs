@@ -9,13 +9,14 @@ mod opening;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use anyhow::Context;
 use gateway::env::Env;
 use gateway::{Acceptor, CoreSeat, Gateway, Phase};
+use plimsoll_policy::Dice as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 
@@ -54,6 +55,9 @@ const CONTROL_THREADS: usize = 2;
 /// How long telling the rest may hold up the end: a collector that is down must not.
 const TELLING_MAX: Duration = Duration::from_secs(3);
 
+/// How often it is judged: what happened is known within a second, and a process that is killed loses no more.
+const JUDGE_EVERY: Duration = Duration::from_millis(500);
+
 /// A core that has not turned for so long is stuck. It does once a second.
 const STUCK: Duration = Duration::from_secs(3);
 
@@ -89,6 +93,8 @@ pub(crate) struct Parts {
     pub(crate) heard: Mutex<Heard>,
     /// What is judged cannot be written down.
     pub(crate) state_failing: AtomicBool,
+    /// Who writes down what was judged, if anybody does.
+    pub(crate) keeper: OnceLock<Thread>,
     /// The socket of the port for operators, for a process that takes over.
     pub(crate) admin: OwnedFd,
     /// What that port shows, if it speaks TLS.
@@ -145,7 +151,8 @@ impl Instance {
         let collector = collector(&config, &gateway)?;
         let meter = meter(collector.as_ref(), &gateway, &journal);
         let points = meter.as_ref().map(Meter::counts);
-        let state = config.state_file(file.as_deref(), state_directory.as_deref());
+        let state = config.state_place(file.as_deref(), state_directory.as_deref());
+        let name = named(&gateway);
         let (telemetry, told) =
             Telemetry::start(gateway.env(), journal.clone(), events, collector.as_ref(), points);
         let parts = Arc::new(Parts {
@@ -154,12 +161,13 @@ impl Instance {
             upgrader: Upgrader::new(program),
             supervisor,
             history: Mutex::default(),
-            judging: Mutex::new(Judging::new(state.as_ref().map(|_| named(&gateway)))),
-            record: record(&gateway, state.is_some()),
+            judging: Mutex::new(Judging::new(state.as_ref().map(|_| name.clone()))),
+            record: record(&name, state.is_some()),
             desk: Arc::default(),
             watching: Mutex::default(),
             heard: Mutex::default(),
             state_failing: AtomicBool::new(false),
+            keeper: OnceLock::new(),
             admin: admin
                 .descriptor()
                 .context("keeping the admin port for a later upgrade")?,
@@ -178,7 +186,7 @@ impl Instance {
         parts.journal.info("operators may ask", &[address]);
         let meter = meter.map(|meter| start_meter(meter, &parts));
         let admin_ended = parts.serve_operators(admin);
-        let keeper = state.map(|file| Keeper::start(file, &parts)).transpose()?;
+        let keeper = state.map(|place| Keeper::start(place, &parts)).transpose()?;
         parts.supervisor.ready("serving");
         parts.watch_cores();
         Ok(Self {
@@ -261,14 +269,16 @@ fn start_meter(meter: Meter, parts: &Arc<Parts>) -> MeterEnd {
     meter.start(move |points| scraped.scrape(|scrape| metrics::write(scrape, points)))
 }
 
-fn record(gateway: &Gateway, is_kept: bool) -> Arc<Record> {
-    let author = format!("{MACHINE}{}", named(gateway));
+fn record(name: &str, is_kept: bool) -> Arc<Record> {
+    let author = format!("{MACHINE}{name}");
     Arc::new(Record::new(author.into(), is_kept))
 }
 
-/// This process, by a name that no other has that shares a state with it.
+/// This process, by a name that no other has that shares a store with it, on whatever machine that may be.
 fn named(gateway: &Gateway) -> String {
-    format!("{}-{}", gateway.env().wall().as_millis(), std::process::id())
+    let env = gateway.env();
+    let chance = env.dice().roll() as u32;
+    format!("{}-{}-{chance:x}", env.wall().as_millis(), std::process::id())
 }
 
 impl Parts {
@@ -296,7 +306,7 @@ impl Parts {
         let env = self.gateway.env().clone();
         self.every(Duration::from_millis(250), |parts| parts.gateway.sweep_outliers());
         self.every(Duration::from_secs(1), Self::remember);
-        self.every(Duration::from_secs(1), Self::judge);
+        self.every(JUDGE_EVERY, Self::judge);
         self.every(Duration::from_secs(1), Self::tell_people);
         self.every(Duration::from_secs(5), |parts| parts.gateway.learn_times());
         self.every(Duration::from_secs(5), Self::renew_certificates);
@@ -384,7 +394,7 @@ impl Parts {
             .remember(now, series);
     }
 
-    /// Judges what was counted in the last second, and does what follows from it.
+    /// Judges what was counted since the last time, and does what follows from it.
     fn judge(&self) {
         let (asked, running) = (self.reloader.asked(), self.gateway.running());
         let wall = self.gateway.env().wall();
@@ -395,6 +405,9 @@ impl Parts {
             self.record.read(|state| judging.correct(&state.corrections));
             judging.reading(&asked.ladder)
         };
+        if let Some(keeper) = self.keeper.get() {
+            keeper.unpark();
+        }
         if self.judged.receiver_count() > 0 {
             self.judged.send_replace(Arc::new(Judged::of(&readings)));
         }

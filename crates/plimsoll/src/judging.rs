@@ -1,22 +1,28 @@
-//! The judge's clock: every second, what was counted for each objective goes to the judge of it.
+//! The judge's clock: twice a second, what was counted for each objective goes to the judge of it.
 //!
 //! The gateway counts, and knows no objective's target; the judge decides, and knows no clock. They meet here. What an
 //! objective asks may change with a reload: if the same is counted and the same is asked, the judge is the same.
 //!
 //! What this process counts is written down by [`keeping`](crate::keeping), and what others have counted, the one before
-//! it among them, comes from there at any time: minutes of the past are added to a judge who is at work.
+//! it among them, comes from there at any time. Of the latest minutes that is what they saw in each second, and all of it
+//! together is judged as if one had seen it, so that all who share a store come to the same verdict; minutes of the past
+//! are added to a judge who is at work.
 //!
 //! When this is late by some seconds, nothing is lost: the counters ran on, and what they gained belongs to the second
 //! in which they are read.
 
-use std::collections::BTreeMap;
+mod judged;
+mod recent;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::objectives::ObjectiveCounts;
-use plimsoll_slo::{Counts, Judge, Ladder, STEP_MAX, Second, Window};
-use store::{Key, Minute, Row};
+use plimsoll_slo::{Ladder, Second};
+use store::{Key, Minute, Remembered, Row};
 
+use self::judged::{Judged, UNWRITTEN_MAX, key, looks_back};
 use crate::api::history::Past;
 use crate::config::ObjectiveConfig;
 use crate::reading::ObjectiveReading;
@@ -33,50 +39,12 @@ pub(crate) struct Judging {
     begun: u32,
     /// What was counted for those that are gone, and is not written down yet.
     left: Vec<Row>,
+    /// A judge is new, and has not heard what was written of late.
+    is_new: bool,
 }
 
-#[derive(Debug)]
-struct Judged {
-    asked: ObjectiveConfig,
-    counts: Arc<ObjectiveCounts>,
-    judge: Judge,
-    /// What had been counted when it was last looked.
-    before: Counts,
-    /// Callers that had failed by then, and the minute that they did so in.
-    failed: (u64, u64),
-    /// The second that was last judged.
-    at: Option<Second>,
-    kept: Kept,
-}
-
-/// What of an objective is to be written down, and to be read.
-#[derive(Debug)]
-struct Kept {
-    /// Whose rows are its own.
-    instance: Arc<str>,
-    key: Key,
-    /// What this process has counted in each minute that is not written yet as it is, and in the one that goes on.
-    own: BTreeMap<u64, Own>,
-    /// What others had counted in the latest minutes when they were last asked.
-    others: BTreeMap<u64, Minute>,
-    /// The minute from which on others are to be asked.
-    unread: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Own {
-    now: Minute,
-    written: Option<Minute>,
-}
-
-/// Seconds that may be made up for. After a longer sleep nobody knows what was measured.
-const LATE_MAX: u64 = 10;
-/// Minutes that may wait to be written: a day in which the disk is full.
-const UNWRITTEN_MAX: usize = 1_440;
-/// The same of judges that are gone.
+/// What was counted for those that are gone, at most.
 const LEFT_MAX: usize = 100_000;
-/// Minutes that others are asked about again: they count in the latest, and may have written all of a day late.
-const OTHERS_LATE: [u64; 2] = [5, UNWRITTEN_MAX as u64];
 
 impl Judging {
     /// No objective yet. `process` is its name among those that share what is written down; `None` if nothing is.
@@ -86,6 +54,7 @@ impl Judging {
             process,
             begun: 0,
             left: Vec::new(),
+            is_new: false,
         }
     }
 
@@ -100,7 +69,7 @@ impl Judging {
         self.follow(asked, counted, at);
         self.judged.iter_mut().for_each(|judged| judged.run_once(at));
         if self.process.is_none() {
-            self.judged.iter_mut().for_each(|judged| judged.kept.own.clear());
+            self.judged.iter_mut().for_each(Judged::keeps_nothing);
         }
     }
 
@@ -123,12 +92,13 @@ impl Judging {
                 // What is written down is read.
                 old => {
                     self.begun += 1;
+                    self.is_new = true;
                     let process = self.process.as_deref().unwrap_or_default();
                     let instance = format!("{process}-{}", self.begun);
                     let mut judged = Judged::new(asked.clone(), Arc::clone(counts), at, instance.into());
                     if let Some(old) = old {
                         // Nobody has judged what was counted since.
-                        (judged.before, judged.failed) = (old.before, old.failed);
+                        judged.looks_from(&old);
                         before.push(old);
                     }
                     judged
@@ -219,197 +189,69 @@ impl Judging {
         }
     }
 
-    /// Others are to be asked about the latest minutes, in which they may have counted since; or about all of the last
-    /// day.
-    pub(crate) fn ask_others(&mut self, minute: u64, of_a_day: bool) {
-        let from = minute.saturating_sub(OTHERS_LATE[usize::from(of_a_day)]);
-        for judged in &mut self.judged {
-            let unread = &mut judged.kept.unread;
-            *unread = Some(unread.map_or(from, |asked| asked.min(from)));
+    /// Which process this is, in the names of those that count here; `None` if a judge is new, and has to hear what
+    /// others have counted here before it. What was written of late is to be asked for from the beginning then.
+    pub(crate) fn hears_but(&mut self) -> Option<String> {
+        let process = self.process.as_ref()?;
+        (!std::mem::take(&mut self.is_new)).then(|| format!("{process}-"))
+    }
+
+    /// All that was written of late is to be asked for again.
+    pub(crate) const fn hear_anew(&mut self) {
+        self.is_new = true;
+    }
+
+    /// What was written of late, by anybody.
+    pub(crate) fn heard_lately(&mut self, rows: &[Row]) {
+        let mut places: HashMap<&Key, usize> = HashMap::new();
+        let mut new = BTreeSet::new();
+        if !rows.is_empty() {
+            // No two are of one key: their names differ.
+            places.extend(
+                (0..)
+                    .zip(&self.judged)
+                    .map(|(place, judged)| (&judged.kept.key, place)),
+            );
         }
+        let of_ours = rows.iter().filter_map(|row| Some((*places.get(&row.key)?, row)));
+        let of_ours: Vec<_> = of_ours.collect();
+        for (place, row) in of_ours {
+            if self.judged[place].heard_lately(row) {
+                new.insert((place, row.minute.minute));
+            }
+        }
+        for (place, minute) in new {
+            self.judged[place].revise(minute);
+        }
+    }
+
+    /// What evidence had come to, to be kept for others and for the next process.
+    pub(crate) fn evidence(&self) -> Vec<Remembered> {
+        self.judged.iter().filter_map(Judged::evidence).collect()
+    }
+
+    /// What evidence had come to by others who have looked for longer.
+    pub(crate) fn believe(&mut self, found: &[Remembered]) {
+        let by_key: HashMap<&Key, Vec<&Remembered>> = found.iter().fold(HashMap::new(), |mut by_key, one| {
+            by_key.entry(&one.key).or_insert_with(Vec::new).push(one);
+            by_key
+        });
+        for judged in &mut self.judged {
+            for found in by_key.get(&judged.kept.key).into_iter().flatten() {
+                judged.believe(found);
+            }
+        }
+    }
+
+    /// Others are to be asked about all of the last day, of which they may have written something late.
+    pub(crate) fn ask_others(&mut self, minute: u64) {
+        let from = minute.saturating_sub(UNWRITTEN_MAX as u64);
+        self.judged.iter_mut().for_each(|judged| judged.ask_others(from));
     }
 
     fn of<'a>(&'a mut self, instance: &'a str) -> impl Iterator<Item = &'a mut Judged> {
         let judged = self.judged.iter_mut();
         judged.filter(move |judged| *judged.kept.instance == *instance)
-    }
-}
-
-/// Tells a judge which period it is.
-fn turn(judge: &mut Judge, asked: &ObjectiveConfig, at: Second) {
-    let calendar = asked.calendar.as_ref();
-    if let Some(period) = calendar.and_then(|calendar| calendar.period(at)) {
-        judge.turn(period);
-    }
-}
-
-fn key(asked: &ObjectiveConfig) -> Key {
-    Key {
-        objective: Arc::clone(&asked.name),
-        counted: Arc::clone(&asked.counted),
-    }
-}
-
-/// How far back an objective looks: the whole of a period, which may have begun so long ago, and what it is forecast by.
-fn looks_back(asked: &ObjectiveConfig) -> Duration {
-    match asked.objective.window {
-        Window::Rolling(last) => last,
-        Window::Calendar(length) => (length * 11 / 10).max(Duration::from_hours(29 * 24)),
-    }
-}
-
-impl Judged {
-    fn new(asked: ObjectiveConfig, counts: Arc<ObjectiveCounts>, at: Second, instance: Arc<str>) -> Self {
-        let looks_back = looks_back(&asked).as_secs().div_ceil(60);
-        Self {
-            judge: Judge::new(asked.objective),
-            before: counts.counts(),
-            failed: (0, counts.callers().count()),
-            kept: Kept {
-                instance,
-                key: key(&asked),
-                own: BTreeMap::new(),
-                others: BTreeMap::new(),
-                unread: Some(at.minute().saturating_sub(looks_back)),
-            },
-            asked,
-            counts,
-            at: None,
-        }
-    }
-
-    /// The clock is not where it was.
-    fn is_astray(&self, at: Second) -> bool {
-        self.at.is_some_and(|last| last.0.abs_diff(at.0) > STEP_MAX)
-    }
-
-    /// What is asked now looks farther back than anything in memory does.
-    fn is_outlooked_by(&self, asked: &ObjectiveConfig) -> bool {
-        looks_back(asked) > looks_back(&self.asked)
-    }
-
-    /// If something else is asked of the same counts, what is known is judged anew.
-    fn asked(self, asked: &ObjectiveConfig) -> Self {
-        if self.asked == *asked {
-            return self;
-        }
-        let mut judge = Judge::new(asked.objective);
-        for (minute, counts, measured) in self.judge.past() {
-            judge.restore(minute, counts, measured);
-        }
-        if let Some(at) = self.at {
-            turn(&mut judge, asked, at);
-        }
-        Self {
-            asked: asked.clone(),
-            judge,
-            ..self
-        }
-    }
-
-    fn reading(&self, ladder: &Ladder) -> ObjectiveReading {
-        let verdict = self.judge.verdict();
-        ObjectiveReading {
-            rung: ladder.rung(verdict.left()),
-            counted: self.before,
-            name: Arc::clone(&self.asked.name),
-            window: Arc::clone(&self.asked.window),
-            runbook: self.asked.runbook.clone(),
-            vantage: self.asked.vantage,
-            verdict,
-        }
-    }
-
-    /// Judges up to this second.
-    fn run_once(&mut self, at: Second) {
-        // As the judge has it: what comes for a second that has passed is counted in the newest.
-        let at = self.at.map_or(at, |last| last.max(at));
-        if self.at.is_none_or(|last| last.minute() != at.minute()) {
-            turn(&mut self.judge, &self.asked, at);
-        }
-        if let Some(last) = self.at.filter(|last| at.0.saturating_sub(last.0) <= LATE_MAX) {
-            (last.0 + 1..at.0).for_each(|second| self.second(Second(second), Counts::default(), 0));
-        }
-        let (counts, failed) = (self.counts.counts(), self.counts.callers().count());
-        let gained = Counts {
-            good: counts.good - self.before.good,
-            bad: counts.bad - self.before.bad,
-        };
-        self.second(at, gained, failed.saturating_sub(self.failed.1));
-        (self.before, self.failed.1, self.at) = (counts, failed, Some(at));
-        if at.minute() != self.failed.0 {
-            self.counts.forget_callers();
-            self.failed = (at.minute(), 0);
-        }
-    }
-
-    fn second(&mut self, at: Second, counts: Counts, callers: u64) {
-        self.judge.second(at, counts, callers);
-        let nothing = Own {
-            now: Minute {
-                minute: at.minute(),
-                counts: Counts::default(),
-                measured: 0,
-            },
-            written: None,
-        };
-        let own = self.kept.own.entry(at.minute()).or_insert(nothing);
-        own.now.counts.good += counts.good;
-        own.now.counts.bad += counts.bad;
-        // A second that came twice, since the clock stepped, was measured once.
-        if self.at != Some(at) {
-            own.now.measured = (own.now.measured + 1).min(60);
-        }
-        if self.kept.own.len() > UNWRITTEN_MAX {
-            self.kept.own.pop_first();
-        }
-    }
-
-    /// A minute in which nothing happens is written once it is over.
-    fn unwritten(&self) -> impl Iterator<Item = Row> {
-        let goes_on = self.at.map_or(0, Second::minute);
-        let own = self.kept.own.values();
-        own.filter(move |own| match own.written {
-            None => true,
-            Some(written) if own.now.minute >= goes_on => written.counts != own.now.counts,
-            Some(written) => written != own.now,
-        })
-        .map(|own| Row {
-            instance: Arc::clone(&self.kept.instance),
-            key: self.kept.key.clone(),
-            minute: own.now,
-        })
-    }
-
-    fn wrote(&mut self, minute: &Minute) {
-        let goes_on = self.at.map_or(0, Second::minute);
-        if let Some(own) = self.kept.own.get_mut(&minute.minute) {
-            own.written = Some(*minute);
-        }
-        self.kept
-            .own
-            .retain(|at, own| *at >= goes_on || own.written != Some(own.now));
-    }
-
-    fn heard(&mut self, minutes: &[Minute]) {
-        if self.kept.unread.take().is_none() {
-            return;
-        }
-        for minute in minutes {
-            let before = self.kept.others.get(&minute.minute);
-            let (counts, measured) = before.map_or((Counts::default(), 0), |m| (m.counts, m.measured));
-            let more = Counts {
-                good: minute.counts.good.saturating_sub(counts.good),
-                bad: minute.counts.bad.saturating_sub(counts.bad),
-            };
-            let measured = minute.measured.saturating_sub(measured);
-            if self.judge.restore(minute.minute, more, measured) {
-                self.kept.others.insert(minute.minute, *minute);
-            }
-        }
-        // Those who are asked again are asked about no more than a day.
-        let newest = self.at.map_or(0, Second::minute);
-        self.kept.others.retain(|at, _| at + OTHERS_LATE[1] + 1 >= newest);
     }
 }
 

@@ -1,35 +1,44 @@
-//! What was counted is written down every second, and read when an objective is new to this process.
+//! What was counted is written down whenever it was judged, and read when an objective is new to this process.
 //!
-//! It has a thread of its own: a disk that does not answer holds up nobody. What cannot be written is kept, up to
-//! [`judging`](crate::judging)'s bound, and written when that is possible again; what cannot be read is asked for again.
-//! Meanwhile everything is counted and judged in memory, and coverage says what is missing.
+//! It has a thread of its own: a disk or a database that does not answer holds up nobody. What cannot be written is kept,
+//! up to [`judging`](crate::judging)'s bound, and written when that is possible again; what cannot be read is asked for
+//! again. Meanwhile everything is counted and judged in memory, and coverage says what is missing.
 //!
 //! Alerts, incidents and what people did are kept in the same way, as the facts of the [`record`](crate::record).
 //!
-//! Several processes may share a file, as two do in an upgrade. Each writes rows of its own, and once a minute reads
-//! what the others have counted in the last few.
+//! Several processes may share a store: two a file, as in an upgrade, and many a database. Each writes rows of its own,
+//! and reads what the others have written since it last did. Once a minute they leave each other what evidence had come
+//! to, for those who come later.
 
-use std::path::{Path, PathBuf};
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, PoisonError};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use plimsoll_slo::Instant;
-use store::{Sqlite, Store, StoreError};
+use store::{Postgres, Sqlite, Store, StoreError};
 
+use crate::config::StatePlace;
+use crate::config::secrets::{Secret, TokenSource};
 use crate::instance::Parts;
 use crate::journal::Value;
+use crate::judging::Judging;
 use crate::record::Record;
 
-/// How often it is written. A killed process loses that, and what was not judged yet, which is a second as well.
+/// How often it is written if nobody says that there is something: a killed process loses what was counted since.
 const EVERY: Duration = Duration::from_secs(1);
+/// It rests so many times as long as it was at work, so that a store with much to do is not kept busy.
+const RESTS: u32 = 4;
 /// How long the last of it may take.
 const ENDING_MAX: Duration = Duration::from_secs(5);
-/// How often the others are asked, and minutes are forgotten.
-const OTHERS_EVERY: Duration = Duration::from_mins(1);
+/// How often evidence is exchanged, and how often minutes are forgotten.
+const EVIDENCE_EVERY: Duration = Duration::from_mins(1);
 const FORGET_EVERY: Duration = Duration::from_hours(1);
+/// Minutes for which what was written is of late: those that can be judged by the second, and some to read them in.
+const LATELY: usize = 20;
 /// The farthest that any window slides back, and a day: what is written now may be asked for by an objective of tomorrow.
 const KEPT_MINUTES: u64 = 93 * 1_440;
 
@@ -42,6 +51,7 @@ const ROUNDS_MAX: usize = 20;
 /// The thread that keeps. When this is dropped it writes what is left, and ends.
 #[derive(Debug)]
 pub(crate) struct Keeper {
+    thread: Thread,
     /// Nothing is ever sent by it: that it is gone is the message.
     alive: Option<Sender<()>>,
     /// The same of the thread.
@@ -49,22 +59,26 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Begins to keep in this file what `parts` judge.
+    /// Begins to keep there what `parts` judge.
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub(crate) fn start(path: PathBuf, parts: &Arc<Parts>) -> anyhow::Result<Self> {
+    pub(crate) fn start(place: StatePlace, parts: &Arc<Parts>) -> anyhow::Result<Self> {
         let ((alive, ended), (works, working)) = (channel(), channel());
-        let parts = Arc::clone(parts);
+        let its_parts = Arc::clone(parts);
         let thread = std::thread::Builder::new().name("state".to_owned());
         let run = move || {
             let _works: Sender<()> = works;
-            Keeping::new(path, &parts).run(&parts, &ended);
+            Keeping::new(place, &its_parts).run(&its_parts, &ended);
         };
-        thread
+        let started = thread
             .spawn(run)
             .context("starting the thread that keeps the state")?;
+        let thread = started.thread().clone();
+        // It is told when something was judged.
+        _ = parts.keeper.set(thread.clone());
         Ok(Self {
+            thread,
             alive: Some(alive),
             working,
         })
@@ -74,85 +88,144 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.alive.take());
+        self.thread.unpark();
         // Ready when the thread has ended; a disk that does not answer is not waited for.
         _ = self.working.recv_timeout(ENDING_MAX);
     }
 }
 
 struct Keeping {
-    path: PathBuf,
+    place: StatePlace,
     store: Option<Box<dyn Store>>,
     /// Whether the last time went wrong: that is told once.
     failing: bool,
-    /// When the others were asked, and when minutes were forgotten: not in the first hour, in which a clock may yet be set.
-    asked_at: Instant,
+    /// Up to where it was read what others have written, and where that was a minute ago, two, and so on.
+    heard_to: u64,
+    marks: VecDeque<u64>,
+    /// When evidence was exchanged.
+    exchanged_at: Option<Instant>,
+    /// When minutes were forgotten: not in the first hour, in which a clock may yet be set.
     forgot_at: Instant,
 }
 
 impl Keeping {
-    fn new(path: PathBuf, parts: &Parts) -> Self {
-        let env = parts.gateway.env();
+    fn new(place: StatePlace, parts: &Parts) -> Self {
         Self {
-            path,
+            place,
             store: None,
             failing: false,
-            asked_at: env.now(),
-            forgot_at: env.now(),
+            heard_to: 0,
+            marks: VecDeque::new(),
+            exchanged_at: None,
+            forgot_at: parts.gateway.env().now(),
         }
     }
 
     fn run(mut self, parts: &Parts, ended: &Receiver<()>) {
+        let env = parts.gateway.env();
+        let mut rest = Duration::ZERO;
+        let has_ended = || ended.try_recv() == Err(TryRecvError::Disconnected);
         loop {
-            let ends = ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Disconnected);
+            let begun = env.now();
+            while env.now().since(begun) < rest && !has_ended() {
+                std::thread::park_timeout(rest);
+            }
+            if !has_ended() {
+                std::thread::park_timeout(EVERY);
+            }
+            let ends = has_ended();
+            let begun = env.now();
             let kept = self.run_once(parts);
             self.tell(parts, kept);
             if ends {
                 return;
             }
+            rest = (RESTS * env.now().since(begun)).min(10 * EVERY);
         }
     }
 
     /// Writes what is new, and reads what is wanted.
     fn run_once(&mut self, parts: &Parts) -> Result<(), StoreError> {
-        let env = parts.gateway.env();
-        let (now, minute) = (env.now(), env.wall().as_secs() / 60);
         let store = match &mut self.store {
             Some(store) => store,
             none => {
-                let opened = none.insert(open(&self.path)?);
+                let opened = none.insert(open(&self.place)?);
                 parts.record.hear_anew();
+                judging(parts).hear_anew();
+                (self.heard_to, self.exchanged_at) = (0, None);
+                self.marks.clear();
                 opened
             }
         };
-        let judging = || parts.judging.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = judging().unwritten();
+        let rows = judging(parts).unwritten();
         store.write(&rows)?;
-        judging().wrote(&rows);
+        judging(parts).wrote(&rows);
         keep_facts(store.as_mut(), &parts.record)?;
-        let wanted = judging().wanted();
+        let wanted = judging(parts).wanted();
         for (instance, key, from) in wanted {
             let minutes = store.others(&instance, &key, from)?;
-            judging().heard(&instance, &minutes);
+            judging(parts).heard(&instance, &minutes);
         }
-        if now.since(self.asked_at) >= OTHERS_EVERY {
-            let of_a_day = now.since(self.forgot_at) >= FORGET_EVERY;
-            judging().ask_others(minute, of_a_day);
-            self.asked_at = now;
-            if of_a_day {
-                // A calendar year is longer than anything slides.
-                let looked_back = judging().looks_back().as_secs() / 60;
-                store.forget(minute.saturating_sub(KEPT_MINUTES.max(looked_back)))?;
-                store.forget_facts(60_000 * minute.saturating_sub(KEPT_FACTS))?;
-                self.forgot_at = now;
-            }
+        let but = judging(parts).hears_but();
+        if but.is_none() {
+            (self.heard_to, self.exchanged_at) = (0, None);
         }
+        let (lately, to) = store.lately(but.as_deref(), self.heard_to)?;
+        judging(parts).heard_lately(&lately);
+        self.heard_to = to;
+        self.keep_evidence(parts)?;
+        self.forget(parts)
+    }
+
+    /// Leaves what evidence had come to, and takes up what others have left.
+    fn keep_evidence(&mut self, parts: &Parts) -> Result<(), StoreError> {
+        let now = parts.gateway.env().now();
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        if self.exchanged_at.is_some_and(|at| now.since(at) < EVIDENCE_EVERY) {
+            return Ok(());
+        }
+        let found = store.remembered()?;
+        judging(parts).believe(&found);
+        let evidence = judging(parts).evidence();
+        if !evidence.is_empty() {
+            store.remember(&evidence)?;
+        }
+        self.exchanged_at = Some(now);
+        // About as many as there are minutes.
+        self.marks.push_back(self.heard_to);
+        if self.marks.len() > LATELY
+            && let Some(mark) = self.marks.pop_front()
+        {
+            store.pass(mark)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what is too old, once an hour.
+    fn forget(&mut self, parts: &Parts) -> Result<(), StoreError> {
+        let env = parts.gateway.env();
+        let (now, minute) = (env.now(), env.wall().as_secs() / 60);
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        if now.since(self.forgot_at) < FORGET_EVERY {
+            return Ok(());
+        }
+        judging(parts).ask_others(minute);
+        // A calendar year is longer than anything slides.
+        let looked_back = judging(parts).looks_back().as_secs() / 60;
+        store.forget(minute.saturating_sub(KEPT_MINUTES.max(looked_back)))?;
+        store.forget_facts(60_000 * minute.saturating_sub(KEPT_FACTS))?;
+        self.forgot_at = now;
         Ok(())
     }
 
     fn tell(&mut self, parts: &Parts, kept: Result<(), StoreError>) {
         parts.state_failing.store(kept.is_err(), Relaxed);
-        let path = self.path.to_string_lossy();
-        let file = ("file", Value::from(&*path));
+        let place = self.place.to_string();
+        let file = ("where", Value::from(&*place));
         match kept {
             Ok(()) if self.failing => {
                 self.failing = false;
@@ -202,6 +275,19 @@ fn keep_facts(store: &mut dyn Store, record: &Record) -> Result<(), StoreError> 
     Ok(())
 }
 
-fn open(path: &Path) -> Result<Box<dyn Store>, StoreError> {
-    Ok(Box::new(Sqlite::open(path)?))
+fn judging(parts: &Parts) -> MutexGuard<'_, Judging> {
+    parts.judging.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(place: &StatePlace) -> Result<Box<dyn Store>, StoreError> {
+    let config = match place {
+        StatePlace::File(path) => return Ok(Box::new(Sqlite::open(path)?)),
+        StatePlace::Database(config) => config,
+    };
+    // What is in files is read anew each time: it may have been renewed.
+    let password = config.password.as_ref().map(TokenSource::read).transpose();
+    let password = password.map_err(|error| StoreError::Open(error.into()))?;
+    let tls = gateway::tls_client(&config.tls).map_err(|error| StoreError::Open(error.into()))?;
+    let password = password.as_ref().map(Secret::to_send);
+    Ok(Box::new(Postgres::open(&config.database, password, tls)?))
 }

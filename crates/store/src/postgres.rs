@@ -55,10 +55,9 @@ const MIGRATING: i64 = 0x706c_696d_0001;
 const NOTING: i64 = 0x706c_696d_0002;
 
 /// Where a database is, and who we are there.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Database {
     config: Config,
-    tls: rustls::ClientConfig,
 }
 
 /// Its password is shown nowhere.
@@ -83,17 +82,12 @@ impl fmt::Debug for Database {
 }
 
 impl Database {
-    /// Reads an address, such as `postgres://user@host:5432/name?sslmode=require`, or the form with `host=…`.
-    /// `password` is used if the address has none. What leaves this machine is spoken by TLS, and the server has to show a
-    /// certificate that `tls` believes, unless the address says `sslmode=disable`.
+    /// Reads an address, such as `postgres://user@host:5432/name?sslmode=require`, or the form with `host=…`. What leaves
+    /// this machine is spoken by TLS, unless the address says `sslmode=disable`.
     ///
     /// # Errors
     /// What is wrong with the address; its password is not part of that.
-    pub fn parse(
-        address: &str,
-        password: Option<&str>,
-        tls: rustls::ClientConfig,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub fn parse(address: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut config: Config = address.parse().map_err(|error| said(&error))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err("it names no host".into());
@@ -110,15 +104,17 @@ impl Database {
                 });
             }
         }
-        if let Some(password) = password.filter(|_| config.get_password().is_none()) {
-            config.password(password);
-        }
         config
             .application_name("plimsoll")
             .connect_timeout(CONNECT_MAX)
             .tcp_user_timeout(ANSWER_MAX)
             .keepalives_idle(Duration::from_secs(30));
-        Ok(Self { config, tls })
+        Ok(Self { config })
+    }
+
+    /// Whether its address has a password.
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
     }
 }
 
@@ -179,18 +175,27 @@ async fn answer<T>(asked: impl Future<Output = Result<T, tokio_postgres::Error>>
 }
 
 impl Postgres {
-    /// Connects, and makes or migrates what is ours.
+    /// Connects, and makes or migrates what is ours. `password` is used if the address has none; a server that is spoken
+    /// to by TLS has to show a certificate that `tls` believes.
     ///
     /// # Errors
     /// [`StoreError::Open`] if that is not possible, [`StoreError::TooNew`] if a later release has written it.
-    pub fn open(database: &Database) -> Result<Self, StoreError> {
+    pub fn open(
+        database: &Database,
+        password: Option<&str>,
+        tls: rustls::ClientConfig,
+    ) -> Result<Self, StoreError> {
+        let mut config = database.config.clone();
+        if let Some(password) = password.filter(|_| !database.has_password()) {
+            config.password(password);
+        }
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| StoreError::Open(error.into()))?;
         let (client, every_second) = runtime.block_on(async {
-            let tls = MakeRustlsConnect::new(database.tls.clone());
-            let connecting = answer(database.config.connect(tls));
+            let tls = MakeRustlsConnect::new(tls);
+            let connecting = answer(config.connect(tls));
             let (mut client, connection) = connecting.await.map_err(StoreError::Open)?;
             // It ends with its client, and says why to whoever asks next.
             runtime.spawn(async { drop(connection.await) });

@@ -50,6 +50,12 @@ impl CallerSet {
         }
     }
 
+    /// Those that are not in another set.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self(core::array::from_fn(|index| self.0[index] & !other.0[index]))
+    }
+
     /// Their places, in order: 0 to 1,023.
     pub fn places(&self) -> impl Iterator<Item = u16> + '_ {
         let bits = |word: u64| (0..64).filter(move |bit| word >> bit & 1 == 1);
@@ -80,6 +86,8 @@ mod tests {
         set.merge(&cores[1].snapshot());
         assert_eq!(set.count(), 4);
         assert_eq!(set.places().collect::<Vec<_>>(), [0, 7, 64, 1_000]);
+        let only_one = set.without(&cores[0].snapshot());
+        assert_eq!(only_one.places().collect::<Vec<_>>(), [1_000]);
         cores.iter().for_each(Callers::clear);
         assert_eq!(cores[0].snapshot(), CallerSet::default());
     }

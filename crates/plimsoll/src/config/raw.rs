@@ -21,7 +21,7 @@ use super::value::address::Endpoint;
 use super::value::outside::Link;
 use super::value::quantity::{MemoryBound, Ratio, TargetShare};
 use super::value::time::WindowWord;
-use super::value::word::{EnvName, Name, StateFile};
+use super::value::word::{DatabaseAddress, EnvName, Name, StateFile};
 use crate::config::read::At;
 use admin::Admin;
 use alerts::Alerts;
@@ -170,6 +170,14 @@ stanza! {
     State {
         /// File that what objectives have counted is kept in, made if there is none. `auto` is one that is called like the configuration, with `.state` for `.yaml`, in the directory that a supervisor has given (`STATE_DIRECTORY`) or beside it; a relative path begins there as well. `off` keeps nothing, and so does a gateway that was configured by flags.
         file: StateFile = "auto";
+        /// Postgres database that several gateways share instead of a file, so that all of them judge what all of them counted: `postgres://plimsoll@db.example/plimsoll`. Everything is in its schema `plimsoll`. What leaves this machine is spoken by TLS, unless the address says `?sslmode=disable`.
+        database: Option<DatabaseAddress> = "null";
+        /// File with the database's password.
+        password_file: Option<PathBuf> = "null";
+        /// Environment variable with that password.
+        password_env: Option<EnvName> = "null";
+        /// How the database is verified. Its name is that in the address.
+        tls: Option<OutboundTls> = "null";
     }
 }
 

@@ -8,12 +8,13 @@ mod alerts;
 mod listener;
 mod objective;
 mod route;
+mod state;
 mod telemetry;
 mod tls;
 mod upstream;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gateway::plan::{CallersPlan, MemoryPlan, ObservePlan, Plan};
@@ -25,8 +26,9 @@ use super::problem::{Mark, Place, Problem};
 use super::raw::upstream::Upstream;
 use super::raw::{BudgetPolicy, Callers, Observe, ProcessLimits, TopLevel};
 use super::read::{At, Reader, Value};
+use super::secrets::TokenSource;
 use super::value::quantity::MemoryBound;
-use super::value::word::Name;
+use super::value::word::{EnvName, Name};
 
 /// What routes may refer to, and where problems go.
 struct Scope<'r> {
@@ -176,7 +178,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         objectives: asked,
         alerts: alerts::resolve(alerts.value, &mut scope).into(),
         ladder: resolve_policy(&budget_policy.value, &mut scope),
-        state: state.value.file.value,
+        state: state::resolve(state.value, &mut scope),
         admin: admin::resolve(admin.value, &mut scope),
         telemetry: telemetry::resolve(telemetry.value, &mut scope),
         upgrade_max: upgrade_max.value,
@@ -195,6 +197,24 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
             .push(Problem::new(&listeners_place, wrong, "routes that do not clash"));
     }
     config
+}
+
+/// A secret that is in a file or in the environment; `what` its settings begin with.
+fn resolve_secret(
+    file: At<Option<PathBuf>>,
+    env: At<Option<EnvName>>,
+    what: &str,
+    scope: &mut Scope<'_>,
+) -> Option<TokenSource> {
+    if let Some(path) = &file.value {
+        scope.readable(path, &file.place);
+    }
+    if file.is_some() && env.is_some() {
+        let wrong = format!("`{what}_file` is there too");
+        scope.problem(&env.place, wrong, "one of the two");
+    }
+    let from_file = file.value.map(TokenSource::File);
+    from_file.or_else(|| env.value.map(|name| TokenSource::Environment(name.0)))
 }
 
 fn resolve_callers(callers: Callers, scope: &mut Scope<'_>) -> CallersPlan {

@@ -383,8 +383,8 @@ fn another_kind_of_file_is_refused_in_few_words() {
 fn state_is_kept_where_a_supervisor_wants_it_or_beside_the_configuration() {
     let kept = |state: &str, file: Option<&str>, given: Option<&str>| {
         let config = read(&format!("{SMALL}state: {{ file: {state} }}")).unwrap();
-        let path = config.state_file(file.map(Path::new), given.map(Path::new));
-        path.map(|path| path.display().to_string())
+        let place = config.state_place(file.map(Path::new), given.map(Path::new));
+        place.map(|place| place.to_string())
     };
     let (file, given) = (Some("/etc/plimsoll/orders.yaml"), Some("/var/lib/plimsoll"));
     let at = |path: &str| Some(path.to_owned());
@@ -396,5 +396,46 @@ fn state_is_kept_where_a_supervisor_wants_it_or_beside_the_configuration() {
     assert_eq!(kept("off", file, given), None);
     for nowhere in [Some("-"), None] {
         assert_eq!(kept("auto", nowhere, given), None);
+    }
+}
+
+#[test]
+fn state_may_be_kept_in_a_database_and_then_nowhere_else() {
+    let state = |text: &str| read(&format!("{SMALL}state: {{ {text} }}"));
+    let address = "database: 'postgres://plimsoll@db.example/state'";
+    let config = state(&format!("{address}, password_env: PG")).unwrap();
+    let place = config.state_place(None, None).unwrap();
+    assert_eq!(place.to_string(), "postgres://db.example:5432/state");
+    for (text, path, wrong) in [
+        (
+            "database: 'postgres://ada:secret@db.example/state'",
+            "state.database",
+            "there is a password in it",
+        ),
+        (
+            "database: 'postgres://db.example/state?sslmode=prefer'",
+            "state.database",
+            "`require`",
+        ),
+        (&format!("{address}, file: kept"), "state.file", "one place"),
+        (
+            &format!("{address}, password_env: A, password_file: /dev/null"),
+            "state.password_env",
+            "`password_file` is there too",
+        ),
+        ("password_env: A", "state.password_env", "no `database`"),
+        ("tls: { ca: /dev/null }", "state.tls", "no `database`"),
+        (
+            &format!("{address}, tls: {{ server_name: a }}"),
+            "state.tls.server_name",
+            "called something else",
+        ),
+    ] {
+        let refused = state(text).unwrap_err().to_string();
+        assert!(
+            refused.contains(path) && refused.contains(wrong),
+            "{text}: {refused}"
+        );
+        assert!(!refused.contains("secret"), "{refused}");
     }
 }

@@ -1,6 +1,6 @@
 use gateway::plan::ObjectivePlan;
 use jiff::tz::TimeZone;
-use plimsoll_slo::{Class, Objective, Outcome, Reason, Severity, Target};
+use plimsoll_slo::{Class, Counts, Objective, Outcome, Reason, Severity, Target, Window};
 use store::{Memory, Store};
 
 use super::*;
@@ -92,6 +92,9 @@ fn keep(disk: &mut Memory, judging: &mut Judging) -> usize {
         let minutes = disk.others(&instance, &key, from).unwrap();
         judging.heard(&instance, &minutes);
     }
+    let but = judging.hears_but();
+    let (lately, _) = disk.lately(but.as_deref(), 0).unwrap();
+    judging.heard_lately(&lately);
     rows.len()
 }
 
@@ -173,11 +176,102 @@ fn what_is_written_and_heard_again_is_what_was_counted() {
     record(&counted[0], Class::Good, 0..5);
     one.run_once(&asked, &counted, at(131));
     keep(&mut one);
+    two.run_once(&asked, &fresh, at(131));
     for _ in 0..2 {
-        two.ask_others(at(131).as_secs() / 60, false);
+        two.ask_others(at(131).as_secs() / 60);
         keep(&mut two);
         assert_eq!(window(&two).counts.good, 134, "once, however often it is asked");
     }
+}
+
+#[test]
+fn three_that_share_a_store_come_to_one_verdict() {
+    let asked = asked(0.99);
+    let mut disk = Memory::default();
+    let mut all: Vec<_> = ["one", "two", "three"]
+        .into_iter()
+        .map(|name| (Judging::new(Some(name.to_owned())), counted()))
+        .collect();
+    let bad = Class::Bad(Reason::UpstreamReset);
+    for second in 0..400_u64 {
+        for (index, (judging, counted)) in (0_u64..).zip(&mut all) {
+            // The second looks twice a second, and the third is away for a while.
+            record(&counted[0], Class::Good, 0..3 + index);
+            if second > 200 {
+                let first = 10 * second + 5 * index;
+                record(&counted[0], bad, first..first + second % 7);
+            }
+            judging.run_once(&asked, counted, at(second));
+            if index == 1 {
+                record(&counted[0], Class::Good, 0..1);
+                judging.run_once(&asked, counted, at(second));
+            }
+            if index < 2 || !(150..390).contains(&second) {
+                keep(&mut disk, judging);
+            }
+        }
+    }
+    for _ in 0..2 {
+        for (judging, counted) in &mut all {
+            keep(&mut disk, judging);
+            judging.run_once(&asked, counted, at(400));
+            keep(&mut disk, judging);
+        }
+    }
+    let verdict = |index: usize| {
+        let judging: &Judging = &all[index].0;
+        format!("{:?}", judging.reading(&Ladder::default())[0].verdict)
+    };
+    assert_eq!(verdict(0), verdict(1));
+    assert_eq!(verdict(0), verdict(2));
+    let verdict = &all[0].0.reading(&Ladder::default())[0].verdict;
+    // Each began to look after the first of its requests.
+    assert_eq!(verdict.window.counts.good, 400 * (3 + 4 + 5 + 1) - (3 + 4 + 5));
+    assert_eq!(verdict.calls, Some(Severity::Page));
+    // Who comes when all are gone knows it as well, and evidence with it.
+    let evidence: Vec<_> = all.iter().flat_map(|(judging, _)| judging.evidence()).collect();
+    assert!(evidence.is_empty(), "nothing is long enough ago");
+    let mut late = Judging::new(Some("late".to_owned()));
+    let fresh = counted();
+    late.run_once(&asked, &fresh, at(400));
+    keep(&mut disk, &mut late);
+    // How long the budget lasts is looked up every five seconds.
+    let (first, counted) = &mut all[0];
+    let said = [(&mut late, &fresh), (first, counted)].map(|(judging, counted)| {
+        (401..406).for_each(|second| judging.run_once(&asked, counted, at(second)));
+        format!("{:?}", judging.reading(&Ladder::default())[0].verdict)
+    });
+    assert_eq!(said[0], said[1]);
+}
+
+#[test]
+fn evidence_is_handed_on() {
+    let (asked, counted) = (asked(0.99), counted());
+    let mut one = Judging::new(Some("one".to_owned()));
+    let bad = Class::Bad(Reason::UpstreamReset);
+    for second in 0..1_500_u64 {
+        if second.is_multiple_of(40) {
+            record(&counted[0], bad, second..second + 1);
+        }
+        one.run_once(&asked, &counted, at(second));
+    }
+    let found = one.evidence();
+    let evidence = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.evidence;
+    let mut two = Judging::new(Some("two".to_owned()));
+    two.run_once(&asked, &self::counted(), at(1_500));
+    two.believe(&found);
+    assert!(
+        evidence(&two) > 0.01 * evidence(&one),
+        "{} {}",
+        evidence(&two),
+        evidence(&one)
+    );
+    // What is found against something else is none.
+    let other = self::asked(0.5);
+    let mut three = Judging::new(Some("three".to_owned()));
+    three.run_once(&other, &self::counted(), at(1_500));
+    three.believe(&found);
+    assert!(evidence(&three) < 1e-6);
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl Home {
     }
 
     pub(crate) fn open(&self) -> Postgres {
-        Postgres::open(&self.address()).unwrap()
+        open(&self.address()).unwrap()
     }
 
     fn sql(&self, statement: &str) {
@@ -40,13 +40,17 @@ impl Home {
 }
 
 fn parse(address: &str) -> Result<Database, String> {
+    Database::parse(address).map_err(|error| error.to_string())
+}
+
+fn open(database: &Database) -> Result<Postgres, StoreError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    Database::parse(address, None, tls).map_err(|error| error.to_string())
+    Postgres::open(database, None, tls)
 }
 
 fn key() -> Key {
@@ -113,7 +117,7 @@ fn a_schema_of_a_later_release_is_left_alone() {
     let home = Home::new();
     drop(home.open());
     home.sql("UPDATE plimsoll.version SET version = 99");
-    let refused = Postgres::open(&home.address());
+    let refused = open(&home.address());
     assert!(
         matches!(refused, Err(StoreError::TooNew { found: 99, known: 1 })),
         "{refused:?}"
@@ -128,11 +132,11 @@ fn who_may_make_no_schema_is_told_so_and_may_be_given_one() {
         .server
         .address(&home.name)
         .replace("user=postgres", "user=clerk");
-    let refused = Postgres::open(&parse(&as_clerk).unwrap()).unwrap_err();
+    let refused = open(&parse(&as_clerk).unwrap()).unwrap_err();
     let why = std::error::Error::source(&refused).unwrap().to_string();
     assert!(why.contains("permission denied"), "{why}");
     home.sql("CREATE SCHEMA plimsoll AUTHORIZATION clerk");
-    let mut store = Postgres::open(&parse(&as_clerk).unwrap()).unwrap();
+    let mut store = open(&parse(&as_clerk).unwrap()).unwrap();
     store.write(&[row("one", 1, 5)]).unwrap();
     drop(store);
     home.sql("DROP OWNED BY clerk; DROP ROLE clerk");

@@ -1,13 +1,10 @@
 //! Who is told of alerts: what belongs to which kind of target.
 
-use std::path::PathBuf;
-
-use super::{Scope, tls};
+use super::{Scope, resolve_secret, tls};
 use crate::config::raw::alerts::{AlertTarget, Alerts, CallsWord, Email, Heartbeat, Security, TargetKind};
 use crate::config::read::At;
 use crate::config::secrets::TokenSource;
 use crate::config::value::outside::Link;
-use crate::config::value::word::EnvName;
 use crate::config::{AlertsConfig, Beat, EmailConfig, MailSecurity, Target, Way};
 use crate::record::entry::Calls;
 
@@ -49,7 +46,7 @@ fn resolve_target(target: AlertTarget, scope: &mut Scope<'_>) -> Option<Target> 
         email,
         tls: tls_raw,
     } = target;
-    let secret = resolve_secret(secret_file, secret_env, scope);
+    let secret = resolve_secret(secret_file, secret_env, "secret", scope);
     let needs_secret = matches!(
         kind.value,
         TargetKind::Slack | TargetKind::PagerDuty | TargetKind::Webhook
@@ -72,21 +69,6 @@ fn resolve_target(target: AlertTarget, scope: &mut Scope<'_>) -> Option<Target> 
         secret,
         tls: tls::outbound(tls_raw.value, scope),
     })
-}
-
-fn resolve_secret(
-    file: At<Option<PathBuf>>,
-    env: At<Option<EnvName>>,
-    scope: &mut Scope<'_>,
-) -> Option<TokenSource> {
-    if let Some(path) = &file.value {
-        scope.readable(path, &file.place);
-    }
-    if file.is_some() && env.is_some() {
-        scope.problem(&env.place, "`secret_file` is there too", "one of the two");
-    }
-    let from_file = file.value.map(TokenSource::File);
-    from_file.or_else(|| env.value.map(|name| TokenSource::Environment(name.0)))
 }
 
 fn resolve_way(

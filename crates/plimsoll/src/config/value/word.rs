@@ -106,6 +106,26 @@ impl Scalar for StateFile {
     }
 }
 
+/// The address of a Postgres database. It is read where no message repeats it: somebody may have put a password there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DatabaseAddress(pub(crate) String);
+
+impl Scalar for DatabaseAddress {
+    const SHAPE: ScalarShape = ScalarShape {
+        what: "the address of a Postgres database",
+        right: "`postgres://plimsoll@db.example:5432/plimsoll`",
+        json: Json::Text,
+    };
+
+    fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    fn render(&self) -> String {
+        self.0.clone()
+    }
+}
+
 impl Scalar for HeaderName {
     const SHAPE: ScalarShape = ScalarShape {
         what: "the name of a header",
