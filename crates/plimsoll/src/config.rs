@@ -208,7 +208,7 @@ pub(crate) enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StateConfig {
     File(StateFile),
-    Database(DatabaseConfig),
+    Database(Arc<DatabaseConfig>),
 }
 
 /// A database, and how it is spoken to.
@@ -223,7 +223,7 @@ pub(crate) struct DatabaseConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StatePlace {
     File(PathBuf),
-    Database(DatabaseConfig),
+    Database(Arc<DatabaseConfig>),
 }
 
 /// As people know it.
@@ -253,7 +253,7 @@ impl Config {
     /// directory for it, or not; `None` for nowhere.
     pub(crate) fn state_place(&self, file: Option<&Path>, given: Option<&Path>) -> Option<StatePlace> {
         let kept = match &self.state {
-            StateConfig::Database(database) => return Some(StatePlace::Database(database.clone())),
+            StateConfig::Database(database) => return Some(StatePlace::Database(Arc::clone(database))),
             StateConfig::File(kept) => kept,
         };
         let file = file.filter(|file| *file != Path::new("-"))?;

@@ -96,10 +96,9 @@ impl Judging {
                     let process = self.process.as_deref().unwrap_or_default();
                     let instance = format!("{process}-{}", self.begun);
                     let mut judged = Judged::new(asked.clone(), Arc::clone(counts), at, instance.into());
-                    if let Some(old) = old {
-                        // Nobody has judged what was counted since.
-                        judged.looks_from(&old);
-                        before.push(old);
+                    before.extend(old);
+                    if let Some(other) = before.iter().find(|other| Arc::ptr_eq(&other.counts, counts)) {
+                        judged.looks_from(other);
                     }
                     judged
                 }

@@ -149,6 +149,19 @@ impl Server {
         );
     }
 
+    /// The processes that it has started.
+    ///
+    /// # Panics
+    /// If that is not to be seen.
+    pub fn backends(&self) -> Vec<u32> {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children
+            .split_whitespace()
+            .map(|pid| pid.parse().unwrap())
+            .collect()
+    }
+
     fn data(&self) -> String {
         self.folder.path().join("data").display().to_string()
     }

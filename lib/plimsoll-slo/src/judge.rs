@@ -267,8 +267,9 @@ impl Judge {
         self.late(minute);
         let (weighing, seen) = self.weighing();
         weighing.anew(changed, &seen);
-        // It was forecast by something else.
-        self.ahead.forecast_at = 0;
+        // It was looked up by something else.
+        (self.ahead.forecast_at, self.ahead.at) = (0, Second(0));
+        self.look_ahead();
     }
 
     fn excludes(&self, at: Second) -> bool {

@@ -431,7 +431,7 @@ fn state_may_be_kept_in_a_database_and_then_nowhere_else() {
             "called something else",
         ),
     ] {
-        let refused = state(text).unwrap_err().to_string();
+        let refused = state(text).unwrap_err();
         assert!(
             refused.contains(path) && refused.contains(wrong),
             "{text}: {refused}"

@@ -50,6 +50,8 @@ struct Own {
 
 /// Seconds that may be made up for. After a longer sleep nobody knows what was measured.
 const LATE_MAX: u64 = 10;
+/// Seconds after which it is written that they were measured, though nothing happened in them.
+const MEASURED_EVERY: u8 = 10;
 /// Minutes that may wait to be written: a day in which the disk is full.
 pub(super) const UNWRITTEN_MAX: usize = 1_440;
 
@@ -86,8 +88,8 @@ impl Judged {
         let looks_back = looks_back(&asked).as_secs().div_ceil(60);
         Self {
             judge: Judge::new(asked.objective),
-            before: counts.counts(),
-            failed: (0, counts.callers()),
+            before: Counts::default(),
+            failed: (0, CallerSet::default()),
             recent: Recent::default(),
             kept: Kept {
                 instance,
@@ -102,7 +104,7 @@ impl Judged {
         }
     }
 
-    /// Goes on where another one stopped to look: nobody has judged what was counted since.
+    /// Goes on where another one stopped to look at the same counters: nobody has judged what was counted since.
     pub(super) const fn looks_from(&mut self, other: &Self) {
         (self.before, self.failed) = (other.before, other.failed);
     }
@@ -214,13 +216,15 @@ impl Judged {
         self.kept.own.clear();
     }
 
-    /// A minute in which nothing happens is written once it is over.
+    /// That it was measured, and that nothing happened, is written now and then.
     pub(super) fn unwritten(&self) -> impl Iterator<Item = Row> {
         let goes_on = self.at.map_or(0, Second::minute);
         let own = self.kept.own.values();
         own.filter(move |own| match own.written {
             None => true,
-            Some(written) if own.now.minute >= goes_on => written.counts != own.now.counts,
+            Some(written) if own.now.minute >= goes_on => {
+                written.counts != own.now.counts || own.now.measured >= written.measured + MEASURED_EVERY
+            }
             Some(written) => written != own.now,
         })
         .map(|own| Row {

@@ -15,6 +15,7 @@ mod memory;
 mod operators;
 mod processes;
 mod rules;
+mod shared;
 mod supervised;
 mod upgrade;
 mod world;

@@ -56,11 +56,14 @@ pub(super) fn resolve(state: State, scope: &mut Scope<'_>) -> StateConfig {
     let password = resolve_secret(password_file, password_env, "password", scope);
     let tls = tls::outbound(tls_raw.value, scope);
     match is_right {
-        Ok(database) => StateConfig::Database(DatabaseConfig {
-            database,
-            password,
-            tls,
-        }),
+        Ok(database) => {
+            let config = DatabaseConfig {
+                database,
+                password,
+                tls,
+            };
+            StateConfig::Database(config.into())
+        }
         Err(wrong) => {
             scope.problem(&database.place, wrong, right);
             StateConfig::File(StateFile::Off)
