@@ -42,6 +42,11 @@ const LATELY: usize = 20;
 /// The farthest that any window slides back, and a day: what is written now may be asked for by an objective of tomorrow.
 const KEPT_MINUTES: u64 = 93 * 1_440;
 
+/// Minutes for which it is known who has counted what. Nobody writes later than a day.
+const APART_MINUTES: u64 = 2 * 1_440;
+/// Hours that are added up at once: usually it is one, and more after a copy was put back.
+const HOURS_MAX: usize = 24;
+
 /// A year of alerts, incidents and what people did, and a month to look back over it.
 const KEPT_FACTS: u64 = 400 * 1_440;
 /// Facts that are written or read at once, and how often that is done before counting is seen to again.
@@ -203,7 +208,7 @@ impl Keeping {
         Ok(())
     }
 
-    /// Forgets what is too old, once an hour.
+    /// Forgets what is too old, and adds up what is old, once an hour.
     fn forget(&mut self, parts: &Parts) -> Result<(), StoreError> {
         let env = parts.gateway.env();
         let (now, minute) = (env.now(), env.wall().as_secs() / 60);
@@ -218,6 +223,11 @@ impl Keeping {
         let looked_back = judging(parts).looks_back().as_secs() / 60;
         store.forget(minute.saturating_sub(KEPT_MINUTES.max(looked_back)))?;
         store.forget_facts(60_000 * minute.saturating_sub(KEPT_FACTS))?;
+        for _ in 0..HOURS_MAX {
+            if !store.add_up(minute.saturating_sub(APART_MINUTES))? {
+                break;
+            }
+        }
         self.forgot_at = now;
         Ok(())
     }

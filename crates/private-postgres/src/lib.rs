@@ -123,6 +123,11 @@ impl Server {
         self.address(name)
     }
 
+    /// Where its socket is.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// How to connect to a database.
     pub fn address(&self, name: &str) -> String {
         let folder = self.folder.path().display();

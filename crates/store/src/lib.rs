@@ -18,7 +18,7 @@ mod sqlite;
 pub use facts::{BODY_MAX, Fact};
 pub use memory::Memory;
 pub use minutes::{Key, Minute, Remembered, Row};
-pub use postgres::{Database, Postgres};
+pub use postgres::{Database, Postgres, Tls};
 pub use sqlite::Sqlite;
 pub use sqlite::care;
 
@@ -80,6 +80,18 @@ pub trait Store: Send + std::fmt::Debug {
     /// [`StoreError::Read`].
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError>;
 
+    /// Every row of every instance, in an order of the store's own, after this one, up to so many; without logs.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn minutes(&mut self, after: Option<&Row>, limit: usize) -> Result<Vec<Row>, StoreError>;
+
+    /// The same as [`Self::write`], and nobody is told: of rows that come from a copy.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] or [`StoreError::Gone`].
+    fn put_back(&mut self, rows: &[Row]) -> Result<(), StoreError>;
+
     /// What was written since this mark, and of late at all if that is 0, each row as it is now; and the mark to go on
     /// from. Nothing is left out, and some may come twice. `but` leaves out the instances of one process.
     ///
@@ -106,6 +118,13 @@ pub trait Store: Send + std::fmt::Debug {
     /// [`StoreError::Read`].
     fn remembered(&mut self) -> Result<Vec<Remembered>, StoreError>;
 
+    /// Adds up what all have counted in each minute before this one, of the oldest hour of which that was not done yet.
+    /// Nobody may write to it any more. Returns whether there was such an hour.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn add_up(&mut self, before: u64) -> Result<bool, StoreError>;
+
     /// Forgets every minute before this one, and evidence from before it. Returns how many minutes those were.
     ///
     /// # Errors
@@ -131,4 +150,39 @@ pub trait Store: Send + std::fmt::Debug {
     /// # Errors
     /// [`StoreError::Write`].
     fn forget_facts(&mut self, before: u64) -> Result<usize, StoreError>;
+}
+
+/// Rows, and facts, that are copied at once.
+const COPIED_ROWS: usize = 5_000;
+const COPIED_FACTS: usize = 500;
+
+/// Copies all that is in one store into another, in which what is there stays: what both know is known once. Whoever asks
+/// what was written there of late is told of minutes from `tells_from` on.
+///
+/// # Errors
+/// [`StoreError`] of either; what was copied until then is there, and copying again goes on from it.
+pub fn copy(from: &mut dyn Store, to: &mut dyn Store, tells_from: u64) -> Result<(), StoreError> {
+    let mut last = None;
+    loop {
+        let rows = from.minutes(last.as_ref(), COPIED_ROWS)?;
+        let Some(latest) = rows.last() else {
+            break;
+        };
+        last = Some(latest.clone());
+        let (told, quiet): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|row| row.minute.minute >= tells_from);
+        to.put_back(&quiet)?;
+        to.write(&told)?;
+    }
+    let mut after = 0;
+    loop {
+        let facts = from.noted(after, COPIED_FACTS)?;
+        let Some((place, _)) = facts.last() else {
+            break;
+        };
+        after = *place;
+        let facts: Vec<Fact> = facts.into_iter().map(|(_, fact)| fact).collect();
+        to.note(&facts)?;
+    }
+    to.remember(&from.remembered()?)
 }

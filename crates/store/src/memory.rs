@@ -1,9 +1,10 @@
 //! The model: what every other store has to do, in the fewest words.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
-use plimsoll_slo::EvidenceMark;
+use plimsoll_slo::{Counts, EvidenceMark};
 
 use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
 
@@ -32,7 +33,10 @@ impl Store for Memory {
             }
             self.written += 1;
             self.rows.insert(id.clone(), row.minute);
-            self.lately.insert(id, (self.written, row.clone()));
+            let mut row = row.clone();
+            // Who has no log takes none away.
+            row.log = row.log.or_else(|| self.lately.get(&id)?.1.log.clone());
+            self.lately.insert(id, (self.written, row));
         }
         Ok(())
     }
@@ -53,6 +57,26 @@ impl Store for Memory {
             }
         }
         Ok(minutes)
+    }
+
+    fn minutes(&mut self, after: Option<&Row>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let after = after.map(|row| (row.key.clone(), row.minute.minute, Arc::clone(&row.instance)));
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = self.rows.range((from, Bound::Unbounded)).take(limit);
+        let rows = rows.map(|((key, _, instance), minute)| Row {
+            instance: Arc::clone(instance),
+            key: key.clone(),
+            minute: *minute,
+            log: None,
+        });
+        Ok(rows.collect())
+    }
+
+    fn put_back(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        let (lately, written) = (self.lately.clone(), self.written);
+        self.write(rows)?;
+        (self.lately, self.written) = (lately, written);
+        Ok(())
     }
 
     fn lately(&mut self, but: Option<&str>, mark: u64) -> Result<(Vec<Row>, u64), StoreError> {
@@ -85,6 +109,27 @@ impl Store for Memory {
             mark: mark.clone(),
         });
         Ok(all.collect())
+    }
+
+    fn add_up(&mut self, before: u64) -> Result<bool, StoreError> {
+        let apart = self.rows.keys().filter(|(_, _, instance)| !instance.is_empty());
+        let Some(oldest) = apart.map(|(_, at, _)| *at).min().filter(|at| *at < before) else {
+            return Ok(false);
+        };
+        let before = before.min(oldest + 60);
+        let apart = |(_, at, instance): &RowId| *at < before && !instance.is_empty();
+        let apart: Vec<_> = self.rows.extract_if(.., |id, _| apart(id)).collect();
+        for ((key, at, _), row) in apart {
+            let sum = self.rows.entry((key, at, "".into())).or_insert(Minute {
+                counts: Counts::default(),
+                measured: 0,
+                ..row
+            });
+            sum.counts.good += row.counts.good;
+            sum.counts.bad += row.counts.bad;
+            sum.measured = sum.measured.max(row.measured);
+        }
+        Ok(true)
     }
 
     fn forget(&mut self, before: u64) -> Result<usize, StoreError> {

@@ -28,7 +28,8 @@ pub struct Minute {
 /// What one instance has counted in one minute so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Who counted: nobody else writes rows of this name. It begins with the name of the process that it is of.
+    /// Who counted: nobody else writes rows of this name. It begins with the name of the process that it is of. Nothing if
+    /// it is what all have counted: see [`Store::add_up`](crate::Store::add_up).
     pub instance: Arc<str>,
     /// Of what.
     pub key: Key,

@@ -19,6 +19,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::care::Found;
 use crate::packed::{pack, pack_values, unpack, unpack_values};
 use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
 
@@ -33,6 +34,10 @@ impl Sql {
     const OTHERS: &str = include_str!("postgres/sql/others.sql");
     const LATELY: &str = include_str!("postgres/sql/lately.sql");
     const LATELY_TO: &str = include_str!("postgres/sql/lately_to.sql");
+    const MINUTES: &str = include_str!("postgres/sql/minutes.sql");
+    const PUT_BACK: &str = include_str!("postgres/sql/put_back.sql");
+    const FOUND: &str = include_str!("postgres/sql/found.sql");
+    const ADD_UP: &str = include_str!("postgres/sql/add_up.sql");
     const PASS: &str = include_str!("postgres/sql/pass.sql");
     const REMEMBER: &str = include_str!("postgres/sql/remember.sql");
     const REMEMBERED: &str = include_str!("postgres/sql/remembered.sql");
@@ -50,9 +55,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "SET statement_timeout = '9s'; SET lock_timeout = '4s'; \
                         SET idle_in_transaction_session_timeout = '5s'; SET synchronous_commit = on";
 
-/// Names of the locks that those of a database share who migrate it, and who note facts.
+/// Names of the locks that those of a database share who migrate it, who note facts, and who add up.
 const MIGRATING: i64 = 0x706c_696d_0001;
 const NOTING: i64 = 0x706c_696d_0002;
+const ADDING_UP: i64 = 0x706c_696d_0003;
 
 /// Where a database is, and who we are there.
 #[derive(Clone, PartialEq, Eq)]
@@ -142,6 +148,9 @@ fn said(error: &tokio_postgres::Error) -> Box<dyn std::error::Error + Send + Syn
     words.into()
 }
 
+/// What TLS is spoken by.
+pub type Tls = rustls::ClientConfig;
+
 /// See the module's header.
 pub struct Postgres {
     /// It has one thread, the one that asks, and lives while it is waited for.
@@ -180,10 +189,23 @@ impl Postgres {
     ///
     /// # Errors
     /// [`StoreError::Open`] if that is not possible, [`StoreError::TooNew`] if a later release has written it.
-    pub fn open(
+    pub fn open(database: &Database, password: Option<&str>, tls: Tls) -> Result<Self, StoreError> {
+        Self::connect(database, password, tls, true)
+    }
+
+    /// The same, and nothing is made or migrated: there has to be something of ours.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub fn look(database: &Database, password: Option<&str>, tls: Tls) -> Result<Self, StoreError> {
+        Self::connect(database, password, tls, false)
+    }
+
+    fn connect(
         database: &Database,
         password: Option<&str>,
-        tls: rustls::ClientConfig,
+        tls: Tls,
+        migrates: bool,
     ) -> Result<Self, StoreError> {
         let mut config = database.config.clone();
         if let Some(password) = password.filter(|_| !database.has_password()) {
@@ -202,7 +224,7 @@ impl Postgres {
             answer(client.batch_execute(SETTINGS))
                 .await
                 .map_err(StoreError::Open)?;
-            migrate(&mut client).await?;
+            migrate(&mut client, migrates).await?;
             let every_second = EverySecond::prepare(&client).await.map_err(StoreError::Open)?;
             Ok::<_, StoreError>((client, every_second))
         })?;
@@ -210,6 +232,24 @@ impl Postgres {
             runtime,
             client,
             every_second,
+        })
+    }
+
+    /// What is in it. Whether that is whole is for Postgres to say.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    pub fn found(&mut self) -> Result<Found, StoreError> {
+        let rows = self.read(Sql::FOUND, &[])?;
+        let row = rows.first().ok_or(StoreError::Read("it says nothing".into()))?;
+        let minute = |column| row.get::<_, Option<i64>>(column).map(i64::unsigned_abs);
+        Ok(Found {
+            schema: row.get::<_, i32>(0).unsigned_abs(),
+            minutes: number(row, 1),
+            objectives: number(row, 2),
+            span: minute(3).zip(minute(4)),
+            facts: number(row, 5),
+            problems: Vec::new(),
         })
     }
 
@@ -239,8 +279,9 @@ impl EverySecond {
     }
 }
 
-/// Brings the schema to the version that is known. Of several that do so at once, one does and the others find it done.
-async fn migrate(client: &mut Client) -> Result<(), StoreError> {
+/// Brings the schema to the version that is known, if it may. Of several that do so at once, one does and the others find
+/// it done.
+async fn migrate(client: &mut Client, may: bool) -> Result<(), StoreError> {
     let migrating = async {
         let tx = client.transaction().await?;
         tx.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATING])
@@ -255,7 +296,7 @@ async fn migrate(client: &mut Client) -> Result<(), StoreError> {
         };
         let found = found.unsigned_abs();
         let newer = SCHEMA.get(found as usize..).unwrap_or_default();
-        if newer.is_empty() {
+        if newer.is_empty() || !may {
             return Ok(found);
         }
         if found == 0 {
@@ -279,10 +320,11 @@ async fn migrate(client: &mut Client) -> Result<(), StoreError> {
     };
     let found = answer(migrating).await.map_err(StoreError::Open)?;
     let known = SCHEMA.len() as u32;
-    if found > known {
-        return Err(StoreError::TooNew { found, known });
+    match found {
+        0 => Err(StoreError::Open("there is no state of Plimsoll's in it".into())),
+        found if found > known => Err(StoreError::TooNew { found, known }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What SQL can hold of a count: 2⁶³ − 1 is more than ever happens in a minute.
@@ -351,6 +393,56 @@ impl Store for Postgres {
             .block_on(writing)
             .map(drop)
             .map_err(StoreError::Write)
+    }
+
+    fn put_back(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        let rows = once(rows);
+        let objectives = column(&rows, |row| clean(&row.key.objective));
+        let counted = column(&rows, |row| clean(&row.key.counted));
+        let minutes = column(&rows, |row| signed(row.minute.minute));
+        let instances = column(&rows, |row| clean(&row.instance));
+        let good = column(&rows, |row| signed(row.minute.counts.good));
+        let bad = column(&rows, |row| signed(row.minute.counts.bad));
+        let measured = column(&rows, |row| i16::from(row.minute.measured));
+        let params: [&(dyn ToSql + Sync); 7] = [
+            &objectives,
+            &counted,
+            &minutes,
+            &instances,
+            &good,
+            &bad,
+            &measured,
+        ];
+        self.change(Sql::PUT_BACK, &params).map(drop)
+    }
+
+    fn minutes(&mut self, after: Option<&Row>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let of = |part: fn(&Row) -> &str| after.map_or_else(String::new, |row| clean(part(row)));
+        let (objective, counted) = (of(|row| &row.key.objective), of(|row| &row.key.counted));
+        let (minute, instance) = (
+            after.map_or(-1, |row| signed(row.minute.minute)),
+            of(|row| &row.instance),
+        );
+        let params: [&(dyn ToSql + Sync); 5] = [&objective, &counted, &minute, &instance, &limit];
+        let rows = self.read(Sql::MINUTES, &params)?;
+        let rows = rows.iter().map(|row| Row {
+            key: Key {
+                objective: text(row, 0),
+                counted: text(row, 1),
+            },
+            minute: Minute {
+                minute: number(row, 2),
+                counts: Counts {
+                    good: number(row, 4),
+                    bad: number(row, 5),
+                },
+                measured: row.get::<_, i16>(6) as u8,
+            },
+            instance: text(row, 3),
+            log: None,
+        });
+        Ok(rows.collect())
     }
 
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
@@ -430,6 +522,19 @@ impl Store for Postgres {
             },
         });
         Ok(all.collect())
+    }
+
+    fn add_up(&mut self, before: u64) -> Result<bool, StoreError> {
+        let client = &mut self.client;
+        let adding = async {
+            let tx = client.transaction().await?;
+            tx.execute("SELECT pg_advisory_xact_lock($1)", &[&ADDING_UP])
+                .await?;
+            let rows = tx.execute(Sql::ADD_UP, &[&signed(before)]).await?;
+            tx.commit().await?;
+            Ok(rows > 0)
+        };
+        self.runtime.block_on(answer(adding)).map_err(StoreError::Write)
     }
 
     fn forget(&mut self, before: u64) -> Result<usize, StoreError> {

@@ -28,6 +28,10 @@ const WRITE: &str = include_str!("sqlite/sql/write.sql");
 const WRITE_LATELY: &str = include_str!("sqlite/sql/write_lately.sql");
 const LATELY: &str = include_str!("sqlite/sql/lately.sql");
 const LATELY_TO: &str = include_str!("sqlite/sql/lately_to.sql");
+const MINUTES: &str = include_str!("sqlite/sql/minutes.sql");
+const OLDEST_APART: &str = include_str!("sqlite/sql/oldest_apart.sql");
+const ADD_UP: &str = include_str!("sqlite/sql/add_up.sql");
+const ADDED_UP: &str = include_str!("sqlite/sql/added_up.sql");
 const PASS: &str = include_str!("sqlite/sql/pass.sql");
 const REMEMBER: &str = include_str!("sqlite/sql/remember.sql");
 const REMEMBERED: &str = include_str!("sqlite/sql/remembered.sql");
@@ -129,13 +133,9 @@ fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// A column that is a count, and was written as one.
-fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    Ok(row.get::<_, i64>(column)?.unsigned_abs())
-}
-
-impl Store for Sqlite {
-    fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+impl Sqlite {
+    /// Writes rows, and tells of them those who ask what was written of late.
+    fn write_rows(&mut self, rows: &[Row], tells: bool) -> Result<(), StoreError> {
         let tx = self.begin()?;
         let mut statement = tx.prepare(WRITE).map_err(write)?;
         let mut lately = tx.prepare(WRITE_LATELY).map_err(write)?;
@@ -152,7 +152,7 @@ impl Store for Sqlite {
             let is_new = statement
                 .execute(params![of, counted, at, instance, good, bad, measured])
                 .map_err(write)?;
-            if is_new > 0 {
+            if is_new > 0 && tells {
                 let log = log.as_ref().map(pack);
                 lately
                     .execute(params![of, counted, at, instance, good, bad, measured, log])
@@ -161,6 +161,49 @@ impl Store for Sqlite {
         }
         drop((statement, lately));
         tx.commit().map_err(write)
+    }
+}
+
+/// A column that is a count, and was written as one.
+fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(row.get::<_, i64>(column)?.unsigned_abs())
+}
+
+impl Store for Sqlite {
+    fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        self.write_rows(rows, true)
+    }
+
+    fn put_back(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        self.write_rows(rows, false)
+    }
+
+    fn minutes(&mut self, after: Option<&Row>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let mut statement = self.connection.prepare(MINUTES).map_err(read)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let (objective, counted, instance) = after.map_or(("", "", ""), |row| {
+            (&*row.key.objective, &*row.key.counted, &*row.instance)
+        });
+        let minute = after.map_or(-1, |row| signed(row.minute.minute));
+        let rows = statement.query_map(params![objective, counted, minute, instance, limit], |row| {
+            Ok(Row {
+                key: Key {
+                    objective: row.get(0)?,
+                    counted: row.get(1)?,
+                },
+                minute: Minute {
+                    minute: number(row, 2)?,
+                    counts: Counts {
+                        good: number(row, 4)?,
+                        bad: number(row, 5)?,
+                    },
+                    measured: row.get(6)?,
+                },
+                instance: row.get(3)?,
+                log: None,
+            })
+        });
+        rows.and_then(Iterator::collect).map_err(read)
     }
 
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
@@ -241,6 +284,20 @@ impl Store for Sqlite {
             })
         });
         all.and_then(Iterator::collect).map_err(read)
+    }
+
+    fn add_up(&mut self, before: u64) -> Result<bool, StoreError> {
+        let tx = self.begin()?;
+        let oldest = tx.query_row(OLDEST_APART, [], |row| row.get::<_, Option<i64>>(0));
+        let oldest = oldest.map_err(write)?.filter(|at| *at < signed(before));
+        let Some(oldest) = oldest else {
+            return Ok(false);
+        };
+        let before = signed(before).min(oldest + 60);
+        tx.execute(ADD_UP, [before]).map_err(write)?;
+        tx.execute(ADDED_UP, [before]).map_err(write)?;
+        tx.commit().map_err(write)?;
+        Ok(true)
     }
 
     fn forget(&mut self, before: u64) -> Result<usize, StoreError> {

@@ -57,6 +57,18 @@ impl MinuteLog {
         failed.into_iter().for_each(|place| self.fail(place, second));
     }
 
+    /// A minute of which no more is known than what happened in it, and how many of its seconds were measured: as if those
+    /// had been the first, and all of it had happened in the last of them. Who failed is not known.
+    pub fn of_minute(counts: Counts, measured: u8) -> Self {
+        let measured = measured.min(60);
+        let mut log = Self {
+            measured: (1 << measured) - 1,
+            ..Self::default()
+        };
+        log.add(measured.saturating_sub(1), counts);
+        log
+    }
+
     fn add(&mut self, second: u8, counts: Counts) {
         if counts == Counts::default() {
             return;
@@ -182,6 +194,21 @@ mod tests {
         assert_eq!([0, 10, 30, 59].map(|at: usize| seconds[at].callers), [1, 1, 0, 0]);
         assert!((0..60).all(|second| all.second(second) == seconds[usize::from(second)]));
         assert_eq!(all.measured(), 4);
+    }
+
+    #[test]
+    fn of_a_minute_that_is_known_in_sum_the_sum_is_known() {
+        let counts = Counts { good: 7, bad: 2 };
+        for measured in [0, 1, 30, 60] {
+            let log = MinuteLog::of_minute(counts, measured);
+            assert_eq!((log.counts(), log.measured()), (counts, measured));
+            assert_eq!(log.second(measured.saturating_sub(1)).counts, counts);
+            let (bits, events, failed) = log.parts();
+            assert_eq!(
+                MinuteLog::of_parts(bits, events.to_vec(), failed.to_vec()),
+                Some(log)
+            );
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ stanza! {
         callers: Callers = "{}";
         /// Which requests leave a trace and a line in the log.
         observe: Observe = "{}";
-        /// What is asked of the services, and judged every second.
+        /// What is asked of the services, and judged twice a second.
         objectives: Vec<Objective> = "[]";
         /// Who is told when an objective calls somebody.
         alerts: Alerts = "{}";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::objectives::ObjectiveCounts;
-use plimsoll_slo::{CallerSet, Counts, Judge, Ladder, STEP_MAX, Second, Window};
+use plimsoll_slo::{CallerSet, Counts, Judge, Ladder, MinuteLog, STEP_MAX, Second, Window};
 use store::{Key, Minute, Remembered, Row};
 
 use super::recent::{self, Recent};
@@ -281,11 +281,14 @@ impl Judged {
             // It is our own; or somebody's clock is wrong, or so late that whoever begins anew finds it.
             return false;
         }
-        let Some(log) = row.log.as_ref().filter(|_| minute >= recent::oldest(now)) else {
+        if minute < recent::oldest(now) {
             self.ask_others(minute);
             return false;
-        };
-        self.recent.hear(minute, &row.instance, log.clone())
+        }
+        let log = row.log.clone();
+        // One that comes from a copy has none.
+        let log = log.unwrap_or_else(|| MinuteLog::of_minute(row.minute.counts, row.minute.measured));
+        self.recent.hear(minute, &row.instance, log)
     }
 
     /// Judges anew what is known of a minute of late.

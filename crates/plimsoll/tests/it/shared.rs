@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use private_postgres::Server;
 use serde_json::Value;
 
-use crate::world::{PATIENCE, Plimsoll, curl, curl_until, kill, service};
+use crate::world::{PATIENCE, Plimsoll, curl, curl_until, kill, service, tool};
 
 fn configuration(service: &str, database: &str) -> String {
     format!(
@@ -84,6 +84,31 @@ fn three_gateways_on_one_database_agree_on_every_number() {
     // A fourth that comes late knows all of it.
     let four = Plimsoll::configured(&yaml);
     agreed(&[&one, &four], |said| counted(said) == (120, 120));
+    copies(&server, &yaml);
+}
+
+/// What people do with it: look, copy it into a file, and add that to another database.
+#[track_caller]
+fn copies(server: &Server, yaml: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy.state");
+    let copy = copy.to_str().unwrap();
+    let folder = server.folder().display().to_string();
+    let at = |name: &str| format!("postgres://postgres@/{name}?host={folder}");
+    let state = |args: &[&str]| {
+        let args: Vec<&str> = ["state"].into_iter().chain(args.iter().copied()).collect();
+        tool(env!("CARGO_BIN_EXE_plimsoll"), &args)
+    };
+    let checked = state(&["check", &at("state")]);
+    assert!(checked.contains("of 3 objectives"), "{checked}");
+    let copied = state(&["backup", &at("state"), copy]);
+    assert!(copied.contains("is a copy: it is whole"), "{copied}");
+    server.database("other");
+    let added = state(&["restore", copy, &at("other")]);
+    assert!(added.contains("was added to postgres://"), "{added}");
+    let other = yaml.replace("dbname=state", "dbname=other");
+    let five = Plimsoll::configured(&other);
+    agreed(&[&five], |said| counted(said) == (120, 120));
 }
 
 /// Asks again and again over one connection, until it breaks or is to stop. When each answer came.

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::{BUSY_MAX, SCHEMA, open, read, write};
-use crate::StoreError;
+use super::{BUSY_MAX, SCHEMA, Sqlite, open, read, write};
+use crate::{Store, StoreError};
 
 /// What was found in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -163,6 +163,46 @@ pub fn restore(from: &Path, to: &Path) -> Result<(Found, Option<PathBuf>), Store
     std::fs::rename(&partial, to).map_err(failed)?;
     settle(to)?;
     Ok((found, kept))
+}
+
+/// Copies all that a database has into a file, of which there must be none yet. Others may write to it meanwhile.
+///
+/// # Errors
+/// [`StoreError`] of either; nothing is left behind then.
+pub fn backup_database(from: &mut dyn Store, to: &Path) -> Result<Found, StoreError> {
+    if to.try_exists().map_err(|error| StoreError::Write(error.into()))? {
+        return Err(StoreError::Taken(to.to_owned()));
+    }
+    let partial = beside(to, "partial");
+    drop(std::fs::remove_file(&partial));
+    let copied = Sqlite::open(&partial).and_then(|mut file| crate::copy(from, &mut file, u64::MAX));
+    let named = copied.and_then(|()| whole(&partial)).and_then(|found| {
+        std::fs::rename(&partial, to).map_err(|error| StoreError::Write(error.into()))?;
+        settle(to)?;
+        Ok(found)
+    });
+    if named.is_err() {
+        drop(std::fs::remove_file(&partial));
+    }
+    named
+}
+
+/// Adds all that a file has to a database: what is there already stays, and is there once. Others may write to it
+/// meanwhile; they are told of minutes from `tells_from` on, and find the others when they begin anew.
+///
+/// # Errors
+/// [`StoreError`] if the file is not whole, or of the database; what was added until then is there, and may be added
+/// again.
+pub fn restore_database(from: &Path, to: &mut dyn Store, tells_from: u64) -> Result<Found, StoreError> {
+    let found = whole(from)?;
+    // It may be of an earlier release, and is not to be changed.
+    let name = format!("plimsoll-restore-{}.state", std::process::id());
+    let partial = std::env::temp_dir().join(name);
+    let added = copy(from, &partial)
+        .and_then(|()| Sqlite::open(&partial))
+        .and_then(|mut file| crate::copy(&mut file, to, tells_from));
+    drop(std::fs::remove_file(&partial));
+    added.map(|()| found)
 }
 
 /// The file is whole, or not to be used.

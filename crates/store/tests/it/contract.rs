@@ -87,9 +87,41 @@ fn what_is_forgotten_is_gone_and_the_rest_is_there() {
 }
 
 #[test]
+fn what_is_long_ago_is_added_up_hour_by_hour_and_is_the_same() {
+    every(|store| {
+        let rows = (10..200).flat_map(|at| {
+            let of = |instance, good| row(instance, "a", minute(at, good, 1, at as u8 % 60));
+            [of("one", 5), of("two", at), row("one", "b", minute(at, 1, 0, 60))]
+        });
+        store.write(&rows.collect::<Vec<_>>()).unwrap();
+        let before = ["a", "b"].map(|of| store.others("", &key(of, "all"), 0).unwrap());
+        let sums =
+            |store: &mut dyn Store| ["a", "b"].map(|of| store.others("three", &key(of, "all"), 0).unwrap());
+        assert_eq!(sums(store), before);
+        let hours = std::iter::from_fn(|| store.add_up(150).unwrap().then_some(())).count();
+        assert_eq!(hours, 3, "140 minutes");
+        assert_eq!(sums(store), before);
+        // One of each objective up to there, and as it was from there on.
+        let rows = store.minutes(None, 1_000).unwrap();
+        assert_eq!(rows.len(), 2 * 140 + 3 * 50);
+        assert!(
+            rows.iter()
+                .all(|row| row.instance.is_empty() == (row.minute.minute < 150))
+        );
+        // What comes after all is added as well.
+        store.write(&[row("late", "a", minute(20, 7, 0, 60))]).unwrap();
+        assert!(store.add_up(150).unwrap());
+        assert!(!store.add_up(150).unwrap());
+        let sum = &store.others("three", &key("a", "all"), 20).unwrap()[0];
+        assert_eq!(*sum, minute(20, 5 + 20 + 7, 2, 60));
+        assert_eq!(store.forget(150).unwrap(), 2 * 140);
+    });
+}
+
+#[test]
 fn names_may_be_anything() {
     every(|store| {
-        for name in ["", "'; DROP TABLE minutes; --", "ordre-payé", "a\\b"] {
+        for name in ["a", "'; DROP TABLE minutes; --", "ordre-payé", "a\\b"] {
             let of = Row {
                 instance: name.into(),
                 key: key(name, name),
@@ -171,6 +203,62 @@ fn written() -> impl Strategy<Value = (u8, u8, Minute)> {
     (0u8..3, 0u8..2, minutes)
 }
 
+#[test]
+fn everything_can_be_copied_in_pieces_and_twice_is_once() {
+    every(|store| {
+        let rows: Vec<Row> = (0..7)
+            .flat_map(|at| {
+                [
+                    row("two", "b", minute(at, 1, 0, 60)),
+                    row("one", "a", minute(at, 2, 1, 60)),
+                ]
+            })
+            .collect();
+        store.write(&rows).unwrap();
+        store.note(&[fact("b", 5, "1"), fact("a", 9, "2")]).unwrap();
+        store.remember(&[evidence("99", 600, 60, 1.5)]).unwrap();
+        let (mut pieces, mut last) = (Vec::new(), None);
+        while let Some(piece) =
+            Some(store.minutes(last.as_ref(), 3).unwrap()).filter(|piece| !piece.is_empty())
+        {
+            assert!(piece.len() <= 3);
+            last = piece.last().cloned();
+            pieces.extend(piece);
+        }
+        assert_eq!(pieces.len(), 14);
+        assert!(rows.iter().all(|row| pieces.contains(row)));
+        let mut other = Memory::default();
+        // What is known there already, and what is newer, stays.
+        other
+            .write(&[
+                row("one", "a", minute(3, 5, 5, 60)),
+                row("three", "a", minute(3, 1, 0, 60)),
+            ])
+            .unwrap();
+        for _ in 0..2 {
+            store::copy(store, &mut other, 6).unwrap();
+        }
+        assert_eq!(
+            other.others("", &key("a", "all"), 3).unwrap()[0],
+            minute(3, 6, 5, 60)
+        );
+        assert_eq!(other.minutes(None, 100).unwrap().len(), 15);
+        // It is told of what was written, and of the latest that came from the copy.
+        let mut told = other.lately(None, 0).unwrap().0;
+        told.sort_by_key(|row| (row.minute.minute, row.key.clone()));
+        let minutes: Vec<u64> = told.iter().map(|row| row.minute.minute).collect();
+        assert_eq!(minutes, [3, 3, 6, 6]);
+        assert_eq!(ids(&other.noted(0, 10).unwrap()), ["b", "a"]);
+        assert_eq!(other.remembered().unwrap(), store.remembered().unwrap());
+        // And the other way round.
+        store::copy(&mut other, store, u64::MAX).unwrap();
+        assert_eq!(
+            store.minutes(None, 100).unwrap(),
+            other.minutes(None, 100).unwrap()
+        );
+    });
+}
+
 /// What an instance has seen in a minute so far: so many good events and one bad one in the second that is named.
 fn logged(instance: &str, at: u64, good: u64, second: u8) -> Row {
     let mut log = MinuteLog::default();
@@ -230,6 +318,9 @@ fn what_says_less_is_older_and_changes_nothing() {
             store.others("two", &key("a", "all"), 0).unwrap(),
             [minute(7, 5, 1, 1)]
         );
+        assert_eq!(store.lately(None, 0).unwrap().0, [logged("one", 7, 5, 5)]);
+        // Nor does what says the same, and not by the second.
+        store.write(&[row("one", "a", minute(7, 5, 1, 1))]).unwrap();
         assert_eq!(store.lately(None, 0).unwrap().0, [logged("one", 7, 5, 5)]);
         // Even within one time of writing.
         store

@@ -5,7 +5,9 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError, Weak};
 
 use plimsoll_slo::Counts;
 use private_postgres::Server;
-use store::{Database, Fact, Key, Minute, Postgres, Row, Store, StoreError};
+use store::{Database, Fact, Key, Minute, Postgres, Row, Store, StoreError, care};
+
+use crate::sqlite::Directory;
 
 /// An empty database, on a server that tests share for as long as one of them goes on.
 pub(crate) struct Home {
@@ -44,13 +46,16 @@ fn parse(address: &str) -> Result<Database, String> {
 }
 
 fn open(database: &Database) -> Result<Postgres, StoreError> {
+    Postgres::open(database, None, tls())
+}
+
+fn tls() -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
+    rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    Postgres::open(database, None, tls)
+        .with_no_client_auth()
 }
 
 fn key() -> Key {
@@ -110,6 +115,17 @@ fn many_that_begin_at_once_make_one_schema() {
         }
     });
     assert_eq!(home.open().others("", &key(), 0).unwrap()[0].counts.good, 6);
+}
+
+#[test]
+fn who_only_looks_makes_nothing() {
+    let home = Home::new();
+    let look = || Postgres::look(&home.address(), None, tls());
+    let nothing = look().unwrap_err();
+    let why = std::error::Error::source(&nothing).unwrap().to_string();
+    assert_eq!(why, "there is no state of Plimsoll's in it");
+    drop(home.open());
+    assert_eq!(look().unwrap().found().unwrap().minutes, 0);
 }
 
 #[test]
@@ -230,4 +246,34 @@ fn whoever_reads_while_three_write_misses_nothing() {
     facts.sort_unstable();
     facts.dedup();
     assert_eq!(facts.len(), 3 * EACH as usize);
+}
+
+#[test]
+fn a_database_is_copied_into_a_file_and_a_file_into_a_database() {
+    let (home, directory) = (Home::new(), Directory::new());
+    let mut store = home.open();
+    let rows: Vec<Row> = (0..12_000).map(|minute| row("one", minute, 1)).collect();
+    store.write(&rows).unwrap();
+    store.note(&[fact("one", 1)]).unwrap();
+    let found = store.found().unwrap();
+    assert_eq!(
+        (found.schema, found.minutes, found.span, found.facts),
+        (1, 12_000, Some((0, 11_999)), 1)
+    );
+    let copied = care::backup_database(&mut store, &directory.file()).unwrap();
+    assert_eq!((copied.minutes, copied.facts), (12_000, 1));
+    let taken = care::backup_database(&mut store, &directory.file());
+    assert!(matches!(taken, Err(StoreError::Taken(_))), "{taken:?}");
+    let other = Home::new();
+    let mut other = other.open();
+    other.write(&[row("two", 5, 1)]).unwrap();
+    for _ in 0..2 {
+        care::restore_database(&directory.file(), &mut other, 11_990).unwrap();
+    }
+    let found = other.found().unwrap();
+    assert_eq!((found.minutes, found.facts), (12_001, 1));
+    assert_eq!(other.others("", &key(), 5).unwrap()[0].counts.good, 2);
+    assert_eq!(other.lately(None, 0).unwrap().0.len(), 1 + 10);
+    let nowhere = care::restore_database(&directory.file().with_extension("no"), &mut other, 0);
+    assert!(matches!(nowhere, Err(StoreError::Open(_))), "{nowhere:?}");
 }

@@ -11,6 +11,9 @@ CREATE TABLE plimsoll.minutes (
     measured  smallint NOT NULL CHECK (measured BETWEEN 0 AND 60),
     PRIMARY KEY (objective, counted, minute, instance)
 ) WITH (fillfactor = 90);
+-- What is forgotten, and what is added up, is found by the minute: the second holds only what is not added up yet.
+CREATE INDEX minutes_minute ON plimsoll.minutes (minute);
+CREATE INDEX minutes_apart ON plimsoll.minutes (minute) WHERE instance <> '';
 
 -- What was written of late, by the second, for all who judge it together.
 -- `place` is the transaction that wrote it. Those before the oldest that goes on are all there to be seen, so whoever

@@ -15,7 +15,7 @@ written AS (
     WHERE excluded.good >= known.good AND excluded.bad >= known.bad AND excluded.measured >= known.measured
     RETURNING objective, counted, minute, instance
 )
-INSERT INTO plimsoll.lately (objective, counted, minute, instance, place, good, bad, measured, log)
+INSERT INTO plimsoll.lately AS latest (objective, counted, minute, instance, place, good, bad, measured, log)
 SELECT objective, counted, minute, instance, pg_current_xact_id()::text::bigint, good, bad, measured, log
 FROM rows JOIN written USING (objective, counted, minute, instance)
 ON CONFLICT (objective, counted, minute, instance)
@@ -24,4 +24,5 @@ DO UPDATE SET
     good = excluded.good,
     bad = excluded.bad,
     measured = excluded.measured,
-    log = excluded.log
+    -- Who has no log takes none away.
+    log = coalesce(excluded.log, latest.log)

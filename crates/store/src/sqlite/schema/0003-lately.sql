@@ -22,3 +22,6 @@ CREATE TABLE evidence (
     found     BLOB NOT NULL,
     PRIMARY KEY (objective, counted, asked)
 ) WITHOUT ROWID, STRICT;
+-- What is forgotten, and what is added up, is found by the minute: the second holds only what is not added up yet.
+CREATE INDEX minutes_minute ON minutes (minute);
+CREATE INDEX minutes_apart ON minutes (minute) WHERE instance <> '';
