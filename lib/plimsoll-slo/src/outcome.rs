@@ -65,6 +65,24 @@ pub const fn classify_grpc(code: u8) -> Class {
     }
 }
 
+/// Whether an answer that is good says that its caller is at fault: 4xx, or, of a gRPC call that says more, a status that
+/// blames neither the server nor a caller who left.
+///
+/// ```
+/// use plimsoll_slo::blames_caller;
+/// assert!(blames_caller(401, None));
+/// assert!(!blames_caller(200, None) && !blames_caller(503, None));
+/// assert!(blames_caller(200, Some(16))); // UNAUTHENTICATED
+/// assert!(!blames_caller(200, Some(0)) && !blames_caller(200, Some(14)));
+/// ```
+pub const fn blames_caller(status: u16, grpc: Option<u8>) -> bool {
+    match grpc {
+        Some(0 | 1) => false,
+        Some(code) => matches!(classify_grpc(code), Class::Good),
+        None => status >= 400 && status < 500,
+    }
+}
+
 impl Class {
     /// The class of a refusal or failure that we answered ourselves.
     ///

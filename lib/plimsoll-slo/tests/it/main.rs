@@ -4,5 +4,6 @@ mod budgeting;
 mod dice;
 mod durations;
 mod judge;
+mod rise;
 mod shared;
 mod track;
