@@ -59,6 +59,20 @@ impl ObjectiveCounts {
         }
     }
 
+    /// Counts an answer that blames its caller, or does not: see [`of_client_errors`].
+    ///
+    /// # Panics
+    /// If there is no such core.
+    pub fn record_blame(&self, core: usize, blames: bool, caller: impl FnOnce() -> u64) {
+        let core = &self.cores[core];
+        if blames {
+            core.bad.fetch_add(1, Relaxed);
+            core.callers.note(caller());
+        } else {
+            core.good.fetch_add(1, Relaxed);
+        }
+    }
+
     /// Counts an outcome that somebody else has seen, from any thread: see [`Self::record`].
     pub fn record_reported(&self, outcome: &Outcome, caller: u64) {
         self.record(self.cores.len() - 1, outcome, || caller);
@@ -104,9 +118,27 @@ impl Counted {
     }
 }
 
+/// For each route what is watched beside objectives: how many of its good answers blame the caller. The name is in the
+/// space of those of objectives, and is none that one of them can have.
+pub fn of_client_errors(plan: &Plan) -> Vec<ObjectivePlan> {
+    let routes = plan
+        .listeners
+        .iter()
+        .flat_map(|listener| listener.routes.iter().map(move |route| (listener, route)));
+    let watched = routes.filter(|_| plan.observe.client_errors);
+    watched
+        .map(|(listener, route)| ObjectivePlan {
+            name: format!("client-errors:{}:{}", listener.name, route.name).into(),
+            routes: vec![(Arc::clone(&listener.name), Arc::clone(&route.name))],
+            tier: None,
+            latency_max: None,
+        })
+        .collect()
+}
+
 /// The counters of a plan's objectives, in its order. Those that call the same good go on counting.
 pub(crate) fn build(
-    plan: &Plan,
+    plans: &[ObjectivePlan],
     cores: usize,
     old: Option<&[Arc<ObjectiveCounts>]>,
 ) -> Vec<Arc<ObjectiveCounts>> {
@@ -114,7 +146,7 @@ pub(crate) fn build(
         let same = |old: &&Arc<ObjectiveCounts>| old.name == plan.name && old.latency_max == plan.latency_max;
         old?.iter().find(same).cloned()
     };
-    plan.objectives
+    plans
         .iter()
         .map(|plan| before(plan).unwrap_or_else(|| Arc::new(ObjectiveCounts::new(plan, cores))))
         .collect()

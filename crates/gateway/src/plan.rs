@@ -283,6 +283,8 @@ pub struct ObservePlan {
     pub slow: Duration,
     /// Log good requests as well as the others.
     pub log_good: bool,
+    /// Watch how many callers each route blames.
+    pub client_errors: bool,
 }
 
 impl Default for ObservePlan {
@@ -291,6 +293,7 @@ impl Default for ObservePlan {
             trace_share: 0.01,
             slow: Duration::from_secs(1),
             log_good: false,
+            client_errors: true,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::hedging::Hedging;
 use crate::identity;
 use crate::ledger::{Ledger, SeriesId, SeriesKey};
 use crate::objectives::{self, Counted, ObjectiveCounts};
-use crate::plan::{Direction, ListenerPlan, Plan, PlanError, Protocol, RatePlan, RoutePlan};
+use crate::plan::{Direction, ListenerPlan, ObjectivePlan, Plan, PlanError, Protocol, RatePlan, RoutePlan};
 use crate::rates::RateLimit;
 use crate::route::RouteTable;
 use crate::tls::{self, TlsError};
@@ -34,6 +34,8 @@ pub struct Running {
     pub upstreams: Vec<Arc<Upstream>>,
     /// In the order of the plan.
     pub objectives: Vec<Arc<ObjectiveCounts>>,
+    /// In the order of [`objectives::of_client_errors`].
+    pub client_errors: Vec<Arc<ObjectiveCounts>>,
     /// There are egress listeners, so that requests are to be found again by the calls that are made for them.
     pub(crate) joins: bool,
 }
@@ -71,6 +73,8 @@ pub(crate) struct Route {
     pub(crate) times: Arc<RouteTimes>,
     /// The objectives that its requests count for.
     pub(crate) objectives: Vec<Counted>,
+    /// How many of its answers blame the caller, if that is watched.
+    pub(crate) client_errors: Option<Arc<ObjectiveCounts>>,
     /// `None` when the route is not hedged.
     pub(crate) hedging: Option<Arc<Hedging>>,
 }
@@ -164,7 +168,9 @@ impl Running {
                 before.map(AsRef::as_ref),
             )?));
         }
-        let objectives = objectives::build(&plan, cores, old.map(|old| &*old.objectives));
+        let objectives = objectives::build(&plan.objectives, cores, old.map(|old| &*old.objectives));
+        let watched = objectives::of_client_errors(&plan);
+        let client_errors = objectives::build(&watched, cores, old.map(|old| &*old.client_errors));
         let mut limits = kept_limits(old);
         let mut listeners = Vec::new();
         for listener in &plan.listeners {
@@ -174,6 +180,7 @@ impl Running {
                 env,
                 ledger,
                 objectives: &objectives,
+                client_errors: (&watched, &client_errors),
                 limits: &mut limits,
             };
             listeners.push(Arc::new(build.listener(listener, before.map(AsRef::as_ref))?));
@@ -188,6 +195,7 @@ impl Running {
             renamed,
             upstreams,
             objectives,
+            client_errors,
             joins,
         })
     }
@@ -226,6 +234,7 @@ struct ListenerBuild<'a> {
     env: &'a Env,
     ledger: &'a Ledger,
     objectives: &'a [Arc<ObjectiveCounts>],
+    client_errors: (&'a [ObjectivePlan], &'a [Arc<ObjectiveCounts>]),
     limits: &'a mut Limits,
 }
 
@@ -275,8 +284,18 @@ impl ListenerBuild<'_> {
             rates,
             times,
             objectives: objectives::of_route(self.plan, self.objectives, listener, route),
+            client_errors: self.client_errors(listener, route),
             hedging,
         }
+    }
+
+    fn client_errors(&self, listener: &ListenerPlan, route: &RoutePlan) -> Option<Arc<ObjectiveCounts>> {
+        let (plans, counts) = self.client_errors;
+        let is_this = |plan: &ObjectivePlan| {
+            let mut routes = plan.routes.iter();
+            routes.any(|(on, of)| *on == listener.name && *of == route.name)
+        };
+        plans.iter().position(is_this).map(|at| Arc::clone(&counts[at]))
     }
 
     fn rate(&mut self, plan: &RatePlan) -> Arc<RateLimit> {

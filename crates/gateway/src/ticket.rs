@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 use plimsoll_policy::{Priority, Stop, hash_key};
-use plimsoll_slo::{Class, Instant, Outcome, Reason};
+use plimsoll_slo::{Class, Instant, Outcome, Reason, blames_caller};
 
 use crate::event::{AttemptNote, Event, Traced};
 use crate::fields::Fields;
@@ -221,6 +221,9 @@ impl Ticket {
             let caller = || hash_key(0, &[&identity::client_key(self.caller.client)]);
             for objective in &self.world.listener().routes[route].objectives {
                 objective.record(self.core.index, self.tier, &outcome, caller);
+            }
+            if let (Some(counts), Class::Good) = (&self.world.listener().routes[route].client_errors, class) {
+                counts.record_blame(self.core.index, blames_caller(self.status, self.grpc), caller);
             }
         }
         let observe = &self.world.view.running.plan.observe;

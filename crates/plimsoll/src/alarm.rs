@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use plimsoll_slo::Severity;
 
-use crate::reading::ObjectiveReading;
+use crate::reading::{ObjectiveReading, RiseReading};
 use crate::record::State;
 use crate::record::entry::Calls;
 use crate::record::incidents::Incident;
@@ -26,6 +26,41 @@ const QUIET: u64 = 60_000;
 const QUIET_OF_OTHERS: u64 = 180_000;
 /// Milliseconds that an incident is mitigated after which it is resolved.
 const LASTS: u64 = 600_000;
+
+/// Something that may call somebody: an objective, or what is watched beside them.
+#[derive(Clone, Debug)]
+pub(crate) struct Concern {
+    name: Arc<str>,
+    calls: Option<Severity>,
+    /// Whether there is a reason to go on calling somebody who was called by a ticket, and by a page.
+    goes_on: [bool; 2],
+}
+
+impl Concern {
+    pub(crate) fn of_objective(reading: &ObjectiveReading) -> Self {
+        let verdict = &reading.verdict;
+        let goes_on = |severity| verdict.calls >= Some(severity) || verdict.burns_for(severity);
+        Self {
+            name: Arc::clone(&reading.name),
+            calls: verdict.calls,
+            goes_on: [Severity::Ticket, Severity::Page].map(goes_on),
+        }
+    }
+
+    /// Nobody is woken by a rise: whether it hurts, a person has to say.
+    pub(crate) fn of_rise(reading: &RiseReading) -> Self {
+        let has_risen = reading.rising.suffices();
+        Self {
+            name: Arc::clone(&reading.name),
+            calls: has_risen.then_some(Severity::Ticket),
+            goes_on: [has_risen, false],
+        }
+    }
+
+    fn goes_on(&self, severity: Severity) -> bool {
+        self.goes_on[usize::from(severity == Severity::Page)]
+    }
+}
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,14 +90,14 @@ impl Alarm {
         process: &str,
         now: u64,
         state: &State,
-        readings: &[ObjectiveReading],
+        concerns: &[Concern],
         behind: &Behind,
     ) -> Vec<Decision> {
-        let mut decisions: Vec<_> = readings
+        let mut decisions: Vec<_> = concerns
             .iter()
-            .filter_map(|reading| opens(reading, state))
+            .filter_map(|concern| opens(concern, state))
             .collect();
-        decisions.extend(self.closes(process, now, state, readings));
+        decisions.extend(self.closes(process, now, state, concerns));
         decisions.extend(begins(state, behind));
         decisions.extend(
             state
@@ -73,13 +108,7 @@ impl Alarm {
         decisions
     }
 
-    fn closes(
-        &mut self,
-        process: &str,
-        now: u64,
-        state: &State,
-        readings: &[ObjectiveReading],
-    ) -> Vec<Decision> {
+    fn closes(&mut self, process: &str, now: u64, state: &State, concerns: &[Concern]) -> Vec<Decision> {
         let mut decisions = Vec::new();
         let mut quiet = BTreeMap::new();
         for alert in state.alerts.open() {
@@ -88,13 +117,11 @@ impl Alarm {
                 alert: Arc::clone(&alert.id),
                 why,
             };
-            let Some(reading) = readings.iter().find(|reading| *reading.name == **objective) else {
+            let Some(concern) = concerns.iter().find(|concern| *concern.name == **objective) else {
                 decisions.push(close("it is asked no more"));
                 continue;
             };
-            let calls = alert.opened.severity.severity();
-            let goes_on = reading.verdict.calls >= Some(calls) || reading.verdict.burns_for(calls);
-            if goes_on {
+            if concern.goes_on(alert.opened.severity.severity()) {
                 continue;
             }
             let since = self.quiet.get(&alert.id).copied().unwrap_or(now).min(now);
@@ -114,14 +141,14 @@ impl Alarm {
 }
 
 /// A ticket is of no use beside a page.
-fn opens(reading: &ObjectiveReading, state: &State) -> Option<Decision> {
-    let calls = match reading.verdict.calls? {
+fn opens(concern: &Concern, state: &State) -> Option<Decision> {
+    let calls = match concern.calls? {
         Severity::Page => Calls::Page,
         Severity::Ticket => Calls::Ticket,
     };
-    let is_open = |calls| state.alerts.open_of(&reading.name, calls).is_some();
+    let is_open = |calls| state.alerts.open_of(&concern.name, calls).is_some();
     (!is_open(calls) && !is_open(Calls::Page)).then(|| Decision::Open {
-        objective: Arc::clone(&reading.name),
+        objective: Arc::clone(&concern.name),
         calls,
     })
 }

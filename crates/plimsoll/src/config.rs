@@ -56,6 +56,8 @@ pub(crate) struct Config {
 
     /// What is asked, for each of the plan's objectives.
     pub(crate) objectives: Arc<[ObjectiveConfig]>,
+    /// The same of what is watched beside them: see [`gateway::objectives::of_client_errors`].
+    pub(crate) client_errors: Arc<[ObjectiveConfig]>,
     /// Who is told when one of them calls somebody.
     pub(crate) alerts: Arc<AlertsConfig>,
     /// What may be risked, by what is left of a budget.
@@ -89,6 +91,9 @@ pub(crate) struct ObjectiveConfig {
     pub(crate) runbook: Option<Arc<str>>,
     /// Where its events are seen: `gateway`, or elsewhere, from where they are reported.
     pub(crate) vantage: &'static str,
+    /// It has no target, and what is bad in it is not events but callers, each of whom counts once a minute: whether that
+    /// has risen is all that is asked.
+    pub(crate) watches_callers: bool,
 }
 
 /// Who is told of alerts.

@@ -399,11 +399,13 @@ impl Parts {
         let (asked, running) = (self.reloader.asked(), self.gateway.running());
         let wall = self.gateway.env().wall();
         let judging = || self.judging.lock().unwrap_or_else(PoisonError::into_inner);
-        let readings = {
+        let (readings, rises) = {
             let mut judging = judging();
-            judging.run_once(&asked.objectives, &running.objectives, wall);
+            let objectives = (&*asked.objectives, &*running.objectives);
+            let client_errors = (&*asked.client_errors, &*running.client_errors);
+            judging.run_once(&[objectives, client_errors], wall);
             self.record.read(|state| judging.correct(&state.corrections));
-            judging.reading(&asked.ladder)
+            (judging.reading(&asked.ladder), judging.rises())
         };
         if let Some(keeper) = self.keeper.get() {
             keeper.unpark();
@@ -412,7 +414,7 @@ impl Parts {
             self.judged.send_replace(Arc::new(Judged::of(&readings)));
         }
         let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
-        watching.run_once(self, &readings, |name| judging().began(name));
+        watching.run_once(self, (&readings, &rises), |name| judging().began(name));
     }
 
     /// How long the requests of an objective took in the last hour.

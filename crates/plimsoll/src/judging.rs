@@ -14,7 +14,7 @@
 mod judged;
 mod recent;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use store::{Key, Minute, Remembered, Row};
 use self::judged::{Judged, UNWRITTEN_MAX, key, looks_back};
 use crate::api::history::Past;
 use crate::config::ObjectiveConfig;
-use crate::reading::ObjectiveReading;
+use crate::reading::{ObjectiveReading, RiseReading};
 use crate::record::corrections::Corrections;
 
 /// Every objective with its judge.
@@ -43,6 +43,9 @@ pub(crate) struct Judging {
     is_new: bool,
 }
 
+/// What is asked, and the counters of all of it.
+pub(crate) type Asked<'a> = (&'a [ObjectiveConfig], &'a [Arc<ObjectiveCounts>]);
+
 /// What was counted for those that are gone, at most.
 const LEFT_MAX: usize = 100_000;
 
@@ -58,15 +61,11 @@ impl Judging {
         }
     }
 
-    /// Judges what was counted since the last time. `wall` is the time since the Unix epoch.
-    pub(crate) fn run_once(
-        &mut self,
-        asked: &[ObjectiveConfig],
-        counted: &[Arc<ObjectiveCounts>],
-        wall: Duration,
-    ) {
+    /// Judges what was counted since the last time: of each list what is asked, and the counters of it. `wall` is the time
+    /// since the Unix epoch.
+    pub(crate) fn run_once(&mut self, lists: &[Asked<'_>], wall: Duration) {
         let at = Second(wall.as_secs());
-        self.follow(asked, counted, at);
+        self.follow(lists, at);
         self.judged.iter_mut().for_each(|judged| judged.run_once(at));
         if self.process.is_none() {
             self.judged.iter_mut().for_each(Judged::keeps_nothing);
@@ -74,16 +73,18 @@ impl Judging {
     }
 
     /// Goes by what is asked now, in that order.
-    fn follow(&mut self, asked: &[ObjectiveConfig], counted: &[Arc<ObjectiveCounts>], at: Second) {
-        let mut before = std::mem::take(&mut self.judged);
-        let pairs = asked.iter().filter_map(|asked| {
-            let counts = counted.iter().find(|counts| counts.name == asked.name)?;
-            Some((asked, counts))
-        });
+    fn follow(&mut self, lists: &[Asked<'_>], at: Second) {
+        let mut before = VecDeque::from(std::mem::take(&mut self.judged));
+        let counted = lists.iter().flat_map(|(_, counted)| *counted);
+        let counted: HashMap<&str, &Arc<ObjectiveCounts>> =
+            counted.map(|counts| (&*counts.name, counts)).collect();
+        let asked = lists.iter().flat_map(|(asked, _)| *asked);
+        let pairs = asked.filter_map(|asked| Some((asked, *counted.get(&*asked.name)?)));
         for (asked, counts) in pairs {
             // The same is counted, by the same counters.
             let same = |judged: &Judged| judged.kept.key == key(asked) && Arc::ptr_eq(&judged.counts, counts);
-            let old = before.iter().position(same).map(|old| before.swap_remove(old));
+            // Usually they are those of before, in their order.
+            let old = before.iter().position(same).and_then(|old| before.remove(old));
             let judged = match old {
                 // What is known belongs to other minutes, if the clock has jumped; but it is all there is if none is kept.
                 Some(old) if self.process.is_none() || !old.is_astray(at) && !old.is_outlooked_by(asked) => {
@@ -124,7 +125,19 @@ impl Judging {
 
     /// What is said of each objective by now.
     pub(crate) fn reading(&self, ladder: &Ladder) -> Vec<ObjectiveReading> {
-        self.judged.iter().map(|judged| judged.reading(ladder)).collect()
+        let objectives = self.judged.iter().filter(|judged| judged.rising().is_none());
+        objectives.map(|judged| judged.reading(ladder)).collect()
+    }
+
+    /// What is known of what has no target and is watched.
+    pub(crate) fn rises(&self) -> Vec<RiseReading> {
+        let watched = self.judged.iter().filter_map(|judged| {
+            Some(RiseReading {
+                name: Arc::clone(&judged.asked.name),
+                rising: judged.rising()?,
+            })
+        });
+        watched.collect()
     }
 
     /// What an objective has spent in its window or period.

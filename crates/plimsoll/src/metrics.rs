@@ -86,6 +86,7 @@ pub(crate) fn write(scrape: &Scrape<'_>, sheet: &mut impl Sheet) {
     families::objectives(sheet, &scrape.reading.objectives);
     families::alerts(sheet, scrape.reading);
     families::traffic(sheet, scrape);
+    families::client_errors(sheet, &scrape.reading.rises);
     families::hedges(sheet, &scrape.reading.hedges);
     families::upstreams(sheet, &scrape.reading.upstreams);
     families::plimsoll(sheet, scrape);

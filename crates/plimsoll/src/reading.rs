@@ -11,7 +11,7 @@ use gateway::admission::AdmissionReading;
 use gateway::hedging::HedgeReading;
 use gateway::ledger::SeriesKey;
 use plimsoll_policy::{BreakerState, MemoryLevel};
-use plimsoll_slo::{Counts, Instant, Rung, Severity, TallySnapshot, Verdict};
+use plimsoll_slo::{Counts, Instant, Rising, Rung, Severity, TallySnapshot, Verdict};
 
 /// One series of the ledger.
 pub(crate) type Series = (SeriesKey, TallySnapshot);
@@ -38,6 +38,8 @@ pub(crate) struct Reading {
     pub(crate) hedges: Vec<HedgeReading>,
     /// What the judge says, in the order of the configuration.
     pub(crate) objectives: Vec<ObjectiveReading>,
+    /// What has no target and is watched, in the order of the configuration.
+    pub(crate) rises: Vec<RiseReading>,
     /// Incidents that are not resolved, the latest first.
     pub(crate) incidents: Vec<IncidentReading>,
     /// Alerts that are open.
@@ -51,6 +53,36 @@ pub(crate) struct Reading {
     pub(crate) state_unwritten: u64,
     pub(crate) memory: MemoryReading,
     pub(crate) config: ConfigReading,
+}
+
+/// How many callers a route blames, and whether that has risen.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RiseReading {
+    /// `client-errors:LISTENER:ROUTE`: in the space of names of objectives, of which it is none.
+    pub(crate) name: Arc<str>,
+    pub(crate) rising: Rising,
+}
+
+impl RiseReading {
+    /// The listener and the route that it is of.
+    pub(crate) fn route(&self) -> (&str, &str) {
+        let (_, of) = self.name.split_once(':').unwrap_or_default();
+        of.split_once(':').unwrap_or_default()
+    }
+
+    /// What it says, in one sentence.
+    pub(crate) fn sentence(&self) -> String {
+        let Rising { usual, present, .. } = self.rising;
+        let percent = |share: Option<f64>| {
+            share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
+        };
+        format!(
+            "of what {} answered in the last ten minutes {} told a caller that it is at fault, where {} is usual",
+            self.route().1,
+            percent(present.bad_share()),
+            percent(usual)
+        )
+    }
 }
 
 /// An incident that is not resolved.
@@ -345,6 +377,19 @@ pub(crate) mod sample {
         }
     }
 
+    /// A route that refuses far more callers than is usual.
+    pub(crate) fn rise() -> RiseReading {
+        RiseReading {
+            name: "client-errors:ingress:pay".into(),
+            rising: Rising {
+                usual: Some(0.012),
+                present: Counts { good: 360, bad: 240 },
+                evidence: 1e6,
+                began: Some(29_924_400),
+            },
+        }
+    }
+
     pub(crate) fn outcome(class: Class, millis: u64, attempts: u32) -> Outcome {
         let latency = Duration::from_millis(millis);
         Outcome {
@@ -432,6 +477,7 @@ pub(crate) mod sample {
                 refused: [0, 0, 0, 0, 9, 0, 0],
             }],
             objectives: vec![burning()],
+            rises: vec![rise()],
             incidents: vec![IncidentReading {
                 id: "checkout-3".into(),
                 phase: "acknowledged",

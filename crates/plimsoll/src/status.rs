@@ -7,6 +7,7 @@
 
 pub(crate) mod attention;
 mod json;
+mod routes;
 pub(crate) mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -15,8 +16,6 @@ pub(crate) mod text;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gateway::hedging::HedgeReading;
-use plimsoll_policy::NoHedge;
 use plimsoll_slo::{Reason, TallySnapshot};
 
 use self::json::record;
@@ -61,6 +60,8 @@ record! {
         acted: Vec<Acted>,
         upstreams: Vec<Upstream>,
         hedging: Vec<Hedging>,
+        /// Routes of which anything is known.
+        client_errors: Vec<ClientErrors>,
         listeners: Vec<Listener>,
         config: Config,
         saturation: Full,
@@ -218,6 +219,22 @@ record! {
         refused: Vec<Count>,
     }
 
+    /// How many callers a route told in the last ten minutes that they are at fault, each once a minute.
+    pub(crate) struct ClientErrors {
+        listener: String,
+        route: String,
+        callers: u64,
+        /// Of those and of requests that were not; absent if there were none.
+        share: Option<f64>,
+        /// The share in the day before; absent while too little is known.
+        usual: Option<f64>,
+        /// That it has risen, over what is needed to say so.
+        evidence: f64,
+        /// Whether it has risen, by what is more than chance, and since when.
+        has_risen: bool,
+        began: Option<String>,
+    }
+
     pub(crate) struct Listener {
         name: String,
         address: String,
@@ -320,7 +337,8 @@ impl Status {
             traffic: traffic(scrape),
             acted: acted(&scrape.window.series),
             upstreams: reading.upstreams.iter().map(upstream).collect(),
-            hedging: reading.hedges.iter().map(hedging).collect(),
+            hedging: reading.hedges.iter().map(routes::hedging).collect(),
+            client_errors: reading.rises.iter().filter_map(routes::client_errors).collect(),
             listeners: listeners(scrape),
             config: config(scrape),
             saturation: full(scrape),
@@ -506,25 +524,6 @@ fn upstream(reading: &UpstreamReading) -> Upstream {
         retry_tokens: reading.retry_tokens,
         resolve_error: reading.resolve_error.clone(),
         endpoints: endpoints.collect(),
-    }
-}
-
-fn hedging(reading: &HedgeReading) -> Hedging {
-    let [won, lost, failed, abandoned] = reading.ended;
-    let refused = NoHedge::LATE.iter().zip(reading.refused);
-    let refused = refused.filter(|(_, count)| *count > 0).map(|(why, count)| Count {
-        reason: why.word().to_owned(),
-        count,
-    });
-    Hedging {
-        listener: reading.listener.to_string(),
-        route: reading.route.to_string(),
-        after_ms: reading.after.map(|after| after.as_secs_f64() * 1000.0),
-        won,
-        lost,
-        failed,
-        abandoned,
-        refused: refused.collect(),
     }
 }
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use gateway::plan::{ObjectivePlan, Plan};
 use plimsoll_slo::{Instant, Second};
 
-use crate::alarm::{Alarm, Behind, Decision};
+use crate::alarm::{Alarm, Behind, Concern, Decision};
 use crate::exemplars::Exemplar;
 use crate::heat::Heat;
 use crate::instance::Parts;
 use crate::journal::Value;
-use crate::reading::ObjectiveReading;
+use crate::reading::{ObjectiveReading, RiseReading};
 use crate::record::alerts::Alerts;
 use crate::record::entry::{Calls, Example, Opened};
 use crate::record::{Record, Said};
@@ -68,7 +68,7 @@ impl Watching {
     pub(crate) fn run_once(
         &mut self,
         parts: &Parts,
-        readings: &[ObjectiveReading],
+        (readings, rises): (&[ObjectiveReading], &[RiseReading]),
         began: impl Fn(&str) -> Option<Second>,
     ) {
         let wall = parts.gateway.env().wall();
@@ -85,14 +85,21 @@ impl Watching {
         }
         let (record, now) = (&parts.record, wall.as_millis() as u64);
         let behind = behind(&running.plan);
+        let of_objectives = readings.iter().map(Concern::of_objective);
+        let concerns: Vec<_> = of_objectives.chain(rises.iter().map(Concern::of_rise)).collect();
         let decisions =
-            record.read(|state| self.alarm.decide(record.author(), now, state, readings, &behind));
+            record.read(|state| self.alarm.decide(record.author(), now, state, &concerns, &behind));
         for decision in decisions {
             if let Decision::Open { objective, calls } = decision {
-                let mut opened = Opened {
-                    began: began(&objective).map(|second| second.0),
-                    ..self.opened(parts, &running.plan, readings, &objective)
+                let rise = rises.iter().find(|rise| rise.name == objective);
+                let mut opened = match rise {
+                    Some(rise) => of_rise(rise),
+                    None => Opened {
+                        began: began(&objective).map(|second| second.0),
+                        ..self.opened(parts, &running.plan, readings, &objective)
+                    },
                 };
+                opened.changes = changes(parts, wall);
                 opened.severity = calls;
                 open(parts, wall, opened);
             } else {
@@ -128,15 +135,29 @@ impl Watching {
             let since = wall.as_secs() / 60 - SPREAD_OVER.min(wall.as_secs() / 60);
             opened.stands_out = self.spread.stands_out(objective, since);
         }
-        opened.changes = parts.record.read(|state| {
-            let changes = state.changes(wall.as_millis() as u64, CHANGES_WITHIN);
-            changes
-                .take(CHANGES_MAX)
-                .map(|(at, what)| format!("{}: {what}", crate::civil::clock(at)))
-                .collect()
-        });
         opened
     }
+}
+
+/// All that is known of a rise; requests that blame their callers are good, and none of them was kept.
+fn of_rise(rise: &RiseReading) -> Opened {
+    Opened {
+        objective: rise.name.to_string(),
+        sentence: rise.sentence(),
+        began: rise.rising.began.map(|minute| 60 * minute),
+        ..Opened::default()
+    }
+}
+
+/// What changed in the last hour, the latest first.
+fn changes(parts: &Parts, wall: Duration) -> Vec<String> {
+    parts.record.read(|state| {
+        let changes = state.changes(wall.as_millis() as u64, CHANGES_WITHIN);
+        changes
+            .take(CHANGES_MAX)
+            .map(|(at, what)| format!("{}: {what}", crate::civil::clock(at)))
+            .collect()
+    })
 }
 
 /// Minutes over which failures are compared with the traffic.

@@ -90,6 +90,11 @@ impl MinuteLog {
         }
     }
 
+    /// Whether the caller of this place failed in it.
+    pub fn has_failed(&self, place: u16) -> bool {
+        self.failed.binary_search_by_key(&place, |(of, _)| *of).is_ok()
+    }
+
     /// Adds what another has seen of the same minute.
     pub fn merge(&mut self, other: &Self) {
         self.measured |= other.measured;

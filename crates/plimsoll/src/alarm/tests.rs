@@ -10,7 +10,7 @@ use crate::watching::{act, begin};
 struct World {
     record: Record,
     alarm: Alarm,
-    readings: Vec<ObjectiveReading>,
+    concerns: Vec<Concern>,
     behind: Behind,
     now: Duration,
 }
@@ -26,7 +26,7 @@ impl World {
         Self {
             record: Record::new(author.into(), false),
             alarm: Alarm::default(),
-            readings: Vec::new(),
+            concerns: Vec::new(),
             behind: [("checkout", "orders"), ("pay", "orders"), ("search", "index")]
                 .map(|(objective, upstream)| (objective.into(), BTreeSet::from([upstream.into()])))
                 .into(),
@@ -43,9 +43,9 @@ impl World {
             };
             reading.name = (*name).into();
             reading.verdict.calls = *calls;
-            reading
+            Concern::of_objective(&reading)
         };
-        self.readings = says.iter().map(reading).collect();
+        self.concerns = says.iter().map(reading).collect();
     }
 
     /// Seconds pass; returns what was decided in them, in words, each with the second.
@@ -57,7 +57,7 @@ impl World {
             let decisions = self.record.read(|state| {
                 let author = self.record.author();
                 self.alarm
-                    .decide(author, now, state, &self.readings, &self.behind)
+                    .decide(author, now, state, &self.concerns, &self.behind)
             });
             for decision in decisions {
                 decided.push(format!("{second} {}", words(&decision)));
@@ -261,4 +261,20 @@ fn two_who_see_the_same_say_the_same() {
             "who tells people of it"
         );
     });
+}
+
+#[test]
+fn a_rise_is_a_ticket_and_no_incident_and_closes_when_it_is_over() {
+    let mut world = World::new("one");
+    let mut rise = sample::rise();
+    world.concerns = vec![Concern::of_rise(&rise)];
+    assert_eq!(world.pass(3), ["0 open ticket client-errors:ingress:pay"]);
+    rise.rising.evidence = 0.5;
+    world.concerns = vec![Concern::of_rise(&rise)];
+    let closed = world.pass(120);
+    assert_eq!(closed.len(), 1, "{closed:?}");
+    assert!(
+        closed[0].contains("close client-errors:ingress:pay-ticket-1"),
+        "{closed:?}"
+    );
 }

@@ -35,6 +35,8 @@ impl Telling {
         let address = self.address.as_ref()?;
         Some(match &self.incident {
             Some(incident) => format!("{address}/incidents/{incident}"),
+            // What is watched beside objectives has no page of its own, and a name that none of them can have.
+            None if self.alert.opened.objective.contains(':') => format!("{address}/traffic"),
             None => format!("{address}/objectives/{}", self.alert.opened.objective),
         })
     }

@@ -212,6 +212,8 @@ stanza! {
         slow: Duration = "1s", from "1ms" to "1h";
         /// Log good requests too, not only bad and slow ones.
         log_good: bool = "false";
+        /// Watch how much of what each route answers are client errors (4xx), and open a ticket when that is far more than in the day before.
+        client_errors: bool = "true";
     }
 }
 

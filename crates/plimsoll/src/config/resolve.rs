@@ -175,6 +175,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     };
     let asked = objective::resolve(objectives.value, &mut plan, &mut scope);
     let config = Config {
+        client_errors: objective::of_client_errors(&plan),
         objectives: asked,
         alerts: alerts::resolve(alerts.value, &mut scope).into(),
         ladder: resolve_policy(&budget_policy.value, &mut scope),
@@ -282,11 +283,13 @@ fn resolve_observe(observe: Observe) -> ObservePlan {
         trace_share,
         slow,
         log_good,
+        client_errors,
     } = observe;
     ObservePlan {
         trace_share: trace_share.0,
         slow: slow.value,
         log_good: log_good.value,
+        client_errors: client_errors.value,
     }
 }
 

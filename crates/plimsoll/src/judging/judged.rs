@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::objectives::ObjectiveCounts;
-use plimsoll_slo::{CallerSet, Counts, Judge, Ladder, MinuteLog, STEP_MAX, Second, Window};
+use plimsoll_slo::{CallerSet, Counts, Judge, Ladder, MinuteLog, Rising, STEP_MAX, Second, Window};
 use store::{Key, Minute, Remembered, Row};
 
 use super::recent::{self, Recent};
@@ -26,6 +26,8 @@ pub(super) struct Judged {
     pub(super) at: Option<Second>,
     recent: Recent,
     pub(super) kept: Kept,
+    /// Whether callers are blamed more than is usual, and the minute in which that was looked up.
+    rising: (u64, Rising),
 }
 
 /// What of an objective is to be written down, and to be read.
@@ -52,6 +54,8 @@ struct Own {
 const LATE_MAX: u64 = 10;
 /// Seconds after which it is written that they were measured, though nothing happened in them.
 const MEASURED_EVERY: u8 = 10;
+/// Seconds of a minute after which what others have seen of the one before is known.
+const SETTLED: u64 = 5;
 /// Minutes that may wait to be written: a day in which the disk is full.
 pub(super) const UNWRITTEN_MAX: usize = 1_440;
 
@@ -101,6 +105,7 @@ impl Judged {
             asked,
             counts,
             at: None,
+            rising: (0, Rising::default()),
         }
     }
 
@@ -175,6 +180,9 @@ impl Judged {
             bad: counts.bad - self.before.bad,
         };
         self.second(at, gained, &callers.without(&self.failed.1));
+        if self.asked.watches_callers {
+            self.look_for_rise(at);
+        }
         (self.before, self.failed.1, self.at) = (counts, callers, Some(at));
         if at.minute() != self.failed.0 {
             self.counts.forget_callers();
@@ -182,8 +190,25 @@ impl Judged {
         }
     }
 
-    fn second(&mut self, at: Second, counts: Counts, failed: &CallerSet) {
+    /// Once a minute, when the others have said what they saw of the one before.
+    fn look_for_rise(&mut self, at: Second) {
+        if at.minute() != self.rising.0 && at.0 % 60 >= SETTLED {
+            let past = self.judge.past().filter(|(minute, ..)| *minute < at.minute());
+            let minutes = past.map(|(minute, counts, _)| (minute, counts));
+            self.rising = (at.minute(), Rising::find(minutes, self.asked.objective.alpha));
+        }
+    }
+
+    /// What is known of it, if it is watched for that.
+    pub(super) fn rising(&self) -> Option<Rising> {
+        self.asked.watches_callers.then_some(self.rising.1)
+    }
+
+    fn second(&mut self, at: Second, mut counts: Counts, failed: &CallerSet) {
         let minute = at.minute();
+        if self.asked.watches_callers {
+            counts.bad = self.recent.new_here(at, failed);
+        }
         let callers = self.recent.count(at, counts, failed.places());
         if self.recent.of_others(minute).is_none() {
             self.judge.second(at, counts, callers);

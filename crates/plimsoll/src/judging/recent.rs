@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plimsoll_slo::{Counts, MinuteLog, Second};
+use plimsoll_slo::{CallerSet, Counts, MinuteLog, Second};
 use store::Minute;
 
 /// Minutes that are kept: so many that all their seconds can be judged anew.
@@ -34,6 +34,13 @@ impl Recent {
         let before = log.second(second).callers;
         log.count(second, counts, failed);
         log.second(second).callers - before
+    }
+
+    /// How many of these callers have not failed here in this minute before.
+    pub(super) fn new_here(&self, at: Second, failed: &CallerSet) -> u64 {
+        let log = self.own.get(&at.minute());
+        let is_new = |place: &u16| log.is_none_or(|log| !log.has_failed(*place));
+        failed.places().filter(is_new).count() as u64
     }
 
     /// What one of the others has seen of a minute by now. Whether that is new.

@@ -18,6 +18,7 @@ fn asked(target: f64) -> [ObjectiveConfig; 1] {
         window: "1d".into(),
         runbook: None,
         vantage: "gateway",
+        watches_callers: false,
     }]
 }
 
@@ -51,13 +52,13 @@ fn at(seconds: u64) -> Duration {
 fn a_late_second_loses_nothing_and_lowers_no_coverage() {
     let (asked, counted) = (asked(0.99), counted());
     let mut judging = Judging::new(None);
-    judging.run_once(&asked, &counted, at(0));
+    judging.run_once(&[(&asked, &counted)], at(0));
     record(&counted[0], Class::Good, 0..10);
-    judging.run_once(&asked, &counted, at(3));
+    judging.run_once(&[(&asked, &counted)], at(3));
     let window = judging.reading(&Ladder::default())[0].verdict.window;
     assert_eq!((window.counts, window.measured), (Counts { good: 10, bad: 0 }, 4));
     // Nobody knows what this process did in an hour in which it did not run.
-    judging.run_once(&asked, &counted, at(3_600));
+    judging.run_once(&[(&asked, &counted)], at(3_600));
     assert_eq!(judging.reading(&Ladder::default())[0].verdict.window.measured, 5);
 }
 
@@ -66,20 +67,20 @@ fn what_is_counted_is_known_to_whoever_asks_anew_and_not_to_whoever_counts_somet
     let counted = counted();
     let mut judging = Judging::new(Some("one".to_owned()));
     let good = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.window.counts.good;
-    judging.run_once(&asked(0.99), &counted, at(0));
+    judging.run_once(&[(&asked(0.99), &counted)], at(0));
     record(&counted[0], Class::Good, 0..10);
     for second in 1..3 {
-        judging.run_once(&asked(0.99), &counted, at(second));
+        judging.run_once(&[(&asked(0.99), &counted)], at(second));
         assert_eq!(good(&judging), 10);
     }
-    judging.run_once(&asked(0.9), &counted, at(3));
+    judging.run_once(&[(&asked(0.9), &counted)], at(3));
     assert_eq!(good(&judging), 10);
     assert_eq!(judging.unwritten().len(), 1, "and is still to be written");
     let [mut other] = asked(0.9);
     other.counted = "gold".into();
-    judging.run_once(&[other], &counted, at(4));
+    judging.run_once(&[(&[other], &counted)], at(4));
     assert_eq!(good(&judging), 0);
-    judging.run_once(&[], &counted, at(5));
+    judging.run_once(&[(&[], &counted)], at(5));
     assert!(judging.reading(&Ladder::default()).is_empty());
 }
 
@@ -112,9 +113,9 @@ fn what_is_asked_again_after_something_else_was_is_what_it_was() {
     // while something else was asked counted for that.
     let reloads = [asked(0.99), [other], asked(0.99), [longer]];
     for (second, (asked, expected)) in (0..).zip(reloads.into_iter().zip([10, 10, 20, 30])) {
-        judging.run_once(&asked, &counted, at(2 * second));
+        judging.run_once(&[(&asked, &counted)], at(2 * second));
         record(&counted[0], Class::Good, 0..10);
-        judging.run_once(&asked, &counted, at(2 * second + 1));
+        judging.run_once(&[(&asked, &counted)], at(2 * second + 1));
         keep(&mut disk, &mut judging);
         assert_eq!(good(&judging), expected, "after {second}");
     }
@@ -131,7 +132,7 @@ fn a_clock_that_steps_loses_nothing_that_is_written_down() {
         19, 20, 21, 19, 20, 21, 10_000, 10_001, 6_400, 6_401, 17_200, 17_201,
     ]) {
         record(&counted[0], Class::Good, 0..1);
-        judging.run_once(&asked, &counted, at(seconds));
+        judging.run_once(&[(&asked, &counted)], at(seconds));
         keep(&mut disk, &mut judging);
         keep(&mut disk, &mut judging);
         let written: u64 = {
@@ -155,7 +156,7 @@ fn what_is_written_and_heard_again_is_what_was_counted() {
     let window = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.window;
     for second in 0..130 {
         record(&counted[0], Class::Good, 0..1);
-        one.run_once(&asked, &counted, at(second));
+        one.run_once(&[(&asked, &counted)], at(second));
         // It is a second late now and then.
         if second % 7 != 0 {
             keep(&mut one);
@@ -166,13 +167,13 @@ fn what_is_written_and_heard_again_is_what_was_counted() {
     assert_eq!(keep(&mut one), 0, "nothing is new");
     // Another begins, with counters of its own, while the first goes on.
     let fresh = self::counted();
-    two.run_once(&asked, &fresh, at(130));
+    two.run_once(&[(&asked, &fresh)], at(130));
     keep(&mut two);
     assert_eq!((window(&two).counts.good, window(&two).measured), (130, 131));
     record(&counted[0], Class::Good, 0..5);
-    one.run_once(&asked, &counted, at(131));
+    one.run_once(&[(&asked, &counted)], at(131));
     keep(&mut one);
-    two.run_once(&asked, &fresh, at(131));
+    two.run_once(&[(&asked, &fresh)], at(131));
     for _ in 0..2 {
         two.ask_others(at(131).as_secs() / 60);
         keep(&mut two);
@@ -197,10 +198,10 @@ fn three_that_share_a_store_come_to_one_verdict() {
                 let first = 10 * second + 5 * index;
                 record(&counted[0], bad, first..first + second % 7);
             }
-            judging.run_once(&asked, counted, at(second));
+            judging.run_once(&[(&asked, counted)], at(second));
             if index == 1 {
                 record(&counted[0], Class::Good, 0..1);
-                judging.run_once(&asked, counted, at(second));
+                judging.run_once(&[(&asked, counted)], at(second));
             }
             if index < 2 || !(150..390).contains(&second) {
                 keep(&mut disk, judging);
@@ -210,7 +211,7 @@ fn three_that_share_a_store_come_to_one_verdict() {
     for _ in 0..2 {
         for (judging, counted) in &mut all {
             keep(&mut disk, judging);
-            judging.run_once(&asked, counted, at(400));
+            judging.run_once(&[(&asked, counted)], at(400));
             keep(&mut disk, judging);
         }
     }
@@ -229,7 +230,7 @@ fn three_that_share_a_store_come_to_one_verdict() {
     assert!(evidence.is_empty(), "nothing is long enough ago");
     let mut late = Judging::new(Some("late".to_owned()));
     let fresh = counted();
-    late.run_once(&asked, &fresh, at(400));
+    late.run_once(&[(&asked, &fresh)], at(400));
     keep(&mut disk, &mut late);
     assert_eq!(format!("{:?}", late.reading(&Ladder::default())[0].verdict), said);
 }
@@ -243,12 +244,12 @@ fn evidence_is_handed_on() {
         if second.is_multiple_of(40) {
             record(&counted[0], bad, second..second + 1);
         }
-        one.run_once(&asked, &counted, at(second));
+        one.run_once(&[(&asked, &counted)], at(second));
     }
     let found = one.evidence();
     let evidence = |judging: &Judging| judging.reading(&Ladder::default())[0].verdict.evidence;
     let mut two = Judging::new(Some("two".to_owned()));
-    two.run_once(&asked, &self::counted(), at(1_500));
+    two.run_once(&[(&asked, &self::counted())], at(1_500));
     two.believe(&found);
     assert!(
         evidence(&two) > 0.01 * evidence(&one),
@@ -259,16 +260,65 @@ fn evidence_is_handed_on() {
     // What is found against something else is none.
     let other = self::asked(0.5);
     let mut three = Judging::new(Some("three".to_owned()));
-    three.run_once(&other, &self::counted(), at(1_500));
+    three.run_once(&[(&other, &self::counted())], at(1_500));
     three.believe(&found);
     assert!(evidence(&three) < 1e-6);
+}
+
+#[test]
+fn a_rise_of_refused_callers_is_found_by_all_and_outlives_a_restart() {
+    let mut asked = asked(0.5);
+    asked[0].watches_callers = true;
+    asked[0].objective.window = Window::Rolling(Duration::from_hours(26));
+    let mut disk = Memory::default();
+    let process = |name: &str| (Judging::new(Some(name.to_owned())), counted());
+    let mut both = [process("one"), process("two")];
+    let has_risen = |judging: &Judging| judging.rises()[0].rising.suffices();
+    // Twenty callers a minute at each, of whom one in twenty is refused, as often as it asks; after three hours half are.
+    let mut minute = 0;
+    let mut play =
+        |both: &mut [(Judging, [Arc<ObjectiveCounts>; 1])], disk: &mut Memory, minutes: u64, refused: u64| {
+            for _ in 0..minutes {
+                for second in 0..60 {
+                    for (judging, counted) in &mut *both {
+                        if second == 30 {
+                            for caller in 0..20 {
+                                let blames = caller < refused;
+                                (0..3).for_each(|_| counted[0].record_blame(0, blames, || caller));
+                            }
+                        }
+                        judging.run_once(&[(&asked, &*counted)], at(60 * minute + second));
+                        if second % 10 == 0 {
+                            keep(disk, judging);
+                        }
+                    }
+                }
+                minute += 1;
+            }
+        };
+    play(&mut both, &mut disk, 180, 1);
+    let rising = both[0].0.rises()[0].rising;
+    let usual = rising.usual.unwrap();
+    // Each request that was not refused counts, and each caller that was.
+    assert!((usual - 1.0 / (3.0 * 19.0 + 1.0)).abs() < 1e-3, "{usual}");
+    assert!(!rising.suffices());
+    assert!(
+        both[0].0.reading(&Ladder::default()).is_empty(),
+        "it is no objective"
+    );
+    play(&mut both, &mut disk, 4, 10);
+    assert_eq!(both[0].0.rises()[0].rising, both[1].0.rises()[0].rising);
+    assert!(has_risen(&both[0].0));
+    let mut after = [process("after")];
+    play(&mut after, &mut disk, 2, 10);
+    assert!(has_risen(&after[0].0), "the next process knows what was usual");
 }
 
 #[test]
 fn what_nobody_keeps_is_not_gathered() {
     let mut judging = Judging::new(None);
     for second in 0..3 {
-        judging.run_once(&asked(0.99), &counted(), at(second));
+        judging.run_once(&[(&asked(0.99), &counted())], at(second));
         assert_eq!(judging.unwritten(), []);
     }
 }
@@ -278,7 +328,7 @@ fn a_disk_that_is_full_for_long_costs_bounded_memory() {
     let (asked, counted) = (asked(0.99), counted());
     let mut judging = Judging::new(Some("one".to_owned()));
     for minute in 0..3_000 {
-        judging.run_once(&asked, &counted, at(60 * minute));
+        judging.run_once(&[(&asked, &counted)], at(60 * minute));
     }
     assert_eq!(judging.unwritten().len(), UNWRITTEN_MAX);
 }
@@ -293,7 +343,7 @@ fn each_caller_counts_once_a_minute() {
     for second in 0..100 {
         record(&counted[0], Class::Good, 0..10);
         record(&counted[0], bad, 7..8);
-        judging.run_once(&asked, &counted, at(second));
+        judging.run_once(&[(&asked, &counted)], at(second));
         assert_ne!(calls(&judging), Some(Severity::Page));
     }
     assert_eq!(judging.reading(&Ladder::default())[0].verdict.callers, 1);
@@ -301,7 +351,7 @@ fn each_caller_counts_once_a_minute() {
     for second in 100..130 {
         let first = 1_000 * second;
         record(&counted[0], bad, first..first + 100);
-        judging.run_once(&asked, &counted, at(second));
+        judging.run_once(&[(&asked, &counted)], at(second));
     }
     assert_eq!(calls(&judging), Some(Severity::Page));
     assert_eq!(judging.began("checkout"), Some(Second(at(100).as_secs())));
@@ -312,11 +362,11 @@ fn a_year_is_kept_for_whoever_looks_back_so_far() {
     let mut judging = Judging::new(None);
     assert_eq!(judging.looks_back(), Duration::ZERO);
     let mut asked = asked(0.99);
-    judging.run_once(&asked, &counted(), at(0));
+    judging.run_once(&[(&asked, &counted())], at(0));
     assert_eq!(judging.looks_back(), Duration::from_hours(24));
     let year = Calendar::usual(Unit::Year, TimeZone::UTC);
     asked[0].objective.window = Window::Calendar(year.length().unwrap());
     asked[0].calendar = Some(year);
-    judging.run_once(&asked, &counted(), at(1));
+    judging.run_once(&[(&asked, &counted())], at(1));
     assert!(judging.looks_back() > Duration::from_hours(366 * 24));
 }

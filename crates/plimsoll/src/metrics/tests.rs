@@ -113,6 +113,10 @@ fn the_numbers_are_those_of_the_reading() {
     );
     near(value("plimsoll_attempts_total", &[]), 120.0);
     near(value("plimsoll_retries_total", &[]), 20.0);
+    let pay = [("listener", "ingress"), ("route", "pay")];
+    near(value("plimsoll_client_errors_ratio", &pay), 0.4);
+    near(value("plimsoll_client_errors_usual_ratio", &pay), 0.012);
+    near(value("plimsoll_client_errors_evidence_ratio", &pay), 1e6);
     near(
         value("plimsoll_hedges_total", &[("route", "pay"), ("result", "won")]),
         6.0,

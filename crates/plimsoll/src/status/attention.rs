@@ -33,6 +33,7 @@ pub(super) fn sentences(status: &Status) -> Vec<String> {
     objectives(status, &mut said);
     targets(status, &mut said);
     traffic(status, &mut said);
+    client_errors(status, &mut said);
     for upstream in &status.upstreams {
         protections(upstream, status, &mut said);
     }
@@ -117,6 +118,18 @@ fn traffic(status: &Status, said: &mut Vec<String>) {
                 "Route {route}, tier {tier}: {bad} of requests are bad, mostly {reason}."
             ));
         }
+    }
+}
+
+fn client_errors(status: &Status, said: &mut Vec<String>) {
+    for risen in status.client_errors.iter().filter(|row| row.has_risen) {
+        let percent = |share: Option<f64>| format!("{:.1} %", 100.0 * share.unwrap_or_default());
+        said.push(format!(
+            "Of what route {} answers {} tells a caller that it is at fault, where {} is usual: has a change broken it?",
+            risen.route,
+            percent(risen.share),
+            percent(risen.usual)
+        ));
     }
 }
 

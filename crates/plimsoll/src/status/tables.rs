@@ -33,6 +33,9 @@ pub(crate) fn tables(status: &Status) -> Vec<Table> {
         of_upstreams(status),
         of_endpoints(status),
     ];
+    if !status.client_errors.is_empty() {
+        tables.push(of_client_errors(status));
+    }
     if !status.hedging.is_empty() {
         tables.push(of_hedging(status));
     }
@@ -78,6 +81,11 @@ pub(crate) fn of_endpoints(status: &Status) -> Table {
 
 pub(crate) fn of_hedging(status: &Status) -> Table {
     of("Hedging, since the start", hedging(status), "none")
+}
+
+pub(crate) fn of_client_errors(status: &Status) -> Table {
+    let caption = "Client errors, last ten minutes";
+    of(caption, client_errors(status), "none that is known of yet")
 }
 
 pub(crate) fn of_listeners(status: &Status) -> Table {
@@ -292,6 +300,35 @@ fn hedging(status: &Status) -> Rows {
             row.failed.to_string(),
             row.abandoned.to_string(),
             refused.collect::<Vec<_>>().join(", "),
+        ]
+    }));
+    rows
+}
+
+fn client_errors(status: &Status) -> Rows {
+    let mut rows = vec![head(&[
+        "listener",
+        "route",
+        "callers",
+        "share",
+        "usual",
+        "has risen",
+    ])];
+    let percent =
+        |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
+    rows.extend(status.client_errors.iter().map(|row| {
+        vec![
+            row.listener.clone(),
+            row.route.clone(),
+            row.callers.to_string(),
+            percent(row.share),
+            percent(row.usual),
+            match (&row.began, row.has_risen, row.usual) {
+                (Some(began), true, _) => format!("since {began}"),
+                (None, true, _) => "yes".to_owned(),
+                (_, false, Some(_)) => "no".to_owned(),
+                (_, false, None) => "not known yet".to_owned(),
+            },
         ]
     }));
     rows

@@ -11,6 +11,7 @@ mod book;
 mod browser;
 mod check;
 mod cli;
+mod client_errors;
 mod memory;
 mod operators;
 mod processes;

@@ -1,9 +1,10 @@
 //! Objectives: what counts, which the gateway has to know, and what is asked, which the judge does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway::plan::{Direction, ObjectivePlan, Plan};
-use plimsoll_slo::{Budgeting, Empty, Objective, Slice, Window};
+use plimsoll_slo::{Budgeting, Empty, Objective, Slice, Target, USUAL_AFTER, USUAL_OVER, Window};
 
 use super::{Scope, known_names};
 use crate::calendar::Calendar;
@@ -58,9 +59,33 @@ pub(super) fn resolve(
             calendar,
             runbook: objective.runbook.value.map(|link| link.0.into()),
             vantage: objective.vantage.value.word(),
+            watches_callers: false,
         });
     }
     asked.into()
+}
+
+/// What is asked of the answers of each route that blame the caller.
+pub(super) fn of_client_errors(plan: &Plan) -> Arc<[ObjectiveConfig]> {
+    let looks_back = Duration::from_mins((USUAL_OVER + 2 * USUAL_AFTER) as u64);
+    // Nothing goes by this target.
+    let Ok(target) = Target::new(0.5) else {
+        return Arc::default();
+    };
+    let objective = Objective::of_events(target, Window::Rolling(looks_back));
+    let watched = gateway::objectives::of_client_errors(plan).into_iter();
+    watched
+        .map(|plan| ObjectiveConfig {
+            name: plan.name,
+            counted: "client-errors".into(),
+            objective,
+            calendar: None,
+            window: "26h".into(),
+            runbook: None,
+            vantage: Vantage::Gateway.word(),
+            watches_callers: true,
+        })
+        .collect()
 }
 
 /// What counts, in a word that is another one if something else does.

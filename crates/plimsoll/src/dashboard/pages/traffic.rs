@@ -15,6 +15,7 @@ pub(in super::super) fn page(view: &View<'_>) -> Page {
         tables: vec![
             tables::by_route(status),
             tables::protections(status),
+            tables::of_client_errors(status),
             tables::of_hedging(status),
             tables::of_listeners(status),
         ],
