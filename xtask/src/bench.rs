@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: how fast it is, measured in this run and on this machine.
 //!
 //! `gateway` puts the shipped binary beside the proxies that people would otherwise take, `overload` does so while the
-//! service behind them is asked for more than it can do, `policy` times the single decisions, `judge` what it costs to judge. All say what was aimed
+//! service behind them is asked for more than it can do, `policy` times the single decisions, `judge` what it costs to judge, and `accounting` what that adds to a request. All say what was aimed
 //! at, and whether it was met, by the number.
 
+mod accounting;
 mod aims;
 pub(crate) mod build;
 mod cases;
@@ -47,6 +48,11 @@ const BENCHES: &[(&str, &str, Run)] = &[
         judge::run,
     ),
     (
+        "accounting",
+        "what counting for objectives and judging them adds to a request",
+        accounting::run,
+    ),
+    (
         "pages",
         "how soon people see what happened: the first page, and a verdict after a request",
         pages::run,
@@ -85,7 +91,7 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<ExitCode> {
 fn usage() -> String {
     let benches: Vec<String> = BENCHES
         .iter()
-        .map(|(name, about, _)| format!("  {name:<9}{about}\n"))
+        .map(|(name, about, _)| format!("  {name:<11}{about}\n"))
         .collect();
     format!(
         "usage: cargo xtask bench <name>\n\n{}\n{}\n{}",

@@ -76,6 +76,9 @@ pub(crate) struct Config {
     effective: Node,
 }
 
+/// What counts for all of [`Config::client_errors`]. Of it two days are kept, which is more than anybody looks back.
+pub(crate) const CLIENT_ERRORS: &str = "client-errors";
+
 /// An objective: what it is called, and what is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ObjectiveConfig {

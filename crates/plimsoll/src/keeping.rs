@@ -21,8 +21,8 @@ use anyhow::Context;
 use plimsoll_slo::Instant;
 use store::{Postgres, Sqlite, Store, StoreError};
 
-use crate::config::StatePlace;
 use crate::config::secrets::{Secret, TokenSource};
+use crate::config::{CLIENT_ERRORS, StatePlace};
 use crate::instance::Parts;
 use crate::journal::Value;
 use crate::judging::Judging;
@@ -222,6 +222,7 @@ impl Keeping {
         // A calendar year is longer than anything slides.
         let looked_back = judging(parts).looks_back().as_secs() / 60;
         store.forget(minute.saturating_sub(KEPT_MINUTES.max(looked_back)))?;
+        store.forget_counted(CLIENT_ERRORS, minute.saturating_sub(APART_MINUTES))?;
         store.forget_facts(60_000 * minute.saturating_sub(KEPT_FACTS))?;
         for _ in 0..HOURS_MAX {
             if !store.add_up(minute.saturating_sub(APART_MINUTES))? {

@@ -125,6 +125,12 @@ pub trait Store: Send + std::fmt::Debug {
     /// [`StoreError::Write`].
     fn add_up(&mut self, before: u64) -> Result<bool, StoreError>;
 
+    /// Forgets what was counted so in the day before this minute: of what nobody looks back to for long.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn forget_counted(&mut self, counted: &str, before: u64) -> Result<(), StoreError>;
+
     /// Forgets every minute before this one, and evidence from before it. Returns how many minutes those were.
     ///
     /// # Errors

@@ -132,6 +132,13 @@ impl Store for Memory {
         Ok(true)
     }
 
+    fn forget_counted(&mut self, counted: &str, before: u64) -> Result<(), StoreError> {
+        let day = before.saturating_sub(1_440)..before;
+        self.rows
+            .retain(|(key, at, _), _| *key.counted != *counted || !day.contains(at));
+        Ok(())
+    }
+
     fn forget(&mut self, before: u64) -> Result<usize, StoreError> {
         let rows = self.rows.len();
         self.rows.retain(|(_, at, _), _| *at >= before);

@@ -41,6 +41,7 @@ impl Sql {
     const PASS: &str = include_str!("postgres/sql/pass.sql");
     const REMEMBER: &str = include_str!("postgres/sql/remember.sql");
     const REMEMBERED: &str = include_str!("postgres/sql/remembered.sql");
+    const FORGET_COUNTED: &str = include_str!("postgres/sql/forget_counted.sql");
     const FORGET: &str = include_str!("postgres/sql/forget.sql");
     const FORGET_EVIDENCE: &str = include_str!("postgres/sql/forget_evidence.sql");
     const NOTE: &str = include_str!("postgres/sql/note.sql");
@@ -535,6 +536,11 @@ impl Store for Postgres {
             Ok(rows > 0)
         };
         self.runtime.block_on(answer(adding)).map_err(StoreError::Write)
+    }
+
+    fn forget_counted(&mut self, counted: &str, before: u64) -> Result<(), StoreError> {
+        let forgotten = self.change(Sql::FORGET_COUNTED, &[&counted, &signed(before)]);
+        forgotten.map(drop)
     }
 
     fn forget(&mut self, before: u64) -> Result<usize, StoreError> {

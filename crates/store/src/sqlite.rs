@@ -37,6 +37,7 @@ const REMEMBER: &str = include_str!("sqlite/sql/remember.sql");
 const REMEMBERED: &str = include_str!("sqlite/sql/remembered.sql");
 const FORGET_EVIDENCE: &str = include_str!("sqlite/sql/forget_evidence.sql");
 const OTHERS: &str = include_str!("sqlite/sql/others.sql");
+const FORGET_COUNTED: &str = include_str!("sqlite/sql/forget_counted.sql");
 const FORGET: &str = include_str!("sqlite/sql/forget.sql");
 const NOTE: &str = include_str!("sqlite/sql/note.sql");
 const NOTED: &str = include_str!("sqlite/sql/noted.sql");
@@ -298,6 +299,13 @@ impl Store for Sqlite {
         tx.execute(ADDED_UP, [before]).map_err(write)?;
         tx.commit().map_err(write)?;
         Ok(true)
+    }
+
+    fn forget_counted(&mut self, counted: &str, before: u64) -> Result<(), StoreError> {
+        let forgotten = self
+            .connection
+            .execute(FORGET_COUNTED, params![counted, signed(before)]);
+        forgotten.map(drop).map_err(write)
     }
 
     fn forget(&mut self, before: u64) -> Result<usize, StoreError> {

@@ -4,7 +4,7 @@
 //! turns by one from round to round. What is compared is the ratio within a round, since a busy neighbour disturbs
 //! all of a round; what is reported is the median of the ratios, with the least and the greatest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ pub(super) fn run(words: &[String]) -> anyhow::Result<ExitCode> {
     }
     let asked = Asked::read(words)?;
     machine::suffices(DESCRIPTORS)?;
-    let (bench, machine) = prepare(&asked)?;
+    let (bench, machine) = prepare(asked.plimsoll.as_deref(), asked.seconds)?;
     let results = rounds(&bench, &asked)?;
     let text = format!(
         "{}\nRounds: {}, of {} s each.\n\n{}",
@@ -127,11 +127,12 @@ pub(super) fn run(words: &[String]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn prepare(asked: &Asked) -> anyhow::Result<(Bench, Machine)> {
+/// What is needed to measure for so many seconds each time, with this binary or that of this tree.
+pub(super) fn prepare(plimsoll: Option<&Path>, seconds: u64) -> anyhow::Result<(Bench, Machine)> {
     // The load average is of the last minute: building would be the disturbance that it tells of.
     let machine = Machine::look();
     let xtask = build::binary("xtask")?;
-    let plimsoll = match &asked.plimsoll {
+    let plimsoll = match plimsoll {
         Some(path) => path
             .canonicalize()
             .with_context(|| format!("finding {}", path.display()))?,
@@ -147,7 +148,7 @@ fn prepare(asked: &Asked) -> anyhow::Result<(Bench, Machine)> {
     let tools = Tools::gather(plimsoll, xtask, &directory)?;
     let machine = machine.with_versions(&tools);
     let pair = make_pair(&tools, &directory)?;
-    let bench = Bench::begin(tools, directory, pair, Duration::from_secs(asked.seconds))?;
+    let bench = Bench::begin(tools, directory, pair, Duration::from_secs(seconds))?;
     Ok((bench, machine))
 }
 

@@ -12,7 +12,7 @@ mod plimsoll;
 use super::setting::{Launch, Setting};
 use super::tools::Tools;
 
-pub(crate) use plimsoll::{policy_named, rewrite};
+pub(crate) use plimsoll::{BARE, COUNTING, policy_named, rewrite};
 
 pub(crate) struct Peer {
     pub(crate) name: &'static str,

@@ -76,6 +76,25 @@ fn what_counts_something_else_is_another_key() {
 }
 
 #[test]
+fn what_nobody_looks_back_to_is_forgotten_early() {
+    every(|store| {
+        let of = |counted: &str, at| Row {
+            key: key("a", counted),
+            ..row("one", "a", minute(at, 1, 0, 60))
+        };
+        let rows = (2_000..2_010).flat_map(|at| [of("all", at), of("client-errors", at)]);
+        store.write(&rows.collect::<Vec<_>>()).unwrap();
+        store.forget_counted("client-errors", 2_004).unwrap();
+        let count =
+            |store: &mut dyn Store, counted| store.others("two", &key("a", counted), 0).unwrap().len();
+        assert_eq!((count(store, "all"), count(store, "client-errors")), (10, 6));
+        // What is older than a day before is for the others to forget.
+        store.forget_counted("client-errors", 2_004 + 1_444).unwrap();
+        assert_eq!(count(store, "client-errors"), 4);
+    });
+}
+
+#[test]
 fn what_is_forgotten_is_gone_and_the_rest_is_there() {
     every(|store| {
         let rows: Vec<Row> = (0..10).map(|at| row("one", "a", minute(at, 1, 0, 60))).collect();

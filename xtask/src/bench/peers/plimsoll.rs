@@ -16,12 +16,42 @@ pub(super) const PEER: Peer = Peer {
     version: &["--version"],
 };
 
+/// The same, that counts for nothing.
+pub(crate) const BARE: Peer = Peer {
+    name: "bare",
+    launch: |tools, setting| begin(tools, setting, &json!({ "observe": { "client_errors": false } })),
+    version: &["--version"],
+};
+
+/// The same, that counts for three objectives over all routes, and watches each of those for client errors.
+pub(crate) const COUNTING: Peer = Peer {
+    name: "counting",
+    launch: |tools, setting| {
+        let objectives = json!([
+            { "name": "available", "target": "99.9%" },
+            { "name": "quick", "target": "99%", "latency": "300ms" },
+            { "name": "very-quick", "target": "90%", "latency": "50ms", "window": "7d" },
+        ]);
+        begin(
+            tools,
+            setting,
+            &json!({ "objectives": objectives, "observe": { "client_errors": true } }),
+        )
+    },
+    version: &["--version"],
+};
+
 /// Routes beside the one that takes the rest.
 const ROUTES: usize = 50;
 const FILE: &str = "plimsoll.yaml";
 
 fn launch(tools: &Tools, setting: &Setting<'_>) -> anyhow::Result<Launch> {
-    let file = rewrite(setting, 0)?;
+    begin(tools, setting, &json!({}))
+}
+
+/// With more at the top of its configuration.
+fn begin(tools: &Tools, setting: &Setting<'_>, more: &Value) -> anyhow::Result<Launch> {
+    let file = write(setting, 0, more)?;
     Ok(Launch::new(
         &tools.plimsoll,
         &["run", "--config", &file, "--cores", "1"],
@@ -30,6 +60,10 @@ fn launch(tools: &Tools, setting: &Setting<'_>) -> anyhow::Result<Launch> {
 
 /// Writes the configuration of so many reloads later. It differs in the name of a limit, which answers tell.
 pub(crate) fn rewrite(setting: &Setting<'_>, reloads: u32) -> anyhow::Result<String> {
+    write(setting, reloads, &json!({}))
+}
+
+fn write(setting: &Setting<'_>, reloads: u32, more: &Value) -> anyhow::Result<String> {
     let mut routes: Vec<Value> = (0..ROUTES)
         .map(|n| {
             route(
@@ -49,11 +83,14 @@ pub(crate) fn rewrite(setting: &Setting<'_>, reloads: u32) -> anyhow::Result<Str
     if setting.client == Client::Tls {
         listener["tls"] = json!({ "certificate": setting.pair.certificate, "key": setting.pair.key });
     }
-    let config = json!({
+    let mut config = json!({
         "listeners": [listener],
         "upstreams": [upstream(setting.origin)],
         "admin": { "listen": format!("127.0.0.1:{}", setting.admin) },
     });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        config[key] = value.clone();
+    }
     // JSON is YAML, and the configuration's own reader takes it.
     setting.write(FILE, &format!("{config:#}\n"))
 }

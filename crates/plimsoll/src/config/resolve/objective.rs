@@ -8,12 +8,12 @@ use plimsoll_slo::{Budgeting, Empty, Objective, Slice, Target, USUAL_AFTER, USUA
 
 use super::{Scope, known_names};
 use crate::calendar::Calendar;
-use crate::config::ObjectiveConfig;
 use crate::config::raw::{self, EmptySlice, Spending, Vantage};
 use crate::config::read::At;
 use crate::config::value::Scalar;
 use crate::config::value::time::WindowWord;
 use crate::config::value::word::Name;
+use crate::config::{CLIENT_ERRORS, ObjectiveConfig};
 
 /// The tier of requests that name none.
 const OTHER: &str = "other";
@@ -77,7 +77,7 @@ pub(super) fn of_client_errors(plan: &Plan) -> Arc<[ObjectiveConfig]> {
     watched
         .map(|plan| ObjectiveConfig {
             name: plan.name,
-            counted: "client-errors".into(),
+            counted: CLIENT_ERRORS.into(),
             objective,
             calendar: None,
             window: "26h".into(),
