@@ -7,18 +7,19 @@
 //! Nothing is waited for for long: a database that does not answer is one that is away, which is told, and its connection
 //! is given up. What it may have done meanwhile does no harm, since a row never says less than before.
 
+mod address;
+
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_slo::{Counts, EvidenceMark, Second};
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Statement};
+use tokio_postgres::{Client, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use self::address::Database;
 use crate::care::Found;
 use crate::packed::{pack, pack_values, unpack, unpack_values};
 use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
@@ -49,9 +50,7 @@ impl Sql {
     const FORGET_FACTS: &str = include_str!("postgres/sql/forget_facts.sql");
 }
 
-/// How long connecting may take, and anything that is asked: on our side, and a second less on the other, which then
-/// says so itself.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long anything that is asked may take: on our side, and a second less on the other, which then says so itself.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "SET statement_timeout = '9s'; SET lock_timeout = '4s'; \
                         SET idle_in_transaction_session_timeout = '5s'; SET synchronous_commit = on";
@@ -60,80 +59,6 @@ const SETTINGS: &str = "SET statement_timeout = '9s'; SET lock_timeout = '4s'; \
 const MIGRATING: i64 = 0x706c_696d_0001;
 const NOTING: i64 = 0x706c_696d_0002;
 const ADDING_UP: i64 = 0x706c_696d_0003;
-
-/// Where a database is, and who we are there.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Database {
-    config: Config,
-}
-
-/// Its password is shown nowhere.
-impl fmt::Display for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.config.get_hosts().first();
-        let port = self.config.get_ports().first().copied().unwrap_or(5432);
-        let name = self.config.get_dbname().or(self.config.get_user());
-        match host {
-            Some(Host::Tcp(host)) => write!(f, "postgres://{host}:{port}")?,
-            Some(Host::Unix(path)) => write!(f, "postgres://{}", path.display())?,
-            None => f.write_str("postgres://")?,
-        }
-        write!(f, "/{}", name.unwrap_or_default())
-    }
-}
-
-impl fmt::Debug for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl Database {
-    /// Reads an address, such as `postgres://user@host:5432/name?sslmode=require`, or the form with `host=…`. What leaves
-    /// this machine is spoken by TLS, unless the address says `sslmode=disable`.
-    ///
-    /// # Errors
-    /// What is wrong with the address; its password is not part of that.
-    pub fn parse(address: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let mut config: Config = address.parse().map_err(|error| said(&error))?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err("it names no host".into());
-        }
-        match (address.contains("sslmode"), config.get_ssl_mode()) {
-            (true, SslMode::Disable | SslMode::Require) => {}
-            (true, _) => return Err("sslmode protects as `require`, or is `disable`".into()),
-            (false, _) => {
-                let is_here = stays_here(&config);
-                config.ssl_mode(if is_here {
-                    SslMode::Disable
-                } else {
-                    SslMode::Require
-                });
-            }
-        }
-        config
-            .application_name("plimsoll")
-            .connect_timeout(CONNECT_MAX)
-            .tcp_user_timeout(ANSWER_MAX)
-            .keepalives_idle(Duration::from_secs(30));
-        Ok(Self { config })
-    }
-
-    /// Whether its address has a password.
-    pub fn has_password(&self) -> bool {
-        self.config.get_password().is_some()
-    }
-}
-
-/// Whether nothing leaves this machine.
-fn stays_here(config: &Config) -> bool {
-    let is_here = |host: &Host| match host {
-        Host::Unix(_) => true,
-        Host::Tcp(name) if name == "localhost" => true,
-        Host::Tcp(name) => name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
-    };
-    config.get_hosts().iter().all(is_here) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
-}
 
 /// An error in words, with those of what is behind it: the library's own say little.
 fn said(error: &tokio_postgres::Error) -> Box<dyn std::error::Error + Send + Sync> {
@@ -216,7 +141,7 @@ impl Postgres {
             .enable_all()
             .build()
             .map_err(|error| StoreError::Open(error.into()))?;
-        let (client, every_second) = runtime.block_on(async {
+        let connected = runtime.block_on(async {
             let tls = MakeRustlsConnect::new(tls);
             let connecting = answer(config.connect(tls));
             let (mut client, connection) = connecting.await.map_err(StoreError::Open)?;
@@ -228,7 +153,15 @@ impl Postgres {
             migrate(&mut client, migrates).await?;
             let every_second = EverySecond::prepare(&client).await.map_err(StoreError::Open)?;
             Ok::<_, StoreError>((client, every_second))
-        })?;
+        });
+        let (client, every_second) = match connected {
+            Ok(connected) => connected,
+            Err(error) => {
+                // A name that is still looked up is not waited for.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         Ok(Self {
             runtime,
             client,
