@@ -84,6 +84,8 @@ pub struct Postgres {
     client: Client,
     /// Those that are asked every second.
     every_second: EverySecond,
+    /// The mark that was told last, and what was to be seen then.
+    seen: Option<(u64, String)>,
 }
 
 struct EverySecond {
@@ -166,6 +168,7 @@ impl Postgres {
             runtime,
             client,
             every_second,
+            seen: None,
         })
     }
 
@@ -394,14 +397,18 @@ impl Store for Postgres {
     }
 
     fn lately(&mut self, but: Option<&str>, mark: u64) -> Result<(Vec<Row>, u64), StoreError> {
+        let seen = self.seen.take().filter(|(of, _)| *of == mark);
+        let seen = seen.map(|(_, snapshot)| snapshot);
         let asking = async {
             // Before the rows: what is written in between comes again.
             let to = self.client.query_one(&self.every_second.lately_to, &[]).await?;
-            let params: [&(dyn ToSql + Sync); 2] = [&signed(mark), &but];
+            let params: [&(dyn ToSql + Sync); 3] = [&signed(mark), &but, &seen];
             let rows = self.client.query(&self.every_second.lately, &params).await?;
-            Ok((rows, number(&to, 0)))
+            Ok((rows, number(&to, 0), to.get::<_, String>(1)))
         };
-        let (rows, to) = self.runtime.block_on(answer(asking)).map_err(StoreError::Read)?;
+        let asked = self.runtime.block_on(answer(asking));
+        let (rows, to, snapshot) = asked.map_err(StoreError::Read)?;
+        self.seen = Some((to, snapshot));
         let rows = rows.iter().map(|row| Row {
             key: Key {
                 objective: text(row, 0),

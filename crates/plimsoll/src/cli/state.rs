@@ -161,7 +161,7 @@ fn inside(found: &Found) -> String {
         .span
         .map(|(first, last)| format!(", from {} to {}", minute(first), minute(last)));
     format!(
-        "schema {}, {} minutes of {} objectives{}, {} facts\n",
+        "schema {}, {} minutes of {} objectives and watched routes{}, {} facts\n",
         found.schema,
         found.minutes,
         found.objectives,

@@ -100,7 +100,10 @@ fn copies(server: &Server, yaml: &str) {
         tool(env!("CARGO_BIN_EXE_plimsoll"), &args)
     };
     let checked = state(&["check", &at("state")]);
-    assert!(checked.contains("of 3 objectives"), "{checked}");
+    assert!(
+        checked.contains("of 4 objectives and watched routes"),
+        "{checked}"
+    );
     let copied = state(&["backup", &at("state"), copy]);
     assert!(copied.contains("is a copy: it is whole"), "{copied}");
     server.database("other");

@@ -86,6 +86,13 @@ impl Supervisor {
     }
 }
 
+/// Whether a process has its state open.
+fn keeps_state(pid: u32) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let mut paths = open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    paths.any(|path| path.to_string_lossy().ends_with(".state-wal"))
+}
+
 /// Open descriptors of a process.
 fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
@@ -131,6 +138,8 @@ fn a_supervisor_is_told_what_becomes_of_the_process() {
         "WATCHDOG=1",
         "the new one has taken that over, too"
     );
+    // What it keeps is opened a moment after it serves.
+    curl_until(&[&plimsoll.admin_url("/livez")], |_| keeps_state(first.0));
     let held = descriptors(first.0);
     let second = take_over(&mut plimsoll);
     assert_eq!(supervisor.told(), format!("MAINPID={}", second.0));

@@ -277,3 +277,54 @@ fn a_database_is_copied_into_a_file_and_a_file_into_a_database() {
     let nowhere = care::restore_database(&directory.file().with_extension("no"), &mut other, 0);
     assert!(matches!(nowhere, Err(StoreError::Open(_))), "{nowhere:?}");
 }
+
+#[test]
+fn a_transaction_that_goes_on_for_long_brings_nothing_again_and_is_not_missed() {
+    let home = Home::new();
+    let mut store = home.open();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let address = home.server.address(&home.name);
+    runtime.block_on(async {
+        let (mut client, connection) = tokio_postgres::connect(&address, tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        runtime.spawn(connection);
+        let slow = client.transaction().await.unwrap();
+        let late =
+            "INSERT INTO plimsoll.lately (objective, counted, minute, instance, place, good, bad, measured)
+                    VALUES ('a', 'all', 9, 'slow-1', pg_current_xact_id()::text::bigint, 7, 0, 60)";
+        slow.execute(late, &[]).await.unwrap();
+        // On a thread of its own: a store waits by itself.
+        let mut mark = 0;
+        let mut ask = |store: &mut Postgres| {
+            let from = mark;
+            let (rows, to) = std::thread::scope(|scope| {
+                let asked = scope.spawn(|| store.lately(None, from).unwrap());
+                asked.join().unwrap()
+            });
+            mark = to;
+            let told = rows
+                .into_iter()
+                .map(|row| (row.instance.to_string(), row.minute.counts.good));
+            told.collect::<Vec<_>>()
+        };
+        let write = |store: &mut Postgres, good| {
+            std::thread::scope(|scope| {
+                let written = scope.spawn(|| store.write(&[row("one-1", 1, good)]).unwrap());
+                written.join().unwrap();
+            });
+        };
+        write(&mut store, 5);
+        assert_eq!(ask(&mut store), [("one-1".to_owned(), 5)]);
+        for _ in 0..3 {
+            assert_eq!(ask(&mut store), []);
+        }
+        write(&mut store, 6);
+        assert_eq!(ask(&mut store), [("one-1".to_owned(), 6)]);
+        slow.commit().await.unwrap();
+        assert_eq!(ask(&mut store), [("slow-1".to_owned(), 7)]);
+    });
+}
