@@ -32,6 +32,9 @@ use crate::record::Record;
 const EVERY: Duration = Duration::from_secs(1);
 /// It rests so many times as long as it was at work, so that a store with much to do is not kept busy.
 const RESTS: u32 = 4;
+/// How long it reads what others have counted before it writes again. Of many objectives that takes longer, at a start;
+/// the rest is read in the next rounds, which do not wait.
+const READ_MAX: Duration = Duration::from_millis(250);
 /// How long the last of it may take.
 const ENDING_MAX: Duration = Duration::from_secs(5);
 /// How often evidence is exchanged, and how often minutes are forgotten.
@@ -104,6 +107,8 @@ struct Keeping {
     store: Option<Box<dyn Store>>,
     /// Whether the last time went wrong: that is told once.
     failing: bool,
+    /// Not all was read that is wanted.
+    is_behind: bool,
     /// Up to where it was read what others have written, and where that was a minute ago, two, and so on.
     heard_to: u64,
     marks: VecDeque<u64>,
@@ -119,6 +124,7 @@ impl Keeping {
             place,
             store: None,
             failing: false,
+            is_behind: false,
             heard_to: 0,
             marks: VecDeque::new(),
             exchanged_at: None,
@@ -135,22 +141,28 @@ impl Keeping {
             while env.now().since(begun) < rest && !has_ended() {
                 std::thread::park_timeout(rest);
             }
-            if !has_ended() {
+            if !has_ended() && !self.is_behind {
                 std::thread::park_timeout(EVERY);
             }
             let ends = has_ended();
             let begun = env.now();
             let kept = self.run_once(parts);
+            // After an error it waits.
+            self.is_behind &= kept.is_ok();
             self.tell(parts, kept);
             if ends {
                 return;
             }
             rest = (RESTS * env.now().since(begun)).min(10 * EVERY);
+            if self.is_behind {
+                rest = Duration::ZERO;
+            }
         }
     }
 
     /// Writes what is new, and reads what is wanted.
     fn run_once(&mut self, parts: &Parts) -> Result<(), StoreError> {
+        self.is_behind = false;
         let store = match &mut self.store {
             Some(store) => store,
             none => {
@@ -166,8 +178,13 @@ impl Keeping {
         store.write(&rows)?;
         judging(parts).wrote(&rows);
         keep_facts(store.as_mut(), &parts.record)?;
-        let wanted = judging(parts).wanted();
+        let env = parts.gateway.env();
+        let (wanted, begun) = (judging(parts).wanted(), env.now());
         for (instance, key, from) in wanted {
+            if env.now().since(begun) > READ_MAX {
+                self.is_behind = true;
+                break;
+            }
             let minutes = store.others(&instance, &key, from)?;
             judging(parts).heard(&instance, &minutes);
         }

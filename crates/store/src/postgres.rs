@@ -278,6 +278,26 @@ fn text(row: &tokio_postgres::Row, column: usize) -> Arc<str> {
     row.get::<_, &str>(column).into()
 }
 
+/// What was counted: of what, when, by whom, and how much, as the first columns of a statement.
+fn counted_row(row: &tokio_postgres::Row) -> Row {
+    Row {
+        key: Key {
+            objective: text(row, 0),
+            counted: text(row, 1),
+        },
+        minute: Minute {
+            minute: number(row, 2),
+            counts: Counts {
+                good: number(row, 4),
+                bad: number(row, 5),
+            },
+            measured: row.get::<_, i16>(6) as u8,
+        },
+        instance: text(row, 3),
+        log: None,
+    }
+}
+
 /// Text of Postgres holds everything but NUL, which stands in no name of ours.
 fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
@@ -363,23 +383,7 @@ impl Store for Postgres {
         );
         let params: [&(dyn ToSql + Sync); 5] = [&objective, &counted, &minute, &instance, &limit];
         let rows = self.read(Sql::MINUTES, &params)?;
-        let rows = rows.iter().map(|row| Row {
-            key: Key {
-                objective: text(row, 0),
-                counted: text(row, 1),
-            },
-            minute: Minute {
-                minute: number(row, 2),
-                counts: Counts {
-                    good: number(row, 4),
-                    bad: number(row, 5),
-                },
-                measured: row.get::<_, i16>(6) as u8,
-            },
-            instance: text(row, 3),
-            log: None,
-        });
-        Ok(rows.collect())
+        Ok(rows.iter().map(counted_row).collect())
     }
 
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
@@ -410,20 +414,8 @@ impl Store for Postgres {
         let (rows, to, snapshot) = asked.map_err(StoreError::Read)?;
         self.seen = Some((to, snapshot));
         let rows = rows.iter().map(|row| Row {
-            key: Key {
-                objective: text(row, 0),
-                counted: text(row, 1),
-            },
-            minute: Minute {
-                minute: number(row, 2),
-                counts: Counts {
-                    good: number(row, 4),
-                    bad: number(row, 5),
-                },
-                measured: row.get::<_, i16>(6) as u8,
-            },
-            instance: text(row, 3),
             log: row.get::<_, Option<&[u8]>>(7).and_then(unpack),
+            ..counted_row(row)
         });
         Ok((rows.collect(), to))
     }

@@ -170,6 +170,26 @@ fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(row.get::<_, i64>(column)?.unsigned_abs())
 }
 
+/// What was counted: of what, when, by whom, and how much, as the first columns of a statement.
+fn counted_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        key: Key {
+            objective: row.get(0)?,
+            counted: row.get(1)?,
+        },
+        minute: Minute {
+            minute: number(row, 2)?,
+            counts: Counts {
+                good: number(row, 4)?,
+                bad: number(row, 5)?,
+            },
+            measured: row.get(6)?,
+        },
+        instance: row.get(3)?,
+        log: None,
+    })
+}
+
 impl Store for Sqlite {
     fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         self.write_rows(rows, true)
@@ -186,24 +206,7 @@ impl Store for Sqlite {
             (&*row.key.objective, &*row.key.counted, &*row.instance)
         });
         let minute = after.map_or(-1, |row| signed(row.minute.minute));
-        let rows = statement.query_map(params![objective, counted, minute, instance, limit], |row| {
-            Ok(Row {
-                key: Key {
-                    objective: row.get(0)?,
-                    counted: row.get(1)?,
-                },
-                minute: Minute {
-                    minute: number(row, 2)?,
-                    counts: Counts {
-                        good: number(row, 4)?,
-                        bad: number(row, 5)?,
-                    },
-                    measured: row.get(6)?,
-                },
-                instance: row.get(3)?,
-                log: None,
-            })
-        });
+        let rows = statement.query_map(params![objective, counted, minute, instance, limit], counted_row);
         rows.and_then(Iterator::collect).map_err(read)
     }
 
@@ -227,22 +230,10 @@ impl Store for Sqlite {
         let to = tx.query_row(LATELY_TO, [], |row| number(row, 0)).map_err(read)?;
         let mut statement = tx.prepare(LATELY).map_err(read)?;
         let rows = statement.query_map(params![signed(mark), but], |row| {
-            let packed: Option<Vec<u8>> = row.get(8)?;
+            let packed: Option<Vec<u8>> = row.get(7)?;
             Ok(Row {
-                key: Key {
-                    objective: row.get(1)?,
-                    counted: row.get(2)?,
-                },
-                minute: Minute {
-                    minute: number(row, 3)?,
-                    counts: Counts {
-                        good: number(row, 5)?,
-                        bad: number(row, 6)?,
-                    },
-                    measured: row.get(7)?,
-                },
-                instance: row.get(4)?,
                 log: packed.and_then(|bytes| unpack(&bytes)),
+                ..counted_row(row)?
             })
         });
         let rows = rows.and_then(Iterator::collect).map_err(read)?;

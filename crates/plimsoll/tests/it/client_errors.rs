@@ -1,6 +1,6 @@
 //! A release that refuses everybody: by its errors alone it looks perfect.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plimsoll_slo::Counts;
 use store::{Key, Minute, Row, Sqlite, Store};
@@ -32,7 +32,7 @@ fn a_release_that_refuses_everybody_opens_a_ticket() {
     };
     let rows: Vec<Row> = (now - 180..now).map(usual).collect();
     Sqlite::open(&state).unwrap().write(&rows).unwrap();
-    let plimsoll = Plimsoll::configured(&format!(
+    let mut plimsoll = Plimsoll::configured(&format!(
         "listeners: [{{ name: ingress, listen: '127.0.0.1:0', trust: [127.0.0.1/32], routes: [{{ name: all }}] }}]
 upstreams: [{{ name: app, endpoints: ['http://{service}'] }}]
 admin: {{ listen: '127.0.0.1:0' }}
@@ -42,16 +42,12 @@ state: {{ file: '{}' }}
         state.display()
     ));
     plimsoll.ask_as_many(401);
-    let alerts = plimsoll.admin_url("/api/v1/alerts");
-    let end = Instant::now() + LOOKED_UP;
-    let told = loop {
-        let told = curl(&["--retry", "2", &alerts]);
-        if told.contains("client-errors:ingress:all-ticket-1") {
-            break told;
-        }
-        assert!(Instant::now() < end, "{told}");
-        std::thread::park_timeout(Duration::from_millis(500));
-    };
+    let name = "client-errors:ingress:all-ticket-1";
+    plimsoll
+        .process
+        .wait_within(LOOKED_UP, "ticket", |line| line.contains(name).then_some(()));
+    let told = curl(&[&plimsoll.admin_url("/api/v1/alerts")]);
+    assert!(told.contains(name), "{told}");
     assert!(
         told.contains("told a caller that it is at fault, where 1.7 % is usual"),
         "{told}"

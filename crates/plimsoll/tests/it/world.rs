@@ -46,7 +46,18 @@ impl Process {
     /// Waits for a line for which `wanted` has an answer.
     #[track_caller]
     pub(crate) fn wait_for<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
-        let end = Instant::now() + PATIENCE;
+        self.wait_within(PATIENCE, what, wanted)
+    }
+
+    /// The same, for something that takes longer than anything else.
+    #[track_caller]
+    pub(crate) fn wait_within<T>(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        wanted: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        let end = Instant::now() + patience;
         loop {
             let line = self
                 .lines

@@ -117,16 +117,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<Found, StoreError> {
     }
     whole(from)?;
     let partial = beside(to, "partial");
-    let copied = copy(from, &partial).and_then(|()| whole(&partial));
-    let named = copied.and_then(|found| {
-        std::fs::rename(&partial, to).map_err(|error| StoreError::Write(error.into()))?;
-        settle(to)?;
-        Ok(found)
-    });
-    if named.is_err() {
-        drop(std::fs::remove_file(&partial));
-    }
-    named
+    name(copy(from, &partial), &partial, to)
 }
 
 /// Puts a copy in the place of a file that nobody has open, which is kept as `before-restore` beside it. Returns what was
@@ -165,6 +156,19 @@ pub fn restore(from: &Path, to: &Path) -> Result<(Found, Option<PathBuf>), Store
     Ok((found, kept))
 }
 
+/// Calls a copy that was made what it is to be called, if it is whole; nothing is left behind if not.
+fn name(copied: Result<(), StoreError>, partial: &Path, to: &Path) -> Result<Found, StoreError> {
+    let named = copied.and_then(|()| whole(partial)).and_then(|found| {
+        std::fs::rename(partial, to).map_err(|error| StoreError::Write(error.into()))?;
+        settle(to)?;
+        Ok(found)
+    });
+    if named.is_err() {
+        drop(std::fs::remove_file(partial));
+    }
+    named
+}
+
 /// Copies all that a database has into a file, of which there must be none yet. Others may write to it meanwhile.
 ///
 /// # Errors
@@ -176,15 +180,7 @@ pub fn backup_database(from: &mut dyn Store, to: &Path) -> Result<Found, StoreEr
     let partial = beside(to, "partial");
     drop(std::fs::remove_file(&partial));
     let copied = Sqlite::open(&partial).and_then(|mut file| crate::copy(from, &mut file, u64::MAX));
-    let named = copied.and_then(|()| whole(&partial)).and_then(|found| {
-        std::fs::rename(&partial, to).map_err(|error| StoreError::Write(error.into()))?;
-        settle(to)?;
-        Ok(found)
-    });
-    if named.is_err() {
-        drop(std::fs::remove_file(&partial));
-    }
-    named
+    name(copied, &partial, to)
 }
 
 /// Adds all that a file has to a database: what is there already stays, and is there once. Others may write to it
