@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Barrier, Mutex, PoisonError, Weak};
 
-use plimsoll_slo::Counts;
 use private_postgres::Server;
-use store::{Database, Fact, Key, Minute, Postgres, Row, Store, StoreError, care};
+use store::{Database, Fact, Postgres, Row, Store, StoreError, care};
 
-use crate::sqlite::Directory;
+use crate::sqlite::{Directory, key, row};
 
 /// An empty database, on a server that tests share for as long as one of them goes on.
 pub(crate) struct Home {
@@ -56,26 +55,6 @@ fn tls() -> rustls::ClientConfig {
         .unwrap()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth()
-}
-
-fn key() -> Key {
-    Key {
-        objective: "a".into(),
-        counted: "all".into(),
-    }
-}
-
-fn row(instance: &str, minute: u64, good: u64) -> Row {
-    Row {
-        instance: instance.into(),
-        key: key(),
-        minute: Minute {
-            minute,
-            counts: Counts { good, bad: 0 },
-            measured: 60,
-        },
-        log: None,
-    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Drop for Directory {
     }
 }
 
-fn row(instance: &str, minute: u64, good: u64) -> Row {
+pub(crate) fn row(instance: &str, minute: u64, good: u64) -> Row {
     Row {
         instance: instance.into(),
         key: key(),
@@ -42,7 +42,7 @@ fn row(instance: &str, minute: u64, good: u64) -> Row {
     }
 }
 
-fn key() -> Key {
+pub(crate) fn key() -> Key {
     Key {
         objective: "a".into(),
         counted: "all".into(),
