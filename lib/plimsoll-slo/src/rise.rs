@@ -17,6 +17,7 @@
 use std::collections::VecDeque;
 
 use crate::Counts;
+use crate::suspicion::{Suspicion, needed, together};
 
 /// Minutes of which the usual is taken, and that pass before a minute is part of it.
 pub const USUAL_OVER: usize = 1_440;
@@ -30,10 +31,6 @@ const ALLOWED: [f64; 2] = [0.01, 0.5];
 /// Shares that it looks for: so many times what is allowed, and these.
 const TIMES: [f64; 2] = [2.0, 6.0];
 const SHARES: [f64; 4] = [0.1, 0.3, 0.6, 0.9];
-/// Minutes of 30 days.
-const ROUND: f64 = 43_200.0;
-/// Evidence beyond what is needed is forgotten, so that it is gone soon after the rise is.
-const CEILING: f64 = 1e6;
 /// Minutes of what is called the present.
 const PRESENT: usize = 10;
 
@@ -66,7 +63,7 @@ impl Rising {
     /// assert_eq!(rising.began, Some(300));
     /// ```
     pub fn find(minutes: impl IntoIterator<Item = (u64, Counts)>, alpha: f64) -> Self {
-        let needed = ROUND / alpha.clamp(1e-9, 1.0);
+        let needed = needed(alpha);
         let mut usual = Usual::default();
         let mut suspicions = [Suspicion::default(); TIMES.len() + SHARES.len()];
         let mut present: VecDeque<(u64, Counts)> = VecDeque::new();
@@ -90,15 +87,13 @@ impl Rising {
             for (suspicion, share) in suspicions.iter_mut().zip(shares) {
                 // One that is no rise any more is given up.
                 if share > allowed && share < 1.0 && allowed < ALLOWED[1] {
-                    suspicion.weigh(minute, counts, share, allowed, needed);
+                    suspicion.weigh(minute, likelier(counts, share, allowed), needed);
                 } else {
                     *suspicion = Suspicion::default();
                 }
             }
         }
-        let sum: f64 = suspicions.iter().map(|suspicion| suspicion.evidence).sum();
-        let evidence = sum / suspicions.len() as f64 / needed;
-        let strongest = suspicions.iter().max_by(|a, b| a.evidence.total_cmp(&b.evidence));
+        let (evidence, began) = together(&suspicions, needed);
         Self {
             usual: share,
             present: present.iter().fold(Counts::default(), |sum, (_, counts)| Counts {
@@ -106,9 +101,7 @@ impl Rising {
                 bad: sum.bad + counts.bad,
             }),
             evidence,
-            began: strongest
-                .and_then(|suspicion| suspicion.began)
-                .filter(|_| evidence >= 1.0),
+            began,
         }
     }
 
@@ -116,6 +109,12 @@ impl Rising {
     pub fn suffices(&self) -> bool {
         self.evidence >= 1.0
     }
+}
+
+/// How much likelier it is with this bad share than with the one that is allowed, as a logarithm.
+pub(crate) fn likelier(counts: Counts, share: f64, allowed: f64) -> f64 {
+    let (bad, good) = (counts.bad as f64, counts.good as f64);
+    bad * (share / allowed).ln() + good * ((1.0 - share) / (1.0 - allowed)).ln()
 }
 
 /// The minutes that the usual is taken of, and those that are not part of it yet.
@@ -159,26 +158,5 @@ impl Usual {
         let share = (self.share()? * events + 1.0) / (events + 2.0);
         let most = share + 2.0 * (share * (1.0 - share) / events).sqrt();
         Some((2.0 * most).max(ALLOWED[0]))
-    }
-}
-
-/// That the share has come to a certain one.
-#[derive(Clone, Copy, Debug, Default)]
-struct Suspicion {
-    evidence: f64,
-    /// The sum of what speaks for it since it last spoke against it (Page, "Continuous inspection schemes", 1954), and
-    /// since when.
-    sum: f64,
-    began: Option<u64>,
-}
-
-impl Suspicion {
-    fn weigh(&mut self, minute: u64, counts: Counts, share: f64, allowed: f64, needed: f64) {
-        let (bad, good) = (counts.bad as f64, counts.good as f64);
-        let likelier = bad * (share / allowed).ln() + good * ((1.0 - share) / (1.0 - allowed)).ln();
-        self.evidence = ((1.0 + self.evidence) * likelier.exp()).min(needed * CEILING);
-        let sum = (self.sum + likelier).min((needed * CEILING).ln());
-        self.began = (sum > 0.0).then(|| self.began.unwrap_or(minute));
-        self.sum = sum.max(0.0);
     }
 }

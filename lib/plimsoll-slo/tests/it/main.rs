@@ -3,6 +3,7 @@
 mod budgeting;
 mod dice;
 mod durations;
+mod fall;
 mod judge;
 mod rise;
 mod shared;
