@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway::objectives::ObjectiveCounts;
-use gateway::plan::ObjectivePlan;
+use gateway::plan::{Good, ObjectivePlan};
 use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, Second, Target, Window};
 
 /// Outcomes in a batch, and batches, of which the first tenth only warms up.
@@ -50,7 +50,9 @@ fn counting(class: Class) -> Vec<f64> {
         name: "checkout".into(),
         routes: Vec::new(),
         tier: None,
-        latency_max: Some(Duration::from_millis(300)),
+        good: Good::Served {
+            latency_max: Some(Duration::from_millis(300)),
+        },
     };
     let counts = Arc::new(ObjectiveCounts::new(&plan, 1));
     let outcome = Outcome {
@@ -62,7 +64,7 @@ fn counting(class: Class) -> Vec<f64> {
     let batch = |_| {
         timed(OUTCOMES as usize, || {
             for caller in 0..OUTCOMES {
-                black_box(&counts).record(0, black_box(&outcome), || caller.into());
+                black_box(&counts).record(0, black_box(&outcome), false, || caller.into());
             }
         })
     };

@@ -6,11 +6,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 use plimsoll_slo::{CallerSet, Callers, Class, Counts, Outcome};
 
-use crate::plan::{ListenerPlan, ObjectivePlan, Plan, RoutePlan};
+use crate::plan::{Good, ListenerPlan, ObjectivePlan, Plan, RoutePlan};
 
 /// The counters of one objective. They stay when a reload has it count other routes: what was under way then counts
 /// for it still.
@@ -18,7 +17,7 @@ use crate::plan::{ListenerPlan, ObjectivePlan, Plan, RoutePlan};
 pub struct ObjectiveCounts {
     /// The objective's.
     pub name: Arc<str>,
-    latency_max: Option<Duration>,
+    good: Good,
     /// One for each core, and one for what comes from elsewhere.
     cores: Box<[OnCore]>,
 }
@@ -37,45 +36,48 @@ impl ObjectiveCounts {
     pub fn new(plan: &ObjectivePlan, cores: usize) -> Self {
         Self {
             name: Arc::clone(&plan.name),
-            latency_max: plan.latency_max,
+            good: plan.good,
             cores: (0..=cores).map(|_| OnCore::default()).collect(),
         }
     }
 
-    /// Counts an outcome on a core. `caller` is a hash of who asked, and asked for only if the outcome is bad.
+    /// Counts an outcome on a core. `blames` is whether the answer said that its caller is at fault; `caller` is a hash of
+    /// who that is, and asked for only if the outcome is bad.
     ///
     /// # Panics
     /// If there is no such core.
-    pub fn record(&self, core: usize, outcome: &Outcome, caller: impl FnOnce() -> u64) {
+    pub fn record(&self, core: usize, outcome: &Outcome, blames: bool, caller: impl FnOnce() -> u64) {
         let core = &self.cores[core];
-        let latency_max = self.latency_max.unwrap_or(Duration::MAX);
-        match outcome.class {
-            Class::Excluded(_) => {}
-            Class::Good if outcome.latency <= latency_max => _ = core.good.fetch_add(1, Relaxed),
-            Class::Good | Class::Bad(_) => {
+        match self.is_good(outcome, blames) {
+            None => {}
+            Some(true) => _ = core.good.fetch_add(1, Relaxed),
+            Some(false) => {
                 core.bad.fetch_add(1, Relaxed);
                 core.callers.note(caller());
             }
         }
     }
 
-    /// Counts an answer that blames its caller, or does not: see [`of_client_errors`].
-    ///
-    /// # Panics
-    /// If there is no such core.
-    pub fn record_blame(&self, core: usize, blames: bool, caller: impl FnOnce() -> u64) {
-        let core = &self.cores[core];
-        if blames {
-            core.bad.fetch_add(1, Relaxed);
-            core.callers.note(caller());
-        } else {
-            core.good.fetch_add(1, Relaxed);
+    /// `None` if it counts neither way.
+    fn is_good(&self, outcome: &Outcome, blames: bool) -> Option<bool> {
+        let is_served = match outcome.class {
+            Class::Excluded(_) => return None,
+            Class::Good => true,
+            Class::Bad(_) => false,
+        };
+        match self.good {
+            Good::Served { latency_max: None } => Some(is_served),
+            Good::Served {
+                latency_max: Some(most),
+            } => Some(is_served && outcome.latency <= most),
+            Good::Blameless => is_served.then_some(!blames),
+            Good::Succeeded => Some(is_served && !blames),
         }
     }
 
     /// Counts an outcome that somebody else has seen, from any thread: see [`Self::record`].
     pub fn record_reported(&self, outcome: &Outcome, caller: u64) {
-        self.record(self.cores.len() - 1, outcome, || caller);
+        self.record(self.cores.len() - 1, outcome, false, || caller);
     }
 
     /// What was counted since it came to be, over all cores.
@@ -110,16 +112,22 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// Counts an outcome of the route: see [`ObjectiveCounts::record`].
-    pub(crate) fn record(&self, core: usize, tier: usize, outcome: &Outcome, caller: impl FnOnce() -> u64) {
-        if self.tier.is_none_or(|only| only == tier) {
-            self.counts.record(core, outcome, caller);
-        }
+    /// The counters, if a request of this tier counts.
+    pub(crate) fn of_tier(&self, tier: usize) -> Option<&ObjectiveCounts> {
+        self.tier.is_none_or(|only| only == tier).then_some(&*self.counts)
     }
 }
 
-/// For each route what is watched beside objectives: how many of its good answers blame the caller. The name is in the
-/// space of those of objectives, and is none that one of them can have.
+/// What is watched beside objectives: for each route how many of its good answers blame the caller, and then figures of
+/// the business.
+pub fn watched(plan: &Plan) -> Vec<ObjectivePlan> {
+    let mut watched = of_client_errors(plan);
+    watched.extend_from_slice(&plan.kpis);
+    watched
+}
+
+/// For each route how many of its good answers blame the caller. The name is in the space of those of objectives, and is
+/// none that one of them can have.
 pub fn of_client_errors(plan: &Plan) -> Vec<ObjectivePlan> {
     let routes = plan
         .listeners
@@ -131,7 +139,7 @@ pub fn of_client_errors(plan: &Plan) -> Vec<ObjectivePlan> {
             name: format!("client-errors:{}:{}", listener.name, route.name).into(),
             routes: vec![(Arc::clone(&listener.name), Arc::clone(&route.name))],
             tier: None,
-            latency_max: None,
+            good: Good::Blameless,
         })
         .collect()
 }
@@ -143,7 +151,7 @@ pub(crate) fn build(
     old: Option<&[Arc<ObjectiveCounts>]>,
 ) -> Vec<Arc<ObjectiveCounts>> {
     let before = |plan: &ObjectivePlan| {
-        let same = |old: &&Arc<ObjectiveCounts>| old.name == plan.name && old.latency_max == plan.latency_max;
+        let same = |old: &&Arc<ObjectiveCounts>| old.name == plan.name && old.good == plan.good;
         old?.iter().find(same).cloned()
     };
     plans
@@ -152,17 +160,15 @@ pub(crate) fn build(
         .collect()
 }
 
-/// Those that a route counts for. `all` are those of the plan.
-pub(crate) fn of_route(
+/// Those that a route counts for, of these with their counters.
+pub(crate) fn of_route<'a>(
     plan: &Plan,
-    all: &[Arc<ObjectiveCounts>],
+    all: impl Iterator<Item = (&'a ObjectivePlan, &'a Arc<ObjectiveCounts>)>,
     listener: &ListenerPlan,
     route: &RoutePlan,
 ) -> Vec<Counted> {
     let is_this = |(on, of): &(Arc<str>, Arc<str>)| *on == listener.name && *of == route.name;
-    let counted = plan.objectives.iter().zip(all);
-    counted
-        .filter(|(objective, _)| objective.routes.iter().any(is_this))
+    all.filter(|(objective, _)| objective.routes.iter().any(is_this))
         .map(|(objective, counts)| Counted {
             counts: Arc::clone(counts),
             // The tier of those that name none comes last.
@@ -176,6 +182,8 @@ pub(crate) fn of_route(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use plimsoll_slo::Reason;
 
     use super::*;
@@ -196,7 +204,9 @@ mod tests {
             name: "quick".into(),
             routes: Vec::new(),
             tier: None,
-            latency_max: Some(Duration::from_millis(300)),
+            good: Good::Served {
+                latency_max: Some(Duration::from_millis(300)),
+            },
         };
         let counts = Arc::new(ObjectiveCounts::new(&plan, 2));
         let counted = Counted {
@@ -210,7 +220,9 @@ mod tests {
             (0, 1, outcome(Class::Excluded(Reason::ClientClosed), 5_000)),
             (0, 0, outcome(Class::Bad(Reason::Shed), 0)),
         ] {
-            counted.record(core, tier, &outcome, || 7);
+            if let Some(counts) = counted.of_tier(tier) {
+                counts.record(core, &outcome, false, || 7);
+            }
         }
         assert_eq!(counts.counts(), Counts { good: 1, bad: 2 });
         assert_eq!(counts.callers().count(), 1, "it is the same caller");
@@ -218,5 +230,34 @@ mod tests {
         counts.record_reported(&outcome(Class::Good, 301), 8);
         assert_eq!(counts.counts(), Counts { good: 2, bad: 3 });
         assert_eq!(counts.callers().count(), 2);
+    }
+
+    #[test]
+    fn whether_it_is_good_is_another_question_for_who_asks_whether_it_succeeded() {
+        let [served, refused, failed, left] = [
+            (Class::Good, false),
+            (Class::Good, true),
+            (Class::Bad(Reason::UpstreamReset), false),
+            (Class::Excluded(Reason::ClientClosed), false),
+        ];
+        for (good, counted) in [
+            (
+                Good::Served { latency_max: None },
+                [Some(true), Some(true), Some(false), None],
+            ),
+            (Good::Blameless, [Some(true), Some(false), None, None]),
+            (Good::Succeeded, [Some(true), Some(false), Some(false), None]),
+        ] {
+            let plan = ObjectivePlan {
+                name: "orders".into(),
+                routes: Vec::new(),
+                tier: None,
+                good,
+            };
+            let counts = ObjectiveCounts::new(&plan, 1);
+            let asked = [served, refused, failed, left];
+            let found = asked.map(|(class, blames)| counts.is_good(&outcome(class, 1), blames));
+            assert_eq!(found, counted, "{good:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! gateway turns it into a [`Running`](crate::running::Running) world, keeping the state of whatever did not
 //! change. Names are unique within their kind, and every name that is referred to exists; [`Plan::check`] says so.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,12 @@ use plimsoll_policy::{
     AdaptiveConfig, BalanceConfig, BreakerConfig, BudgetConfig, DeadlineConfig, FaultConfig, HealthConfig,
     HedgeConfig, OutlierConfig, Priority, Quota, RetryConfig, Waits,
 };
+
+mod network;
+mod objective;
+
+pub use self::network::Network;
+pub use self::objective::{Good, ObjectivePlan};
 
 /// Everything the data plane needs to know.
 #[derive(Clone, Debug)]
@@ -28,25 +34,14 @@ pub struct Plan {
     pub observe: ObservePlan,
     /// What counts for which objective.
     pub objectives: Vec<ObjectivePlan>,
+    /// What counts for which figure of the business.
+    pub kpis: Vec<ObjectivePlan>,
     /// How much memory the process may hold before new work is refused.
     pub memory: MemoryPlan,
     /// How long a drain may take before what is left is cut off.
     pub drain_max: Duration,
     /// How long a drain leaves connections open for what callers are about to send; no longer than `drain_max`.
     pub drain_idle: Duration,
-}
-
-/// What counts for an objective, and when it is good. What is asked of it is the judge's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectivePlan {
-    /// Unique among objectives; a label.
-    pub name: Arc<str>,
-    /// The routes whose requests count, each by the name of its listener and its own.
-    pub routes: Vec<(Arc<str>, Arc<str>)>,
-    /// The tier whose requests count; `None` for all of them.
-    pub tier: Option<Arc<str>>,
-    /// A good answer whose last byte took longer is bad.
-    pub latency_max: Option<Duration>,
 }
 
 /// A bound on memory. What is read, and when, is the matter of whoever owns the gateway.
@@ -110,15 +105,6 @@ impl std::fmt::Display for ListenAddress {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
-}
-
-/// A range of addresses in CIDR form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Network {
-    /// Any address of the range.
-    pub address: IpAddr,
-    /// Leading bits that count: 0..=32 for IPv4, 0..=128 for IPv6.
-    pub prefix: u8,
 }
 
 /// Server-side TLS: files, so that a renewed certificate is picked up without a restart.
@@ -440,6 +426,7 @@ impl Plan {
             callers: CallersPlan::default(),
             observe: ObservePlan::default(),
             objectives: Vec::new(),
+            kpis: Vec::new(),
             memory: MemoryPlan::default(),
             drain_max: Duration::from_secs(30),
             drain_idle: Duration::from_secs(2),
@@ -456,12 +443,13 @@ impl Plan {
         unique("upstream", self.upstreams.iter().map(|u| &u.name), &mut problems);
         unique(
             "objective",
-            self.objectives.iter().map(|o| &o.name),
+            self.objectives.iter().chain(&self.kpis).map(|o| &o.name),
             &mut problems,
         );
         problems.extend(
             self.objectives
                 .iter()
+                .chain(&self.kpis)
                 .flat_map(|objective| self.astray(objective)),
         );
         if self.listeners.is_empty() {
@@ -517,56 +505,5 @@ fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a Arc<str>>, problems: &
         if !seen.insert(name) {
             problems.push(format!("two {kind}s are called {name}"));
         }
-    }
-}
-
-impl Network {
-    /// The loopback ranges of both families: the default trust list.
-    pub fn loopback() -> Vec<Self> {
-        vec![
-            Self {
-                address: IpAddr::from([127, 0, 0, 0]),
-                prefix: 8,
-            },
-            Self {
-                address: IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-                prefix: 128,
-            },
-        ]
-    }
-
-    /// Whether `address` lies in this range. An IPv4 address mapped into IPv6 counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(net), IpAddr::V4(ip)) => {
-                let mask = u32::MAX
-                    .checked_shl(32 - u32::from(self.prefix.min(32)))
-                    .unwrap_or(0);
-                net.to_bits() & mask == ip.to_bits() & mask
-            }
-            (IpAddr::V6(net), IpAddr::V6(ip)) => {
-                let mask = u128::MAX
-                    .checked_shl(128 - u32::from(self.prefix.min(128)))
-                    .unwrap_or(0);
-                net.to_bits() & mask == ip.to_bits() & mask
-            }
-            _ => false,
-        }
-    }
-}
-
-impl std::str::FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not an address range; right would be `10.0.0.0/8` or `::1/128`");
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            None => bits,
-            Some(prefix) => prefix.parse().ok().filter(|p| *p <= bits).ok_or_else(wrong)?,
-        };
-        Ok(Self { address, prefix })
     }
 }

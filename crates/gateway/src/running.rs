@@ -34,8 +34,8 @@ pub struct Running {
     pub upstreams: Vec<Arc<Upstream>>,
     /// In the order of the plan.
     pub objectives: Vec<Arc<ObjectiveCounts>>,
-    /// In the order of [`objectives::of_client_errors`].
-    pub client_errors: Vec<Arc<ObjectiveCounts>>,
+    /// In the order of [`objectives::watched`].
+    pub watched: Vec<Arc<ObjectiveCounts>>,
     /// There are egress listeners, so that requests are to be found again by the calls that are made for them.
     pub(crate) joins: bool,
 }
@@ -71,10 +71,8 @@ pub(crate) struct Route {
     pub(crate) series: Vec<SeriesId>,
     pub(crate) rates: Vec<Arc<RateLimit>>,
     pub(crate) times: Arc<RouteTimes>,
-    /// The objectives that its requests count for.
+    /// The objectives that its requests count for, and what is watched beside them.
     pub(crate) objectives: Vec<Counted>,
-    /// How many of its answers blame the caller, if that is watched.
-    pub(crate) client_errors: Option<Arc<ObjectiveCounts>>,
     /// `None` when the route is not hedged.
     pub(crate) hedging: Option<Arc<Hedging>>,
 }
@@ -169,8 +167,8 @@ impl Running {
             )?));
         }
         let objectives = objectives::build(&plan.objectives, cores, old.map(|old| &*old.objectives));
-        let watched = objectives::of_client_errors(&plan);
-        let client_errors = objectives::build(&watched, cores, old.map(|old| &*old.client_errors));
+        let plans = objectives::watched(&plan);
+        let watched = objectives::build(&plans, cores, old.map(|old| &*old.watched));
         let mut limits = kept_limits(old);
         let mut listeners = Vec::new();
         for listener in &plan.listeners {
@@ -180,7 +178,7 @@ impl Running {
                 env,
                 ledger,
                 objectives: &objectives,
-                client_errors: (&watched, &client_errors),
+                watched: (&plans, &watched),
                 limits: &mut limits,
             };
             listeners.push(Arc::new(build.listener(listener, before.map(AsRef::as_ref))?));
@@ -195,7 +193,7 @@ impl Running {
             renamed,
             upstreams,
             objectives,
-            client_errors,
+            watched,
             joins,
         })
     }
@@ -234,7 +232,7 @@ struct ListenerBuild<'a> {
     env: &'a Env,
     ledger: &'a Ledger,
     objectives: &'a [Arc<ObjectiveCounts>],
-    client_errors: (&'a [ObjectivePlan], &'a [Arc<ObjectiveCounts>]),
+    watched: (&'a [ObjectivePlan], &'a [Arc<ObjectiveCounts>]),
     limits: &'a mut Limits,
 }
 
@@ -283,19 +281,16 @@ impl ListenerBuild<'_> {
             series,
             rates,
             times,
-            objectives: objectives::of_route(self.plan, self.objectives, listener, route),
-            client_errors: self.client_errors(listener, route),
+            objectives: self.objectives(listener, route),
             hedging,
         }
     }
 
-    fn client_errors(&self, listener: &ListenerPlan, route: &RoutePlan) -> Option<Arc<ObjectiveCounts>> {
-        let (plans, counts) = self.client_errors;
-        let is_this = |plan: &ObjectivePlan| {
-            let mut routes = plan.routes.iter();
-            routes.any(|(on, of)| *on == listener.name && *of == route.name)
-        };
-        plans.iter().position(is_this).map(|at| Arc::clone(&counts[at]))
+    fn objectives(&self, listener: &ListenerPlan, route: &RoutePlan) -> Vec<Counted> {
+        let (plans, counts) = self.watched;
+        let watched = plans.iter().zip(counts);
+        let all = self.plan.objectives.iter().zip(self.objectives).chain(watched);
+        objectives::of_route(self.plan, all, listener, route)
     }
 
     fn rate(&mut self, plan: &RatePlan) -> Arc<RateLimit> {

@@ -219,11 +219,10 @@ impl Ticket {
         self.core.shard.record(self.series(), &outcome);
         if let Some(route) = self.route {
             let caller = || hash_key(0, &[&identity::client_key(self.caller.client)]);
-            for objective in &self.world.listener().routes[route].objectives {
-                objective.record(self.core.index, self.tier, &outcome, caller);
-            }
-            if let (Some(counts), Class::Good) = (&self.world.listener().routes[route].client_errors, class) {
-                counts.record_blame(self.core.index, blames_caller(self.status, self.grpc), caller);
+            let blames = blames_caller(self.status, self.grpc);
+            let objectives = self.world.listener().routes[route].objectives.iter();
+            for counts in objectives.filter_map(|objective| objective.of_tier(self.tier)) {
+                counts.record(self.core.index, &outcome, blames, caller);
             }
         }
         let observe = &self.world.view.running.plan.observe;

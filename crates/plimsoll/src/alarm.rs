@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use plimsoll_slo::Severity;
 
-use crate::reading::{ObjectiveReading, RiseReading};
+use crate::reading::{FallReading, ObjectiveReading, RiseReading};
 use crate::record::State;
 use crate::record::entry::Calls;
 use crate::record::incidents::Incident;
@@ -34,6 +34,10 @@ pub(crate) struct Concern {
     calls: Option<Severity>,
     /// Whether there is a reason to go on calling somebody who was called by a ticket, and by a page.
     goes_on: [bool; 2],
+    /// It is a figure of the business: what it says is news only if no objective that may be the reason pages.
+    is_figure: bool,
+    /// What it says, for the timeline of an incident that explains it.
+    says: String,
 }
 
 impl Concern {
@@ -44,6 +48,8 @@ impl Concern {
             name: Arc::clone(&reading.name),
             calls: verdict.calls,
             goes_on: [Severity::Ticket, Severity::Page].map(goes_on),
+            is_figure: false,
+            says: String::new(),
         }
     }
 
@@ -54,6 +60,20 @@ impl Concern {
             name: Arc::clone(&reading.name),
             calls: has_risen.then_some(Severity::Ticket),
             goes_on: [has_risen, false],
+            is_figure: false,
+            says: String::new(),
+        }
+    }
+
+    /// Objectives are what pages: where a figure falls and all of them are met, they do not see something.
+    pub(crate) fn of_fall(reading: &FallReading) -> Self {
+        let has_fallen = reading.falling.suffices();
+        Self {
+            name: Arc::clone(&reading.name),
+            calls: has_fallen.then_some(Severity::Ticket),
+            goes_on: [has_fallen, false],
+            is_figure: true,
+            says: reading.sentence(),
         }
     }
 
@@ -65,12 +85,33 @@ impl Concern {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Decision {
-    Open { objective: Arc<str>, calls: Calls },
-    Close { alert: Arc<str>, why: &'static str },
-    Begin { alert: Arc<str> },
-    Join { incident: Arc<str>, alert: Arc<str> },
-    Mitigate { incident: Arc<str> },
-    Resolve { incident: Arc<str> },
+    Open {
+        objective: Arc<str>,
+        calls: Calls,
+    },
+    Close {
+        alert: Arc<str>,
+        why: &'static str,
+    },
+    Begin {
+        alert: Arc<str>,
+    },
+    Join {
+        incident: Arc<str>,
+        alert: Arc<str>,
+    },
+    Mitigate {
+        incident: Arc<str>,
+    },
+    Resolve {
+        incident: Arc<str>,
+    },
+    /// A figure of the business has fallen, for which this incident may be the reason.
+    Note {
+        incident: Arc<str>,
+        figure: Arc<str>,
+        says: String,
+    },
 }
 
 /// What it has to remember between two seconds, and what need not outlive the process.
@@ -93,10 +134,26 @@ impl Alarm {
         concerns: &[Concern],
         behind: &Behind,
     ) -> Vec<Decision> {
+        let pages: Vec<&str> = concerns
+            .iter()
+            .filter(|concern| concern.calls == Some(Severity::Page))
+            .map(|concern| &*concern.name)
+            .chain(
+                state
+                    .alerts
+                    .open()
+                    .filter(|alert| alert.opened.severity == Calls::Page)
+                    .map(|alert| &*alert.opened.objective),
+            )
+            .collect();
         let mut decisions: Vec<_> = concerns
             .iter()
+            .filter(|concern| {
+                !concern.is_figure || !pages.iter().any(|page| explains(page, &concern.name, behind))
+            })
             .filter_map(|concern| opens(concern, state))
             .collect();
+        decisions.extend(notes(state, concerns, behind));
         decisions.extend(self.closes(process, now, state, concerns));
         decisions.extend(begins(state, behind));
         decisions.extend(
@@ -178,6 +235,39 @@ fn begins(state: &State, behind: &Behind) -> Option<Decision> {
         },
         None => Decision::Begin { alert },
     })
+}
+
+/// Whether what an objective pages for may be why a figure has fallen: a service that both depend on. Of a figure that
+/// others report nobody knows what it depends on.
+fn explains(objective: &str, figure: &str, behind: &Behind) -> bool {
+    let upstreams = |name: &str| behind.get(name).filter(|upstreams| !upstreams.is_empty());
+    match (upstreams(objective), upstreams(figure)) {
+        (Some(a), Some(b)) => !a.is_disjoint(b),
+        (None, _) | (_, None) => true,
+    }
+}
+
+/// Figures that have fallen, for the incidents that may be why: what an outage costs belongs to its story.
+fn notes(state: &State, concerns: &[Concern], behind: &Behind) -> Vec<Decision> {
+    let fallen = concerns
+        .iter()
+        .filter(|concern| concern.is_figure && concern.calls.is_some());
+    let of_figure = |concern: &Concern| {
+        let incidents = state.incidents.open().filter(|incident| {
+            let mut objectives = incident.objectives.iter();
+            incident.mitigated.is_none()
+                && !incident.figures.iter().any(|figure| **figure == *concern.name)
+                && objectives.any(|objective| explains(objective, &concern.name, behind))
+        });
+        incidents
+            .map(|incident| Decision::Note {
+                incident: Arc::clone(&incident.id),
+                figure: Arc::clone(&concern.name),
+                says: concern.says.clone(),
+            })
+            .collect::<Vec<_>>()
+    };
+    fallen.flat_map(of_figure).collect()
 }
 
 fn ends(now: u64, incident: &Incident, state: &State) -> Option<Decision> {

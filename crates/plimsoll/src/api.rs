@@ -10,6 +10,7 @@ mod corrections;
 mod document;
 pub(crate) mod history;
 mod incidents;
+mod kpis;
 mod objectives;
 pub(crate) mod outcomes;
 mod schemas;
@@ -30,13 +31,15 @@ use serde_json::{Value, json};
 use self::history::{Latencies, Past};
 use self::outcomes::{Heard, Reported};
 use crate::access::{Caller, Role};
-use crate::reading::ObjectiveReading;
+use crate::reading::{FallReading, ObjectiveReading};
 use crate::record::Record;
 
 /// What the API is about.
 pub(crate) trait ApiBackend {
     fn record(&self) -> &Record;
     fn objectives(&self) -> Vec<ObjectiveReading>;
+    /// Figures of the business.
+    fn kpis(&self) -> Vec<FallReading>;
     /// What the objective of this name has spent.
     fn past(&self, objective: &str) -> Option<Past>;
     /// How long its requests took in the last hour.
@@ -181,6 +184,12 @@ pub(crate) static ROUTES: &[Route] = &[
         "how long its requests took, in the last hour",
         history::latency,
         schemas::latency,
+    ),
+    get(
+        "/kpis",
+        "figures of the business, and whether they have fallen",
+        kpis::list,
+        schemas::kpis,
     ),
     get(
         "/stream",

@@ -125,6 +125,16 @@ impl Calendar {
 }
 
 /// `month`, `2 weeks`, `week in Europe/London`.
+/// The minute in which a clock of this zone showed the same time so many days before a minute, or the next time that it
+/// did show.
+pub(crate) fn days_ago(zone: &TimeZone, minute: u64, days: u64) -> Option<u64> {
+    let at = Timestamp::from_second(i64::try_from(minute).ok()? * 60).ok()?;
+    let days = Span::new().try_days(i64::try_from(days).ok()?).ok()?;
+    let then = zone.to_datetime(at).checked_sub(days).ok()?;
+    let then = zone.to_timestamp(then).ok()?;
+    u64::try_from(then.as_second().div_euclid(60)).ok()
+}
+
 impl fmt::Display for Calendar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.count {
@@ -239,6 +249,27 @@ mod tests {
             period(&calendar, "2026-03-20T00:00Z"),
             (minute("2026-02-28T12:00Z"), minute("2026-03-31T12:00Z"))
         );
+    }
+
+    #[test]
+    fn the_same_time_of_another_day_is_by_the_clock() {
+        let berlin = zone("Europe/Berlin");
+        // Clocks were put back on the 25th of October.
+        let ago = |at, days| days_ago(&berlin, minute(at), days);
+        assert_eq!(
+            ago("2026-10-26T08:00:00Z", 7),
+            Some(minute("2026-10-19T07:00:00Z"))
+        );
+        assert_eq!(
+            ago("2026-10-19T07:00:00Z", 7),
+            Some(minute("2026-10-12T07:00:00Z"))
+        );
+        // Half past two was not shown on the day on which they were put forward.
+        assert_eq!(
+            ago("2026-03-30T00:30:00Z", 1),
+            Some(minute("2026-03-29T01:30:00Z"))
+        );
+        assert_eq!(days_ago(&berlin, 1_440, 7), None);
     }
 
     #[test]

@@ -29,7 +29,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::plan::{Plan, TlsClientPlan, TlsServerPlan};
-use plimsoll_slo::{Ladder, Objective};
+use jiff::tz::TimeZone;
+use plimsoll_slo::{Ladder, Measure, Objective};
 use store::Database;
 
 use crate::access::Key;
@@ -56,8 +57,8 @@ pub(crate) struct Config {
 
     /// What is asked, for each of the plan's objectives.
     pub(crate) objectives: Arc<[ObjectiveConfig]>,
-    /// The same of what is watched beside them: see [`gateway::objectives::of_client_errors`].
-    pub(crate) client_errors: Arc<[ObjectiveConfig]>,
+    /// The same of what is watched beside them: see [`gateway::objectives::watched`].
+    pub(crate) watched: Arc<[ObjectiveConfig]>,
     /// Who is told when one of them calls somebody.
     pub(crate) alerts: Arc<AlertsConfig>,
     /// What may be risked, by what is left of a budget.
@@ -76,7 +77,7 @@ pub(crate) struct Config {
     effective: Node,
 }
 
-/// What counts for all of [`Config::client_errors`]. Of it two days are kept, which is more than anybody looks back.
+/// What counts for [`Watch::Callers`]. Of it two days are kept, which is more than anybody looks back.
 pub(crate) const CLIENT_ERRORS: &str = "client-errors";
 
 /// An objective: what it is called, and what is asked.
@@ -94,9 +95,19 @@ pub(crate) struct ObjectiveConfig {
     pub(crate) runbook: Option<Arc<str>>,
     /// Where its events are seen: `gateway`, or elsewhere, from where they are reported.
     pub(crate) vantage: &'static str,
+    pub(crate) watch: Watch,
+}
+
+/// What is asked of what was counted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Watch {
+    /// Whether its target is met.
+    Target,
     /// It has no target, and what is bad in it is not events but callers, each of whom counts once a minute: whether that
-    /// has risen is all that is asked.
-    pub(crate) watches_callers: bool,
+    /// has risen.
+    Callers,
+    /// It has no target: whether a figure has fallen below what is usual at this time of the day, which is that of a zone.
+    Figure { measure: Measure, zone: TimeZone },
 }
 
 /// Who is told of alerts.

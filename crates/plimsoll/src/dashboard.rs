@@ -63,6 +63,9 @@ pub(crate) static PAGES: &[Entry] = &[
     }),
     open("/objectives/{}", pages::objective::page),
     listed("/traffic", "Traffic", |view, _| Some(pages::traffic::page(view))),
+    listed("/business", "Business", |view, _| {
+        Some(pages::business::page(view))
+    }),
     listed("/saturation", "Saturation", |view, _| {
         Some(pages::saturation::page(view))
     }),

@@ -399,13 +399,13 @@ impl Parts {
         let (asked, running) = (self.reloader.asked(), self.gateway.running());
         let wall = self.gateway.env().wall();
         let judging = || self.judging.lock().unwrap_or_else(PoisonError::into_inner);
-        let (readings, rises) = {
+        let (readings, watched) = {
             let mut judging = judging();
             let objectives = (&*asked.objectives, &*running.objectives);
-            let client_errors = (&*asked.client_errors, &*running.client_errors);
-            judging.run_once(&[objectives, client_errors], wall);
+            let watched = (&*asked.watched, &*running.watched);
+            judging.run_once(&[objectives, watched], wall);
             self.record.read(|state| judging.correct(&state.corrections));
-            (judging.reading(&asked.ladder), judging.rises())
+            (judging.reading(&asked.ladder), judging.watched())
         };
         if let Some(keeper) = self.keeper.get() {
             keeper.unpark();
@@ -414,7 +414,7 @@ impl Parts {
             self.judged.send_replace(Arc::new(Judged::of(&readings)));
         }
         let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
-        watching.run_once(self, (&readings, &rises), |name| judging().began(name));
+        watching.run_once(self, (&readings, &watched), |name| judging().began(name));
     }
 
     /// How long the requests of an objective took in the last hour.
@@ -426,7 +426,7 @@ impl Parts {
         let watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
         Some(Latencies {
             minutes: watching.heat.of(&series, |key| counts_for(plan, key)),
-            limit_ms: plan.latency_max.map(|limit| limit.as_millis() as u64),
+            limit_ms: plan.latency_max().map(|limit| limit.as_millis() as u64),
             examples: examples(self, plan),
         })
     }

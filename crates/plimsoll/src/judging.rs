@@ -22,10 +22,10 @@ use gateway::objectives::ObjectiveCounts;
 use plimsoll_slo::{Ladder, Second};
 use store::{Key, Minute, Remembered, Row};
 
-use self::judged::{Judged, UNWRITTEN_MAX, key, looks_back};
+use self::judged::{Found, Judged, UNWRITTEN_MAX, key, looks_back};
 use crate::api::history::Past;
-use crate::config::ObjectiveConfig;
-use crate::reading::{ObjectiveReading, RiseReading};
+use crate::config::{ObjectiveConfig, Watch};
+use crate::reading::{FallReading, ObjectiveReading, RiseReading, WatchedReading};
 use crate::record::corrections::Corrections;
 
 /// Every objective with its judge.
@@ -125,19 +125,31 @@ impl Judging {
 
     /// What is said of each objective by now.
     pub(crate) fn reading(&self, ladder: &Ladder) -> Vec<ObjectiveReading> {
-        let objectives = self.judged.iter().filter(|judged| judged.rising().is_none());
+        let objectives = self
+            .judged
+            .iter()
+            .filter(|judged| judged.asked.watch == Watch::Target);
         objectives.map(|judged| judged.reading(ladder)).collect()
     }
 
     /// What is known of what has no target and is watched.
-    pub(crate) fn rises(&self) -> Vec<RiseReading> {
-        let watched = self.judged.iter().filter_map(|judged| {
-            Some(RiseReading {
-                name: Arc::clone(&judged.asked.name),
-                rising: judged.rising()?,
-            })
-        });
-        watched.collect()
+    pub(crate) fn watched(&self) -> WatchedReading {
+        let mut watched = WatchedReading::default();
+        for judged in &self.judged {
+            let name = Arc::clone(&judged.asked.name);
+            match (&judged.asked.watch, judged.found) {
+                (Watch::Callers, Found::Rising(rising)) => watched.rises.push(RiseReading { name, rising }),
+                (Watch::Figure { measure, .. }, Found::Falling(falling)) => watched.falls.push(FallReading {
+                    name,
+                    measure: *measure,
+                    vantage: judged.asked.vantage,
+                    runbook: judged.asked.runbook.clone(),
+                    falling,
+                }),
+                _ => {}
+            }
+        }
+        watched
     }
 
     /// What an objective has spent in its window or period.

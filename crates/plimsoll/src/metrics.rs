@@ -86,7 +86,8 @@ pub(crate) fn write(scrape: &Scrape<'_>, sheet: &mut impl Sheet) {
     families::objectives(sheet, &scrape.reading.objectives);
     families::alerts(sheet, scrape.reading);
     families::traffic(sheet, scrape);
-    families::client_errors(sheet, &scrape.reading.rises);
+    families::client_errors(sheet, &scrape.reading.watched.rises);
+    families::kpis(sheet, &scrape.reading.watched.falls);
     families::hedges(sheet, &scrape.reading.hedges);
     families::upstreams(sheet, &scrape.reading.upstreams);
     families::plimsoll(sheet, scrape);

@@ -41,7 +41,7 @@ pub(crate) fn read(parts: &Parts) -> Reading {
         joins: gateway.joins(),
         hedges: gateway.hedges(),
         objectives: judging.reading(&parts.reloader.asked().ladder),
-        rises: judging.rises(),
+        watched: judging.watched(),
         incidents: parts.record.read(incidents),
         alerts: parts.record.read(|state| alerts(state, gateway.env().wall())),
         targets: parts.desk.reading(),

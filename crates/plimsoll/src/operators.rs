@@ -16,12 +16,12 @@ use crate::api::ApiBackend;
 use crate::api::history::{Latencies, Past};
 use crate::api::outcomes::{Heard, Reported};
 use crate::api::stream::Judged;
-use crate::config;
+use crate::config::{self, Watch};
 use crate::exemplars::Exemplars;
 use crate::history::Window;
 use crate::instance::Parts;
 use crate::observe;
-use crate::reading::{ObjectiveReading, Reading, TelemetryReading};
+use crate::reading::{FallReading, ObjectiveReading, Reading, TelemetryReading};
 use crate::record::Record;
 use crate::reload::Reloaded;
 use crate::upgrade;
@@ -40,14 +40,25 @@ impl ApiBackend for Operators {
         judging.reading(&self.0.reloader.asked().ladder)
     }
 
+    fn kpis(&self) -> Vec<FallReading> {
+        let judging = self.0.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        judging.watched().falls
+    }
+
     fn past(&self, objective: &str) -> Option<Past> {
         let judging = self.0.judging.lock().unwrap_or_else(PoisonError::into_inner);
         judging.past(objective)
     }
 
     fn report(&self, objective: &str, outcome: &Outcome, caller: u64) -> Reported {
-        let asked = self.0.reloader.asked().objectives;
-        let Some(one) = asked.iter().find(|one| *one.name == *objective) else {
+        let asked = self.0.reloader.asked();
+        let figures = asked.watched.iter().filter(|one| one.watch != Watch::Callers);
+        let Some(one) = asked
+            .objectives
+            .iter()
+            .chain(figures)
+            .find(|one| *one.name == *objective)
+        else {
             return Reported::Unknown;
         };
         if one.vantage == "gateway" {
@@ -57,6 +68,7 @@ impl ApiBackend for Operators {
         let counts = running
             .objectives
             .iter()
+            .chain(&running.watched)
             .find(|counts| *counts.name == *objective);
         counts.map_or(Reported::Unknown, |counts| {
             counts.record_reported(outcome, caller);

@@ -11,7 +11,7 @@ use gateway::admission::AdmissionReading;
 use gateway::hedging::HedgeReading;
 use gateway::ledger::SeriesKey;
 use plimsoll_policy::{BreakerState, MemoryLevel};
-use plimsoll_slo::{Counts, Instant, Rising, Rung, Severity, TallySnapshot, Verdict};
+use plimsoll_slo::{Counts, Falling, Instant, Measure, Rising, Rung, Severity, TallySnapshot, Verdict};
 
 /// One series of the ledger.
 pub(crate) type Series = (SeriesKey, TallySnapshot);
@@ -39,7 +39,7 @@ pub(crate) struct Reading {
     /// What the judge says, in the order of the configuration.
     pub(crate) objectives: Vec<ObjectiveReading>,
     /// What has no target and is watched, in the order of the configuration.
-    pub(crate) rises: Vec<RiseReading>,
+    pub(crate) watched: WatchedReading,
     /// Incidents that are not resolved, the latest first.
     pub(crate) incidents: Vec<IncidentReading>,
     /// Alerts that are open.
@@ -53,6 +53,53 @@ pub(crate) struct Reading {
     pub(crate) state_unwritten: u64,
     pub(crate) memory: MemoryReading,
     pub(crate) config: ConfigReading,
+}
+
+/// What has no target and is watched, in the order of the configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct WatchedReading {
+    pub(crate) rises: Vec<RiseReading>,
+    pub(crate) falls: Vec<FallReading>,
+}
+
+/// A figure of the business, and whether it has fallen.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FallReading {
+    /// In the space of names of objectives, of which it is none.
+    pub(crate) name: Arc<str>,
+    pub(crate) measure: Measure,
+    pub(crate) vantage: &'static str,
+    pub(crate) runbook: Option<Arc<str>>,
+    pub(crate) falling: Falling,
+}
+
+impl FallReading {
+    /// What it says, in one sentence.
+    pub(crate) fn sentence(&self) -> String {
+        let Falling {
+            usual,
+            allowed,
+            present,
+            ..
+        } = self.falling;
+        let figure = |value| self.figure(value);
+        format!(
+            "{} came to {} in the last ten minutes, where {} is usual at this time and {} the least that is no fall",
+            self.name,
+            figure(present),
+            figure(usual),
+            figure(allowed)
+        )
+    }
+
+    /// One of its figures, with its unit.
+    pub(crate) fn figure(&self, value: Option<f64>) -> String {
+        match (value, self.measure) {
+            (None, _) => "-".to_owned(),
+            (Some(share), Measure::Share { .. }) => format!("{:.1} %", 100.0 * share),
+            (Some(rate), Measure::Rate { .. }) => format!("{rate:.1} a minute"),
+        }
+    }
 }
 
 /// How many callers a route blames, and whether that has risen.
@@ -390,6 +437,31 @@ pub(crate) mod sample {
         }
     }
 
+    fn watched() -> WatchedReading {
+        WatchedReading {
+            rises: vec![rise()],
+            falls: vec![fall()],
+        }
+    }
+
+    /// Far fewer orders than is usual.
+    pub(crate) fn fall() -> FallReading {
+        FallReading {
+            name: "orders-per-minute".into(),
+            measure: Measure::Rate { fall: 0.2 },
+            vantage: "gateway",
+            runbook: None,
+            falling: Falling {
+                usual: Some(140.25),
+                allowed: Some(98.0),
+                present: Some(12.5),
+                evidence: 1e4,
+                began: Some(29_924_400),
+                known_from: Some(29_900_000),
+            },
+        }
+    }
+
     pub(crate) fn outcome(class: Class, millis: u64, attempts: u32) -> Outcome {
         let latency = Duration::from_millis(millis);
         Outcome {
@@ -477,7 +549,7 @@ pub(crate) mod sample {
                 refused: [0, 0, 0, 0, 9, 0, 0],
             }],
             objectives: vec![burning()],
-            rises: vec![rise()],
+            watched: watched(),
             incidents: vec![IncidentReading {
                 id: "checkout-3".into(),
                 phase: "acknowledged",

@@ -45,7 +45,7 @@ pub(crate) struct Reloader {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) objectives: Arc<[ObjectiveConfig]>,
-    pub(crate) client_errors: Arc<[ObjectiveConfig]>,
+    pub(crate) watched: Arc<[ObjectiveConfig]>,
     pub(crate) alerts: Arc<AlertsConfig>,
     pub(crate) ladder: Ladder,
     /// Who may ask the port for operators.
@@ -56,7 +56,7 @@ impl Asked {
     fn of(config: &Config) -> Self {
         Self {
             objectives: Arc::clone(&config.objectives),
-            client_errors: Arc::clone(&config.client_errors),
+            watched: Arc::clone(&config.watched),
             alerts: Arc::clone(&config.alerts),
             ladder: config.ladder,
             keys: Arc::clone(&config.admin.keys),

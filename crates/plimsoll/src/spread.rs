@@ -123,6 +123,7 @@ pub(crate) fn counts_for(objective: &ObjectivePlan, key: &SeriesKey) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use gateway::plan::Good;
     use plimsoll_slo::{Class, Reason, Tally};
 
     use super::*;
@@ -146,7 +147,7 @@ mod tests {
                 .map(|route| (listener.clone(), route.into()))
                 .to_vec(),
             tier: tier.map(Into::into),
-            latency_max: None,
+            good: Good::Served { latency_max: None },
         }
     }
 

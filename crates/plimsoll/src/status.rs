@@ -12,6 +12,7 @@ pub(crate) mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod text;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use plimsoll_slo::{Reason, TallySnapshot};
 
 use self::json::record;
+use self::watched::ClientErrors;
 use crate::civil;
 use crate::exemplars::Exemplar;
 use crate::metrics::Scrape;
@@ -28,6 +30,7 @@ use crate::reading::{
 
 pub(crate) use self::json::Json;
 pub(crate) use self::text::{headline, text, up};
+pub(crate) use self::watched::Kpi;
 
 /// How far back the figures reach.
 pub(crate) const WINDOW: Duration = Duration::from_secs(10);
@@ -62,6 +65,7 @@ record! {
         hedging: Vec<Hedging>,
         /// Routes of which anything is known.
         client_errors: Vec<ClientErrors>,
+        kpis: Vec<Kpi>,
         listeners: Vec<Listener>,
         config: Config,
         saturation: Full,
@@ -219,22 +223,6 @@ record! {
         refused: Vec<Count>,
     }
 
-    /// How many callers a route told in the last ten minutes that they are at fault, each once a minute.
-    pub(crate) struct ClientErrors {
-        listener: String,
-        route: String,
-        callers: u64,
-        /// Of those and of requests that were not; absent if there were none.
-        share: Option<f64>,
-        /// The share in the day before; absent while too little is known.
-        usual: Option<f64>,
-        /// That it has risen, over what is needed to say so.
-        evidence: f64,
-        /// Whether it has risen, by what is more than chance, and since when.
-        has_risen: bool,
-        began: Option<String>,
-    }
-
     pub(crate) struct Listener {
         name: String,
         address: String,
@@ -338,7 +326,13 @@ impl Status {
             acted: acted(&scrape.window.series),
             upstreams: reading.upstreams.iter().map(upstream).collect(),
             hedging: reading.hedges.iter().map(routes::hedging).collect(),
-            client_errors: reading.rises.iter().filter_map(routes::client_errors).collect(),
+            client_errors: reading
+                .watched
+                .rises
+                .iter()
+                .filter_map(watched::client_errors)
+                .collect(),
+            kpis: reading.watched.falls.iter().map(Kpi::of).collect(),
             listeners: listeners(scrape),
             config: config(scrape),
             saturation: full(scrape),

@@ -13,7 +13,7 @@ use crate::exemplars::Exemplar;
 use crate::heat::Heat;
 use crate::instance::Parts;
 use crate::journal::Value;
-use crate::reading::{ObjectiveReading, RiseReading};
+use crate::reading::{FallReading, ObjectiveReading, RiseReading, WatchedReading};
 use crate::record::alerts::Alerts;
 use crate::record::entry::{Calls, Example, Opened};
 use crate::record::{Record, Said};
@@ -68,7 +68,7 @@ impl Watching {
     pub(crate) fn run_once(
         &mut self,
         parts: &Parts,
-        (readings, rises): (&[ObjectiveReading], &[RiseReading]),
+        (readings, watched): (&[ObjectiveReading], &WatchedReading),
         began: impl Fn(&str) -> Option<Second>,
     ) {
         let wall = parts.gateway.env().wall();
@@ -86,19 +86,17 @@ impl Watching {
         let (record, now) = (&parts.record, wall.as_millis() as u64);
         let behind = behind(&running.plan);
         let of_objectives = readings.iter().map(Concern::of_objective);
-        let concerns: Vec<_> = of_objectives.chain(rises.iter().map(Concern::of_rise)).collect();
+        let of_watched = watched.rises.iter().map(Concern::of_rise);
+        let of_watched = of_watched.chain(watched.falls.iter().map(Concern::of_fall));
+        let concerns: Vec<_> = of_objectives.chain(of_watched).collect();
         let decisions =
             record.read(|state| self.alarm.decide(record.author(), now, state, &concerns, &behind));
         for decision in decisions {
             if let Decision::Open { objective, calls } = decision {
-                let rise = rises.iter().find(|rise| rise.name == objective);
-                let mut opened = match rise {
-                    Some(rise) => of_rise(rise),
-                    None => Opened {
-                        began: began(&objective).map(|second| second.0),
-                        ..self.opened(parts, &running.plan, readings, &objective)
-                    },
-                };
+                let mut opened = of_watched_one(watched, &objective).unwrap_or_else(|| Opened {
+                    began: began(&objective).map(|second| second.0),
+                    ..self.opened(parts, &running.plan, readings, &objective)
+                });
                 opened.changes = changes(parts, wall);
                 opened.severity = calls;
                 open(parts, wall, opened);
@@ -136,6 +134,27 @@ impl Watching {
             opened.stands_out = self.spread.stands_out(objective, since);
         }
         opened
+    }
+}
+
+/// All that is known of something that is watched, if that is its name.
+fn of_watched_one(watched: &WatchedReading, name: &str) -> Option<Opened> {
+    let rise = watched.rises.iter().find(|rise| *rise.name == *name);
+    let fall = watched.falls.iter().find(|fall| *fall.name == *name);
+    rise.map(of_rise).or_else(|| fall.map(of_fall))
+}
+
+/// All that is known of a fall: that nothing failed that anybody has seen is the point of it.
+fn of_fall(fall: &FallReading) -> Opened {
+    Opened {
+        objective: fall.name.to_string(),
+        sentence: format!(
+            "a blind spot: {}, and no objective that may be the reason pages",
+            fall.sentence()
+        ),
+        began: fall.falling.began.map(|minute| 60 * minute),
+        runbook: fall.runbook.as_deref().map(str::to_owned),
+        ..Opened::default()
     }
 }
 
@@ -205,7 +224,7 @@ fn behind(plan: &Plan) -> Behind {
         });
         of.map(|(_, route)| Arc::clone(&route.upstream)).collect()
     };
-    let objectives = plan.objectives.iter();
+    let objectives = plan.objectives.iter().chain(&plan.kpis);
     objectives
         .map(|objective| (Arc::clone(&objective.name), upstreams(objective)))
         .collect()
@@ -252,6 +271,7 @@ fn tell(parts: &Parts, decision: &Decision) {
         Decision::Close { alert, .. } => said("alert", alert, "an objective calls nobody any more"),
         Decision::Mitigate { incident } => said("incident", incident, "nobody is hurt any more"),
         Decision::Resolve { incident } => said("incident", incident, "the incident is resolved"),
+        Decision::Note { incident, says, .. } => said("incident", incident, says),
         Decision::Open { .. } | Decision::Begin { .. } | Decision::Join { .. } => {}
     }
 }
@@ -281,6 +301,15 @@ pub(crate) fn act(record: &Record, wall: Duration, decision: &Decision) {
             let id = format!("{incident}/joined/{alert}");
             let alert = alert.to_string();
             record.say_as(&id, wall, incident, Said::IncidentJoined { alert });
+        }
+        Decision::Note {
+            incident,
+            figure,
+            says,
+        } => {
+            let (figure, says) = (figure.to_string(), says.clone());
+            let id = format!("{incident}/fell/{figure}");
+            record.say_as(&id, wall, incident, Said::IncidentFigureFell { figure, says });
         }
         Decision::Mitigate { incident } => {
             let before = record.read(|state| state.incidents.get(incident).map_or(0, |one| one.mitigations));

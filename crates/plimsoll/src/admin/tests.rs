@@ -56,6 +56,10 @@ impl ApiBackend for Arc<Fake> {
         sample::reading().objectives
     }
 
+    fn kpis(&self) -> Vec<crate::reading::FallReading> {
+        vec![sample::fall()]
+    }
+
     fn past(&self, _: &str) -> Option<crate::api::history::Past> {
         None
     }

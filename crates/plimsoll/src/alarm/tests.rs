@@ -27,9 +27,14 @@ impl World {
             record: Record::new(author.into(), false),
             alarm: Alarm::default(),
             concerns: Vec::new(),
-            behind: [("checkout", "orders"), ("pay", "orders"), ("search", "index")]
-                .map(|(objective, upstream)| (objective.into(), BTreeSet::from([upstream.into()])))
-                .into(),
+            behind: [
+                ("checkout", "orders"),
+                ("pay", "orders"),
+                ("search", "index"),
+                ("orders-per-minute", "orders"),
+            ]
+            .map(|(objective, upstream)| (objective.into(), BTreeSet::from([upstream.into()])))
+            .into(),
             now: Duration::from_mins(29_924_410),
         }
     }
@@ -92,6 +97,7 @@ fn words(decision: &Decision) -> String {
         Decision::Join { incident, alert } => format!("{alert} joins {incident}"),
         Decision::Mitigate { incident } => format!("{incident} is mitigated"),
         Decision::Resolve { incident } => format!("{incident} is resolved"),
+        Decision::Note { incident, figure, .. } => format!("{incident} has {figure}"),
     }
 }
 
@@ -276,5 +282,68 @@ fn a_rise_is_a_ticket_and_no_incident_and_closes_when_it_is_over() {
     assert!(
         closed[0].contains("close client-errors:ingress:pay-ticket-1"),
         "{closed:?}"
+    );
+}
+
+#[test]
+fn a_figure_that_falls_while_nothing_pages_is_a_ticket() {
+    let mut world = World::new("one");
+    let mut fall = sample::fall();
+    world.says(&[("search", PAGE, true), ("checkout", TICKET, false)]);
+    world.concerns.push(Concern::of_fall(&fall));
+    let decided = world.pass(3);
+    assert!(
+        decided.contains(&"0 open ticket orders-per-minute".to_owned()),
+        "the index is no reason, and a budget that leaks for days is none: {decided:?}"
+    );
+    assert!(
+        decided.iter().all(|line| !line.contains("has orders")),
+        "{decided:?}"
+    );
+    fall.falling.evidence = 0.5;
+    world.concerns.pop();
+    world.concerns.push(Concern::of_fall(&fall));
+    let closed = world.pass(120);
+    assert!(
+        closed[0].contains("close orders-per-minute-ticket-1"),
+        "{closed:?}"
+    );
+}
+
+#[test]
+fn a_figure_that_falls_in_an_outage_is_a_part_of_its_story() {
+    let mut world = World::new("one");
+    world.says(&[("checkout", PAGE, true)]);
+    world.concerns.push(Concern::of_fall(&sample::fall()));
+    assert_eq!(
+        world.pass(30),
+        [
+            "0 open page checkout",
+            "1 begin for checkout-page-1",
+            "2 checkout-1 has orders-per-minute"
+        ],
+    );
+    world.record.read(|state| {
+        let told = &state.incidents.get("checkout-1").unwrap().timeline;
+        let last = &told.last().unwrap().text;
+        assert!(
+            last.starts_with("orders-per-minute came to 12.5 a minute in the last ten minutes, where 140.2"),
+            "{last}"
+        );
+    });
+    // Once nothing pages any more, and it is still low, something else has to be the reason.
+    world.concerns[0] = {
+        let mut well = sample::unknown();
+        well.name = "checkout".into();
+        Concern::of_objective(&well)
+    };
+    let later = world.pass(100);
+    assert!(
+        later.contains(&"60 close checkout-page-1: no more fails than may".to_owned()),
+        "{later:?}"
+    );
+    assert!(
+        later.contains(&"61 open ticket orders-per-minute".to_owned()),
+        "{later:?}"
     );
 }

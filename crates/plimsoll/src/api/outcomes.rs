@@ -72,31 +72,58 @@ pub(super) fn report(ask: &Ask<'_>) -> Result<Reply, Reply> {
         .filter(|all| (1..=OUTCOMES_MAX).contains(&all.len()));
     let outcomes =
         outcomes.ok_or_else(|| unfit(format!("`outcomes` has to be a list of 1 to {OUTCOMES_MAX}.")))?;
-    let (mut counted, mut repeated, mut refused) = (0, 0, Vec::new());
+    let (mut counted, mut excluded, mut repeated, mut refused) = (0, 0, 0, Vec::new());
     for (index, outcome) in outcomes.iter().enumerate() {
         match one(ask, outcome) {
-            Ok(true) => counted += 1,
-            Ok(false) => repeated += 1,
+            Ok(Became::Counted) => counted += 1,
+            Ok(Became::Excluded) => excluded += 1,
+            Ok(Became::Repeated) => repeated += 1,
             Err(why) => refused.push(json!({ "index": index, "id": outcome["id"].as_str(), "why": why })),
         }
     }
     Ok(good(
-        json!({ "counted": counted, "repeated": repeated, "refused": refused }),
+        json!({ "counted": counted, "excluded": excluded, "repeated": repeated, "refused": refused }),
     ))
 }
 
-/// Counts one; whether it was new.
-fn one(ask: &Ask<'_>, outcome: &Value) -> Result<bool, String> {
+/// What became of one that is right.
+enum Became {
+    Counted,
+    /// Whoever reported it says that it says nothing about the service.
+    Excluded,
+    /// It was heard before.
+    Repeated,
+}
+
+/// How it is classed, by whoever has seen it.
+fn class(outcome: &Value) -> Result<Class, String> {
+    let excluded = match &outcome["excluded"] {
+        Value::Null => None,
+        why => Some(
+            why.as_str()
+                .filter(|why| (1..=ID_MAX).contains(&why.len()))
+                .ok_or_else(|| format!("`excluded` has to say why, in up to {ID_MAX} bytes"))?,
+        ),
+    };
+    match (excluded, &outcome["good"]) {
+        (Some(_), Value::Null) => Ok(Class::Excluded(Reason::UpstreamError)),
+        (Some(_), _) => Err("an outcome that is `excluded` is neither `good` nor bad".to_owned()),
+        (None, Value::Bool(true)) => Ok(Class::Good),
+        (None, Value::Bool(false)) => Ok(Class::Bad(Reason::UpstreamError)),
+        (None, _) => Err("`good` has to be true or false".to_owned()),
+    }
+}
+
+/// Counts one.
+fn one(ask: &Ask<'_>, outcome: &Value) -> Result<Became, String> {
     let id = outcome["id"]
         .as_str()
         .filter(|id| (1..=ID_MAX).contains(&id.len()));
     let id = id.ok_or_else(|| format!("`id` has to be a text of up to {ID_MAX} bytes"))?;
-    let objective = outcome["objective"]
-        .as_str()
-        .ok_or("`objective` has to be the name of one")?;
-    let is_good = outcome["good"]
-        .as_bool()
-        .ok_or("`good` has to be true or false")?;
+    let (objective, kpi) = (outcome["objective"].as_str(), outcome["kpi"].as_str());
+    let objective = objective.xor(kpi);
+    let objective = objective.ok_or("`objective`, or `kpi`, has to be the name of one")?;
+    let class = class(outcome)?;
     let latency = match &outcome["latency_ms"] {
         Value::Null => Duration::ZERO,
         value => {
@@ -118,18 +145,14 @@ fn one(ask: &Ask<'_>, outcome: &Value) -> Result<bool, String> {
     // Whoever names no caller is one: what fails a thousand times for one is weaker evidence than for a thousand.
     let caller = outcome["caller"].as_str().unwrap_or_default();
     let outcome = Outcome {
-        class: if is_good {
-            Class::Good
-        } else {
-            Class::Bad(Reason::UpstreamError)
-        },
+        class,
         latency,
         first_byte: latency,
         attempts: 1,
     };
     let mut heard = ask.backend.heard();
     if heard.has(id) {
-        return Ok(false);
+        return Ok(Became::Repeated);
     }
     match ask
         .backend
@@ -137,9 +160,12 @@ fn one(ask: &Ask<'_>, outcome: &Value) -> Result<bool, String> {
     {
         Reported::Counted => {
             heard.note(id);
-            Ok(true)
+            Ok(match class {
+                Class::Excluded(_) => Became::Excluded,
+                Class::Good | Class::Bad(_) => Became::Counted,
+            })
         }
-        Reported::Unknown => Err(format!("no objective is called `{objective}`")),
+        Reported::Unknown => Err(format!("no objective or figure is called `{objective}`")),
         Reported::OfRequests => Err(format!(
             "`{objective}` counts the requests that pass here; give it another `vantage`"
         )),
@@ -176,15 +202,21 @@ mod tests {
             { "id": "g", "objective": "nightly", "good": true, "at": "2026-11-23T19:00:00Z" },
             { "id": "h", "objective": "nightly", "good": true, "at": "yesterday" },
             7,
+            { "id": "i", "objective": "nightly", "excluded": "maintenance of the bank" },
+            { "id": "i", "objective": "nightly", "excluded": "maintenance of the bank" },
+            { "id": "j", "objective": "nightly", "good": true, "excluded": "it is neither" },
+            { "id": "k", "objective": "nightly", "excluded": true },
+            { "id": "l", "kpi": "nightly", "objective": "nightly", "good": true },
+            { "id": "m", "kpi": "nightly", "good": true },
         ]));
         assert_eq!(
-            (status, &said["counted"], &said["repeated"]),
-            (200, &2.into(), &1.into()),
+            (status, &said["counted"], &said["repeated"], &said["excluded"]),
+            (200, &3.into(), &2.into(), &1.into()),
             "{said}"
         );
         let refused = said["refused"].as_array().unwrap();
         let of: Vec<u64> = refused.iter().map(|one| one["index"].as_u64().unwrap()).collect();
-        assert_eq!(of, [3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(of, [3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15]);
         assert!(
             refused[0]["why"]
                 .as_str()
@@ -196,7 +228,7 @@ mod tests {
             report(json!([{ "id": "b", "objective": "nightly", "good": false }])).1["repeated"],
             1
         );
-        assert_eq!(*fake.reported.borrow(), (1, 1));
+        assert_eq!(*fake.reported.borrow(), (2, 1));
         for wrong in [
             json!([]),
             json!("a"),

@@ -78,6 +78,24 @@ pub(super) fn index() -> Value {
     object(&[("routes", list(&route))])
 }
 
+pub(super) fn kpis() -> Value {
+    let figure = || or_null(&number());
+    let kpi = object(&[
+        ("name", text()),
+        ("measure", one_of(&["rate", "share"])),
+        ("vantage", text()),
+        ("present", figure()),
+        ("usual", figure()),
+        ("least", figure()),
+        ("known_from", or_null(&time())),
+        ("evidence", number()),
+        ("has_fallen", truth()),
+        ("began", or_null(&time())),
+        ("says", text()),
+    ]);
+    object(&[("kpis", list(&kpi))])
+}
+
 pub(super) fn objectives() -> Value {
     object(&[("objectives", list(&objective()))])
 }
@@ -294,8 +312,8 @@ pub(super) fn withdrawal() -> Value {
 /// What an outcome has to be is said in words: one that is not right is told of in the answer, and refuses nothing else.
 pub(super) fn outcomes() -> Value {
     let outcome = json!({
-        "description": "`id` (of whoever reports it; one that was heard counts once), `objective` and `good` have to be \
-                        there, `latency_ms`, `caller` and `at` may be",
+        "description": "`id` (of whoever reports it; one that was heard counts once), `objective` or `kpi`, and \
+                        `good` or, for one that says nothing about the service, why it is `excluded`, have to be there, `latency_ms`, `caller` and `at` may be",
         "examples": [{
             "id": "invoice-4711", "objective": "invoices-on-time", "good": true, "latency_ms": 41_000, "caller": "acme",
         }],
@@ -308,6 +326,7 @@ pub(super) fn reported() -> Value {
     let refused = object(&[("index", count()), ("id", or_null(&text())), ("why", text())]);
     object(&[
         ("counted", count()),
+        ("excluded", count()),
         ("repeated", count()),
         ("refused", list(&refused)),
     ])

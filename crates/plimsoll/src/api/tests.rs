@@ -22,6 +22,10 @@ impl ApiBackend for Fake {
         vec![sample::burning()]
     }
 
+    fn kpis(&self) -> Vec<FallReading> {
+        vec![sample::fall()]
+    }
+
     fn past(&self, objective: &str) -> Option<Past> {
         let past = self.past.as_ref().filter(|_| objective == "checkout")?;
         Some(Past {
@@ -38,7 +42,8 @@ impl ApiBackend for Fake {
         match (objective, outcome.class) {
             ("checkout", _) => return Reported::OfRequests,
             ("nightly", plimsoll_slo::Class::Good) => self.reported.borrow_mut().0 += 1,
-            ("nightly", _) => self.reported.borrow_mut().1 += 1,
+            ("nightly", plimsoll_slo::Class::Bad(_)) => self.reported.borrow_mut().1 += 1,
+            ("nightly", plimsoll_slo::Class::Excluded(_)) => {}
             _ => return Reported::Unknown,
         }
         Reported::Counted

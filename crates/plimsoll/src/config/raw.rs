@@ -5,6 +5,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod alerts;
+pub(crate) mod kpi;
 pub(crate) mod listener;
 pub(crate) mod route;
 pub(crate) mod upstream;
@@ -25,6 +26,7 @@ use super::value::word::{DatabaseAddress, EnvName, Name, StateFile};
 use crate::config::read::At;
 use admin::Admin;
 use alerts::Alerts;
+use kpi::Kpi;
 use listener::Listener;
 use upstream::Upstream;
 
@@ -41,6 +43,8 @@ stanza! {
         observe: Observe = "{}";
         /// What is asked of the services, and judged twice a second.
         objectives: Vec<Objective> = "[]";
+        /// Figures of the business, of which a fall is told.
+        kpis: Vec<Kpi> = "[]";
         /// Who is told when an objective calls somebody.
         alerts: Alerts = "{}";
         /// What may be risked, by what is left of a budget.

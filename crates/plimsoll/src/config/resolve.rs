@@ -5,6 +5,7 @@
 
 mod admin;
 mod alerts;
+mod kpi;
 mod listener;
 mod objective;
 mod route;
@@ -20,15 +21,16 @@ use std::sync::Arc;
 use gateway::plan::{CallersPlan, MemoryPlan, ObservePlan, Plan};
 use plimsoll_slo::Ladder;
 
-use super::Config;
 use super::near::nearest;
 use super::problem::{Mark, Place, Problem};
+use super::raw::kpi::Kpi;
 use super::raw::upstream::Upstream;
-use super::raw::{BudgetPolicy, Callers, Observe, ProcessLimits, TopLevel};
+use super::raw::{self, BudgetPolicy, Callers, Observe, ProcessLimits, TopLevel};
 use super::read::{At, Reader, Value};
 use super::secrets::TokenSource;
 use super::value::quantity::MemoryBound;
 use super::value::word::{EnvName, Name};
+use super::{Config, ObjectiveConfig};
 
 /// What routes may refer to, and where problems go.
 struct Scope<'r> {
@@ -138,6 +140,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         callers,
         observe,
         objectives,
+        kpis,
         alerts,
         budget_policy,
         state,
@@ -157,6 +160,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     let listeners_place = listeners.place.clone();
     let mut plan = Plan {
         objectives: Vec::new(),
+        kpis: Vec::new(),
         callers: resolve_callers(callers.value, &mut scope),
         observe: resolve_observe(observe.value),
         memory: resolve_memory(limits.value),
@@ -173,10 +177,10 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
             .map(|l| listener::resolve(l, &mut scope))
             .collect(),
     };
-    let asked = objective::resolve(objectives.value, &mut plan, &mut scope);
+    let (objectives, watched) = judged(objectives.value, kpis.value, &mut plan, &mut scope);
     let config = Config {
-        client_errors: objective::of_client_errors(&plan),
-        objectives: asked,
+        objectives,
+        watched,
         alerts: alerts::resolve(alerts.value, &mut scope).into(),
         ladder: resolve_policy(&budget_policy.value, &mut scope),
         state: state::resolve(state.value, &mut scope),
@@ -198,6 +202,22 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
             .push(Problem::new(&listeners_place, wrong, "routes that do not clash"));
     }
     config
+}
+
+/// What is asked, and what is watched: what counts for both becomes a part of the plan.
+fn judged(
+    objectives: Vec<raw::Objective>,
+    kpis: Vec<Kpi>,
+    plan: &mut Plan,
+    scope: &mut Scope<'_>,
+) -> (Arc<[ObjectiveConfig]>, Arc<[ObjectiveConfig]>) {
+    let names = objectives.iter().map(|objective| &objective.name);
+    let names = names.chain(kpis.iter().map(|kpi| &kpi.name));
+    scope.unique("objective or figure", names);
+    let asked = objective::resolve(objectives, plan, scope);
+    let figures = kpi::resolve(kpis, plan, scope);
+    let of_routes = objective::of_client_errors(plan).into_iter();
+    (asked, of_routes.chain(figures).collect())
 }
 
 /// A secret that is in a file or in the environment; `what` its settings begin with.

@@ -242,6 +242,7 @@ fn every_key_is_applied_or_waits() {
             "objectives",
             SMALL.to_owned() + "objectives: [{ name: all, target: 99% }]",
         ),
+        ("kpis", SMALL.to_owned() + "kpis: [{ name: orders }]"),
         ("alerts", SMALL.to_owned() + "alerts: { labels: [team=pay] }"),
         (
             "budget_policy",
@@ -256,12 +257,13 @@ fn every_key_is_applied_or_waits() {
         let Config {
             plan,
             objectives,
+            watched,
             alerts,
             ladder,
             upgrade_max,
             ..
         } = read(text).unwrap();
-        format!("{plan:?} {objectives:?} {alerts:?} {ladder:?} {upgrade_max:?}")
+        format!("{plan:?} {objectives:?} {watched:?} {alerts:?} {ladder:?} {upgrade_max:?}")
     };
     for (key, text) in &applied {
         assert_ne!(plan(SMALL), plan(text), "{key}");

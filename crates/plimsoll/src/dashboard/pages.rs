@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod budget;
+pub(super) mod business;
 pub(super) mod incident;
 pub(super) mod incidents;
 pub(super) mod meta;

@@ -60,11 +60,12 @@ fn operator() -> Caller {
 }
 
 /// Every path that has a page.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
     "/",
     "/objectives",
     "/objectives/checkout",
     "/traffic",
+    "/business",
     "/saturation",
     "/incidents",
     "/incidents/checkout-1",

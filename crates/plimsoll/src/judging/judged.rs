@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::objectives::ObjectiveCounts;
-use plimsoll_slo::{CallerSet, Counts, Judge, Ladder, MinuteLog, Rising, STEP_MAX, Second, Window};
+use plimsoll_slo::{CallerSet, Counts, Falling, Judge, Ladder, MinuteLog, Rising, STEP_MAX, Second, Window};
 use store::{Key, Minute, Remembered, Row};
 
 use super::recent::{self, Recent};
-use crate::config::ObjectiveConfig;
+use crate::calendar;
+use crate::config::{ObjectiveConfig, Watch};
 use crate::reading::ObjectiveReading;
 
 /// See the module's header.
@@ -26,8 +27,28 @@ pub(super) struct Judged {
     pub(super) at: Option<Second>,
     recent: Recent,
     pub(super) kept: Kept,
-    /// Whether callers are blamed more than is usual, and the minute in which that was looked up.
-    rising: (u64, Rising),
+    /// What was found, if it has no target, and the minute in which that was looked up.
+    pub(super) found: Found,
+    looked: u64,
+}
+
+/// What was found of something that is watched.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Found {
+    Nothing,
+    Rising(Rising),
+    Falling(Falling),
+}
+
+impl Found {
+    /// Nothing yet, of what is watched so.
+    fn of(watch: &Watch) -> Self {
+        match watch {
+            Watch::Target => Self::Nothing,
+            Watch::Callers => Self::Rising(Rising::default()),
+            Watch::Figure { .. } => Self::Falling(Falling::default()),
+        }
+    }
 }
 
 /// What of an objective is to be written down, and to be read.
@@ -102,10 +123,11 @@ impl Judged {
                 others: BTreeMap::new(),
                 unread: Some(at.minute().saturating_sub(looks_back)),
             },
+            found: Found::of(&asked.watch),
+            looked: 0,
             asked,
             counts,
             at: None,
-            rising: (0, Rising::default()),
         }
     }
 
@@ -143,6 +165,8 @@ impl Judged {
             turn(&mut judge, asked, at);
         }
         Self {
+            found: Found::of(&asked.watch),
+            looked: 0,
             asked: asked.clone(),
             judge,
             ..self
@@ -180,9 +204,7 @@ impl Judged {
             bad: counts.bad - self.before.bad,
         };
         self.second(at, gained, &callers.without(&self.failed.1));
-        if self.asked.watches_callers {
-            self.look_for_rise(at);
-        }
+        self.look(at);
         (self.before, self.failed.1, self.at) = (counts, callers, Some(at));
         if at.minute() != self.failed.0 {
             self.counts.forget_callers();
@@ -190,23 +212,31 @@ impl Judged {
         }
     }
 
-    /// Once a minute, when the others have said what they saw of the one before.
-    fn look_for_rise(&mut self, at: Second) {
-        if at.minute() != self.rising.0 && at.0 % 60 >= SETTLED {
-            let past = self.judge.past().filter(|(minute, ..)| *minute < at.minute());
-            let minutes = past.map(|(minute, counts, _)| (minute, counts));
-            self.rising = (at.minute(), Rising::find(minutes, self.asked.objective.alpha));
+    /// Looks for what is watched, once a minute, when the others have said what they saw of the one before.
+    fn look(&mut self, at: Second) {
+        let minute = at.minute();
+        if minute == self.looked || at.0 % 60 < SETTLED {
+            return;
         }
-    }
-
-    /// What is known of it, if it is watched for that.
-    pub(super) fn rising(&self) -> Option<Rising> {
-        self.asked.watches_callers.then_some(self.rising.1)
+        let past = self.judge.past().filter(|(past, ..)| *past < minute);
+        let alpha = self.asked.objective.alpha;
+        self.found = match &self.asked.watch {
+            Watch::Target => Found::Nothing,
+            Watch::Callers => {
+                let minutes = past.map(|(minute, counts, _)| (minute, counts));
+                Found::Rising(Rising::find(minutes, alpha))
+            }
+            Watch::Figure { measure, zone } => {
+                let ago = |minute, days| calendar::days_ago(zone, minute, days);
+                Found::Falling(Falling::find(past, minute, ago, *measure, alpha))
+            }
+        };
+        self.looked = minute;
     }
 
     fn second(&mut self, at: Second, mut counts: Counts, failed: &CallerSet) {
         let minute = at.minute();
-        if self.asked.watches_callers {
+        if self.asked.watch == Watch::Callers {
             counts.bad = self.recent.new_here(at, failed);
         }
         let callers = self.recent.count(at, counts, failed.places());

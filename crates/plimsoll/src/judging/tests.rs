@@ -1,6 +1,8 @@
-use gateway::plan::ObjectivePlan;
+use gateway::plan::{Good, ObjectivePlan};
 use jiff::tz::TimeZone;
-use plimsoll_slo::{Class, Counts, Objective, Outcome, Reason, Severity, Target, Window};
+use plimsoll_slo::{
+    Class, Counts, FALL_LOOKS_BACK, Measure, Objective, Outcome, Reason, Severity, Target, Window,
+};
 use store::{Memory, Store};
 
 use super::*;
@@ -18,16 +20,20 @@ fn asked(target: f64) -> [ObjectiveConfig; 1] {
         window: "1d".into(),
         runbook: None,
         vantage: "gateway",
-        watches_callers: false,
+        watch: Watch::Target,
     }]
 }
 
 fn counted() -> [Arc<ObjectiveCounts>; 1] {
+    counted_if(Good::Served { latency_max: None })
+}
+
+fn counted_if(good: Good) -> [Arc<ObjectiveCounts>; 1] {
     let plan = ObjectivePlan {
         name: "checkout".into(),
         routes: Vec::new(),
         tier: None,
-        latency_max: None,
+        good,
     };
     [Arc::new(ObjectiveCounts::new(&plan, 1))]
 }
@@ -40,7 +46,7 @@ fn record(counts: &ObjectiveCounts, class: Class, callers: std::ops::Range<u64>)
             first_byte: Duration::ZERO,
             attempts: 1,
         };
-        counts.record(0, &outcome, || caller);
+        counts.record(0, &outcome, false, || caller);
     }
 }
 
@@ -268,12 +274,14 @@ fn evidence_is_handed_on() {
 #[test]
 fn a_rise_of_refused_callers_is_found_by_all_and_outlives_a_restart() {
     let mut asked = asked(0.5);
-    asked[0].watches_callers = true;
+    asked[0].watch = Watch::Callers;
     asked[0].objective.window = Window::Rolling(Duration::from_hours(26));
     let mut disk = Memory::default();
-    let process = |name: &str| (Judging::new(Some(name.to_owned())), counted());
+    let process = |name: &str| (Judging::new(Some(name.to_owned())), counted_if(Good::Blameless));
     let mut both = [process("one"), process("two")];
-    let has_risen = |judging: &Judging| judging.rises()[0].rising.suffices();
+    let rising = |judging: &Judging| judging.watched().rises[0].rising;
+    let has_risen = |judging: &Judging| rising(judging).suffices();
+    let answered = crate::reading::sample::outcome(Class::Good, 1, 1);
     // Twenty callers a minute at each, of whom one in twenty is refused, as often as it asks; after three hours half are.
     let mut minute = 0;
     let mut play =
@@ -284,7 +292,7 @@ fn a_rise_of_refused_callers_is_found_by_all_and_outlives_a_restart() {
                         if second == 30 {
                             for caller in 0..20 {
                                 let blames = caller < refused;
-                                (0..3).for_each(|_| counted[0].record_blame(0, blames, || caller));
+                                (0..3).for_each(|_| counted[0].record(0, &answered, blames, || caller));
                             }
                         }
                         judging.run_once(&[(&asked, &*counted)], at(60 * minute + second));
@@ -297,17 +305,16 @@ fn a_rise_of_refused_callers_is_found_by_all_and_outlives_a_restart() {
             }
         };
     play(&mut both, &mut disk, 180, 1);
-    let rising = both[0].0.rises()[0].rising;
-    let usual = rising.usual.unwrap();
+    let usual = rising(&both[0].0).usual.unwrap();
     // Each request that was not refused counts, and each caller that was.
     assert!((usual - 1.0 / (3.0 * 19.0 + 1.0)).abs() < 1e-3, "{usual}");
-    assert!(!rising.suffices());
+    assert!(!has_risen(&both[0].0));
     assert!(
         both[0].0.reading(&Ladder::default()).is_empty(),
         "it is no objective"
     );
     play(&mut both, &mut disk, 4, 10);
-    assert_eq!(both[0].0.rises()[0].rising, both[1].0.rises()[0].rising);
+    assert_eq!(rising(&both[0].0), rising(&both[1].0));
     assert!(has_risen(&both[0].0));
     let mut after = [process("after")];
     play(&mut after, &mut disk, 2, 10);
@@ -369,4 +376,51 @@ fn a_year_is_kept_for_whoever_looks_back_so_far() {
     asked[0].calendar = Some(year);
     judging.run_once(&[(&asked, &counted())], at(1));
     assert!(judging.looks_back() > Duration::from_hours(366 * 24));
+}
+
+#[test]
+fn a_figure_that_falls_is_found_from_what_is_written_down() {
+    let mut asked = asked(0.5);
+    asked[0].watch = Watch::Figure {
+        measure: Measure::Rate { fall: 0.2 },
+        zone: TimeZone::UTC,
+    };
+    asked[0].objective.window = Window::Rolling(Duration::from_hours(24 * FALL_LOOKS_BACK));
+    let (key, mut disk) = (key(&asked[0]), Memory::default());
+    // Eleven days of fifty orders a minute, of which this process knows by what was written.
+    let now = at(0).as_secs() / 60;
+    let row = |minute| Row {
+        instance: "before-1".into(),
+        key: key.clone(),
+        minute: Minute {
+            minute,
+            counts: Counts { good: 50, bad: 0 },
+            measured: 60,
+        },
+        log: None,
+    };
+    let before: Vec<_> = (now - 11 * 1_440..now).map(row).collect();
+    before.chunks(5_000).for_each(|rows| disk.write(rows).unwrap());
+    let (mut judging, counted) = (Judging::new(Some("one".to_owned())), counted_if(Good::Succeeded));
+    let mut play = |from: u64, to: u64, good: u64| {
+        for second in from..to {
+            if second % 60 == 10 {
+                record(&counted[0], Class::Good, 0..good);
+            }
+            judging.run_once(&[(&asked, &counted)], at(second));
+            if second % 10 == 0 {
+                keep(&mut disk, &mut judging);
+            }
+        }
+        judging.watched().falls[0].falling
+    };
+    let falling = play(0, 240, 50);
+    assert_eq!((falling.usual, falling.suffices()), (Some(50.0), false));
+    let falling = play(240, 600, 2);
+    assert!(falling.suffices(), "{falling:?}");
+    assert_eq!(falling.began.map(|minute| minute - now), Some(4));
+    assert!(
+        judging.reading(&Ladder::default()).is_empty(),
+        "it is no objective"
+    );
 }

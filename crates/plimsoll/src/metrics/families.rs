@@ -3,22 +3,23 @@
 use gateway::hedging::{End, HedgeReading};
 use gateway::ledger::SeriesKey;
 use plimsoll_policy::{BreakerState, MemoryLevel, NoHedge};
-use plimsoll_slo::{Reason, Rising};
+use plimsoll_slo::Reason;
 
 use super::sheet::{Distribution, Family, Kind, Number, Sheet};
 use super::{BOUNDS, Scrape};
 use crate::reading::{
-    EndpointReading, ListenerReading, MemoryReading, Phase, RiseReading, Series, UpstreamReading,
-    breaker_word,
+    EndpointReading, ListenerReading, MemoryReading, Phase, Series, UpstreamReading, breaker_word,
 };
 use crate::saturation::Saturation;
 
 mod admission;
 mod alerts;
 mod objectives;
+mod watched;
 
 pub(super) use alerts::alerts;
 pub(super) use objectives::objectives;
+pub(super) use watched::{client_errors, kpis};
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Family {
     Family {
@@ -125,47 +126,6 @@ fn durations(sheet: &mut impl Sheet, (key, tally): &Series, scrape: &Scrape<'_>)
         exemplars: std::array::from_fn(|bucket| scrape.exemplars.of_bucket(key, bucket)),
     };
     sheet.distribution(&labels(key, &[]), &distribution);
-}
-
-/// What is said of a share.
-type ShareOf = fn(&Rising) -> Option<f64>;
-
-/// How many callers routes blame. What is not known has no sample.
-pub(super) fn client_errors(sheet: &mut impl Sheet, rises: &[RiseReading]) {
-    let families: [(Family, ShareOf); 3] = [
-        (
-            gauge(
-                "plimsoll_client_errors_ratio",
-                "ratio",
-                "Of what was answered in the last ten minutes the share that told a caller that it is at fault.",
-            ),
-            |rising| rising.present.bad_share(),
-        ),
-        (
-            gauge(
-                "plimsoll_client_errors_usual_ratio",
-                "ratio",
-                "The same in the day before.",
-            ),
-            |rising| rising.usual,
-        ),
-        (
-            gauge(
-                "plimsoll_client_errors_evidence_ratio",
-                "ratio",
-                "Evidence that it has risen, over what is needed for a ticket.",
-            ),
-            |rising| rising.usual.map(|_| rising.evidence),
-        ),
-    ];
-    for (family, value) in families {
-        sheet.family(family);
-        for rise in rises {
-            let (listener, route) = rise.route();
-            let labels = [("listener", listener), ("route", route)];
-            sheet.sample_if_known(&labels, value(&rise.rising));
-        }
-    }
 }
 
 /// What hedging does, for each route that has it.

@@ -58,7 +58,7 @@ fn slo(out: &mut String, config: &Config, objective: &ObjectiveConfig, plan: &Ob
         label(&objective.name)
     );
     out.push_str("    spec:\n      ratioMetric:\n        counter: true\n");
-    metric(out, "good", plan, plan.latency_max);
+    metric(out, "good", plan, plan.latency_max());
     metric(out, "total", plan, None);
     out.push_str("  timeWindow:\n");
     match (&objective.calendar, asked.window) {

@@ -482,7 +482,7 @@ fn what_goes_out_comes_back_as_it_was() {
         );
         let plan = |config: &Config| {
             let plan = &config.plan.objectives[0];
-            (plan.routes.clone(), plan.tier.clone(), plan.latency_max)
+            (plan.routes.clone(), plan.tier.clone(), plan.latency_max())
         };
         assert_eq!(plan(&before), plan(&after), "{out}{back}");
     }

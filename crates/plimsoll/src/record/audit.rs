@@ -61,7 +61,9 @@ fn did(said: &Said) -> String {
         Said::IncidentOpened { .. } => "opened an incident".to_owned(),
         Said::IncidentJoined { alert } => format!("joined {alert} to an incident"),
         Said::IncidentAcknowledged => "acknowledged the incident".to_owned(),
-        Said::IncidentNoted { text } => format!("noted: {text}"),
+        Said::IncidentNoted { text } | Said::IncidentFigureFell { says: text, .. } => {
+            format!("noted: {text}")
+        }
         Said::IncidentMitigated => "said that the incident is mitigated".to_owned(),
         Said::IncidentResolved => "resolved the incident".to_owned(),
         Said::SilenceSet {

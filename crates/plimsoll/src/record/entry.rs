@@ -45,6 +45,11 @@ pub(crate) enum Said {
     IncidentNoted {
         text: String,
     },
+    /// A figure of the business has fallen, for which the incident may be the reason.
+    IncidentFigureFell {
+        figure: String,
+        says: String,
+    },
     IncidentMitigated,
     IncidentResolved,
     SilenceSet {

@@ -38,6 +38,8 @@ pub(crate) struct Incident {
     /// The alerts that called for it, the first of them first.
     pub(crate) alerts: Vec<Arc<str>>,
     pub(crate) objectives: Vec<String>,
+    /// Figures of the business that have fallen meanwhile.
+    pub(crate) figures: Vec<String>,
     pub(crate) timeline: Vec<Line>,
     /// How often it was said that it is mitigated.
     pub(crate) mitigations: u64,
@@ -175,6 +177,7 @@ impl Incidents {
                 .map(|alert| alert.opened.objective.clone())
                 .into_iter()
                 .collect(),
+            figures: Vec::new(),
             timeline: Vec::new(),
             mitigations: 0,
             lines_left_out: 0,
@@ -228,6 +231,10 @@ fn follow(incident: &mut Incident, entry: &Entry, alerts: &Alerts) {
             incident.line(entry, "acknowledged");
         }
         Said::IncidentNoted { text } => incident.line(entry, text.clone()),
+        Said::IncidentFigureFell { figure, says } if !incident.figures.contains(figure) => {
+            incident.figures.push(figure.clone());
+            incident.line(entry, says.clone());
+        }
         Said::IncidentMitigated if incident.mitigated.is_none() => {
             incident.mitigated = mark();
             incident.mitigations += 1;

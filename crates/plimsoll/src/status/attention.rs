@@ -34,6 +34,7 @@ pub(super) fn sentences(status: &Status) -> Vec<String> {
     targets(status, &mut said);
     traffic(status, &mut said);
     client_errors(status, &mut said);
+    kpis(status, &mut said);
     for upstream in &status.upstreams {
         protections(upstream, status, &mut said);
     }
@@ -130,6 +131,12 @@ fn client_errors(status: &Status, said: &mut Vec<String>) {
             percent(risen.share),
             percent(risen.usual)
         ));
+    }
+}
+
+fn kpis(status: &Status, said: &mut Vec<String>) {
+    for fallen in status.kpis.iter().filter(|row| row.has_fallen) {
+        said.push(format!("A figure of the business has fallen: {}.", fallen.says));
     }
 }
 

@@ -1,12 +1,9 @@
-//! What routes do beside carrying: hedge, and tell callers that they are at fault.
+//! What routes do beside carrying: hedge.
 
 use gateway::hedging::HedgeReading;
 use plimsoll_policy::NoHedge;
-use plimsoll_slo::Rising;
 
-use super::{ClientErrors, Count, Hedging};
-use crate::civil;
-use crate::reading::RiseReading;
+use super::{Count, Hedging};
 
 pub(super) fn hedging(reading: &HedgeReading) -> Hedging {
     let [won, lost, failed, abandoned] = reading.ended;
@@ -25,26 +22,4 @@ pub(super) fn hedging(reading: &HedgeReading) -> Hedging {
         abandoned,
         refused: refused.collect(),
     }
-}
-
-/// Nothing of routes of which nothing is known.
-pub(super) fn client_errors(reading: &RiseReading) -> Option<ClientErrors> {
-    let (listener, route) = reading.route();
-    let Rising {
-        usual,
-        present,
-        evidence,
-        began,
-    } = reading.rising;
-    let is_known = usual.is_some() || present.total() > 0;
-    is_known.then(|| ClientErrors {
-        listener: listener.to_owned(),
-        route: route.to_owned(),
-        callers: present.bad,
-        share: present.bad_share(),
-        usual,
-        evidence,
-        has_risen: reading.rising.suffices(),
-        began: began.map(|minute| civil::moment(60_000 * minute)),
-    })
 }

@@ -36,6 +36,9 @@ pub(crate) fn tables(status: &Status) -> Vec<Table> {
     if !status.client_errors.is_empty() {
         tables.push(of_client_errors(status));
     }
+    if !status.kpis.is_empty() {
+        tables.push(of_kpis(status));
+    }
     if !status.hedging.is_empty() {
         tables.push(of_hedging(status));
     }
@@ -86,6 +89,14 @@ pub(crate) fn of_hedging(status: &Status) -> Table {
 pub(crate) fn of_client_errors(status: &Status) -> Table {
     let caption = "Client errors, last ten minutes";
     of(caption, client_errors(status), "none that is known of yet")
+}
+
+pub(crate) fn of_kpis(status: &Status) -> Table {
+    of(
+        "Figures of the business, last ten minutes",
+        kpis(status),
+        "none is declared",
+    )
 }
 
 pub(crate) fn of_listeners(status: &Status) -> Table {
@@ -328,6 +339,39 @@ fn client_errors(status: &Status) -> Rows {
                 (None, true, _) => "yes".to_owned(),
                 (_, false, Some(_)) => "no".to_owned(),
                 (_, false, None) => "not known yet".to_owned(),
+            },
+        ]
+    }));
+    rows
+}
+
+fn kpis(status: &Status) -> Rows {
+    let mut rows = vec![head(&[
+        "figure",
+        "is",
+        "usual at this time",
+        "the least that is no fall",
+        "seen by",
+        "has fallen",
+    ])];
+    rows.extend(status.kpis.iter().map(|row| {
+        let figure = |value: Option<f64>| match (value, &*row.measure) {
+            (None, _) => "-".to_owned(),
+            (Some(share), "share") => format!("{:.1} %", 100.0 * share),
+            (Some(rate), _) => format!("{rate:.1} a minute"),
+        };
+        vec![
+            row.name.clone(),
+            figure(row.present),
+            figure(row.usual),
+            figure(row.least),
+            row.vantage.clone(),
+            match (&row.began, row.has_fallen, &row.known_from) {
+                (Some(began), true, _) => format!("since {began}"),
+                (None, true, _) => "yes".to_owned(),
+                (_, false, Some(from)) => format!("known from {from} on"),
+                (_, false, None) if row.usual.is_none() => "not known yet".to_owned(),
+                (_, false, None) => "no".to_owned(),
             },
         ]
     }));

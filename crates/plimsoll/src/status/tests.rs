@@ -57,7 +57,8 @@ fn calm() -> Reading {
     let admission = reading.upstreams[0].admission.as_mut().unwrap();
     (admission.limit, admission.pressure) = (None, plimsoll_policy::Pressure::Free);
     reading.objectives = vec![sample::unknown()];
-    reading.rises.clear();
+    reading.watched.rises.clear();
+    reading.watched.falls.clear();
     reading.incidents.clear();
     reading.targets[0].failing = None;
     reading.state_failing = false;
@@ -71,7 +72,8 @@ fn the_text_says_who_is_hurt_and_what_protects() {
     let text = text(&busy());
     for expected in [
         "Of what route pay answers 40.0 % tells a caller that it is at fault, where 1.2 % is usual",
-        "serving, 11 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
+        "A figure of the business has fallen: orders-per-minute came to 12.5 a minute",
+        "serving, 12 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
         "! Incident checkout-3 (acknowledged), which began at 2026-11-23T20:09:00.000Z: checkout.",
         "! oncall does not know of an alert: it answered 503: no thanks.",
         "! Objective checkout (page): 300 of 36,600 failed in the last hour, 8.2 times what the target allows, 300 callers in this minute; the budget is overspent by 720 %, by 61 minutes of 30 days.",

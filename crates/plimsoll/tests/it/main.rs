@@ -7,11 +7,11 @@
 
 mod alerts;
 mod attacks;
+mod blind_spots;
 mod book;
 mod browser;
 mod check;
 mod cli;
-mod client_errors;
 mod memory;
 mod operators;
 mod processes;

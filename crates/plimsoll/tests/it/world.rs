@@ -55,7 +55,7 @@ impl Process {
         &mut self,
         patience: Duration,
         what: &str,
-        wanted: impl Fn(&str) -> Option<T>,
+        mut wanted: impl FnMut(&str) -> Option<T>,
     ) -> T {
         let end = Instant::now() + patience;
         loop {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::plan::{Direction, ObjectivePlan, Plan};
+use gateway::plan::{Direction, Good, ObjectivePlan, Plan};
 use plimsoll_slo::{Budgeting, Empty, Objective, Slice, Target, USUAL_AFTER, USUAL_OVER, Window};
 
 use super::{Scope, known_names};
@@ -13,7 +13,7 @@ use crate::config::read::At;
 use crate::config::value::Scalar;
 use crate::config::value::time::WindowWord;
 use crate::config::value::word::Name;
-use crate::config::{CLIENT_ERRORS, ObjectiveConfig};
+use crate::config::{CLIENT_ERRORS, ObjectiveConfig, Watch};
 
 /// The tier of requests that name none.
 const OTHER: &str = "other";
@@ -24,19 +24,18 @@ pub(super) fn resolve(
     plan: &mut Plan,
     scope: &mut Scope<'_>,
 ) -> Arc<[ObjectiveConfig]> {
-    scope.unique("objective", objectives.iter().map(|objective| &objective.name));
     let mut asked = Vec::new();
     for objective in objectives {
         let name: Arc<str> = objective.name.as_str().into();
-        let counted = counted(&objective);
+        let counting = Counting::of(&objective);
+        let latency_max = objective.latency.value;
+        let limit = latency_max.map_or(String::new(), |latency| format!("{}ms", latency.as_millis()));
+        let counted = format!("{};{limit}", counting.words());
         let counts = ObjectivePlan {
             name: Arc::clone(&name),
-            routes: match objective.vantage.value {
-                Vantage::Gateway => resolve_routes(&objective.routes.value, plan, scope),
-                _ => reported(&objective, scope),
-            },
-            tier: resolve_tier(&objective.tier, scope),
-            latency_max: objective.latency.value,
+            routes: counting.routes(plan, scope),
+            tier: counting.tier(scope),
+            good: Good::Served { latency_max },
         };
         plan.objectives.push(counts);
         let Some((window, calendar)) = resolve_window(&objective, scope) else {
@@ -47,7 +46,7 @@ pub(super) fn resolve(
         };
         asked.push(ObjectiveConfig {
             name,
-            counted,
+            counted: counted.into(),
             objective: Objective {
                 budgeting,
                 ..Objective::of_events(objective.target.value.0, window)
@@ -59,58 +58,88 @@ pub(super) fn resolve(
             calendar,
             runbook: objective.runbook.value.map(|link| link.0.into()),
             vantage: objective.vantage.value.word(),
-            watches_callers: false,
+            watch: Watch::Target,
         });
     }
     asked.into()
 }
 
-/// What is asked of the answers of each route that blame the caller.
-pub(super) fn of_client_errors(plan: &Plan) -> Arc<[ObjectiveConfig]> {
+/// What is watched of the answers of each route that blame the caller.
+pub(super) fn of_client_errors(plan: &Plan) -> Vec<ObjectiveConfig> {
     let looks_back = Duration::from_mins((USUAL_OVER + 2 * USUAL_AFTER) as u64);
-    // Nothing goes by this target.
-    let Ok(target) = Target::new(0.5) else {
-        return Arc::default();
-    };
-    let objective = Objective::of_events(target, Window::Rolling(looks_back));
     let watched = gateway::objectives::of_client_errors(plan).into_iter();
-    watched
-        .map(|plan| ObjectiveConfig {
-            name: plan.name,
+    let watched = watched.filter_map(|plan| {
+        Some(ObjectiveConfig {
             counted: CLIENT_ERRORS.into(),
-            objective,
-            calendar: None,
-            window: "26h".into(),
-            runbook: None,
-            vantage: Vantage::Gateway.word(),
-            watches_callers: true,
+            watch: Watch::Callers,
+            ..without_target(plan.name, looks_back)?
         })
-        .collect()
+    });
+    watched.collect()
 }
 
-/// What counts, in a word that is another one if something else does.
-fn counted(objective: &raw::Objective) -> Arc<str> {
-    let raw::Objective {
-        routes,
-        tier,
-        latency,
-        vantage,
-        ..
-    } = objective;
-    let mut named: Vec<&str> = routes.iter().map(|route| route.as_str()).collect();
-    named.sort_unstable();
-    // What stands in no file from before there were others is the gateway's.
-    let seen = match vantage.value {
-        Vantage::Gateway => String::new(),
-        elsewhere => elsewhere.word().to_owned() + ":",
-    };
-    let words = [
-        seen + &named.join(","),
-        tier.as_ref()
-            .map_or(String::new(), |tier| tier.as_str().to_owned()),
-        latency.map_or(String::new(), |latency| format!("{}ms", latency.as_millis())),
-    ];
-    words.join(";").into()
+/// Of something of which so much of the past has to be known, and that has no target.
+pub(super) fn without_target(name: Arc<str>, looks_back: Duration) -> Option<ObjectiveConfig> {
+    // Nothing goes by it.
+    let target = Target::new(0.5).ok()?;
+    Some(ObjectiveConfig {
+        name,
+        counted: Arc::from(""),
+        objective: Objective::of_events(target, Window::Rolling(looks_back)),
+        calendar: None,
+        window: Arc::from(""),
+        runbook: None,
+        vantage: Vantage::Gateway.word(),
+        watch: Watch::Target,
+    })
+}
+
+/// Which events count.
+pub(super) struct Counting<'a> {
+    pub(super) routes: &'a At<Vec<At<Name>>>,
+    pub(super) tier: &'a At<Option<Name>>,
+    pub(super) vantage: Vantage,
+}
+
+impl<'a> Counting<'a> {
+    fn of(objective: &'a raw::Objective) -> Self {
+        Self {
+            routes: &objective.routes,
+            tier: &objective.tier,
+            vantage: objective.vantage.value,
+        }
+    }
+
+    /// In words that are other ones if something else counts.
+    pub(super) fn words(&self) -> String {
+        let mut named: Vec<&str> = self.routes.iter().map(|route| route.as_str()).collect();
+        named.sort_unstable();
+        // What stands in no file from before there were others is the gateway's.
+        let seen = match self.vantage {
+            Vantage::Gateway => String::new(),
+            elsewhere => elsewhere.word().to_owned() + ":",
+        };
+        let tier = self.tier.as_ref().map_or("", |tier| tier.as_str());
+        format!("{seen}{};{tier}", named.join(","))
+    }
+
+    pub(super) fn routes(&self, plan: &Plan, scope: &mut Scope<'_>) -> Vec<(Arc<str>, Arc<str>)> {
+        if self.vantage == Vantage::Gateway {
+            return resolve_routes(self.routes, plan, scope);
+        }
+        // The events come from elsewhere: no route counts, and none may be named.
+        let routes = self.routes.first().map(|route| &route.place);
+        let tier = self.tier.is_some().then_some(&self.tier.place);
+        if let Some(place) = routes.or(tier) {
+            let wrong = "what is seen elsewhere has neither routes nor tiers here";
+            scope.problem(place, wrong, "none of it, or `vantage: gateway`");
+        }
+        Vec::new()
+    }
+
+    pub(super) fn tier(&self, scope: &mut Scope<'_>) -> Option<Arc<str>> {
+        resolve_tier(self.tier, scope)
+    }
 }
 
 fn resolve_window(objective: &raw::Objective, scope: &mut Scope<'_>) -> Option<(Window, Option<Calendar>)> {
@@ -207,17 +236,6 @@ fn resolve_routes(routes: &[At<Name>], plan: &Plan, scope: &mut Scope<'_>) -> Ve
         .filter(|(_, route)| is_named(&route.name))
         .map(pair)
         .collect()
-}
-
-/// The events come from elsewhere: no route counts, and none may be named.
-fn reported(objective: &raw::Objective, scope: &mut Scope<'_>) -> Vec<(Arc<str>, Arc<str>)> {
-    let routes = objective.routes.first().map(|route| &route.place);
-    let tier = objective.tier.is_some().then_some(&objective.tier.place);
-    if let Some(place) = routes.or(tier) {
-        let wrong = "what is seen elsewhere has neither routes nor tiers here";
-        scope.problem(place, wrong, "none of it, or `vantage: gateway`");
-    }
-    Vec::new()
 }
 
 fn resolve_tier(tier: &At<Option<Name>>, scope: &mut Scope<'_>) -> Option<Arc<str>> {

@@ -1,0 +1,100 @@
+//! What has no target, and is watched: how many callers are told that they are at fault, and figures of the business.
+
+use plimsoll_slo::{Falling, Measure, Rising};
+
+use super::json::record;
+use crate::civil;
+use crate::reading::{FallReading, RiseReading};
+
+record! {
+    /// How many callers a route told in the last ten minutes that they are at fault, each once a minute.
+    pub(crate) struct ClientErrors {
+        listener: String,
+        route: String,
+        callers: u64,
+        /// Of those and of requests that were not; absent if there were none.
+        share: Option<f64>,
+        /// The share in the day before; absent while too little is known.
+        usual: Option<f64>,
+        /// That it has risen, over what is needed to say so.
+        evidence: f64,
+        /// Whether it has risen, by what is more than chance, and since when.
+        has_risen: bool,
+        began: Option<String>,
+    }
+
+    /// A figure of the business.
+    pub(crate) struct Kpi {
+        name: String,
+        /// `rate`, good events in a minute, or `share`, of good ones.
+        measure: String,
+        vantage: String,
+        /// What it is in the last ten minutes; absent if nothing was measured, or of a share if nothing happened.
+        present: Option<f64>,
+        /// What is usual at this time, and the least that is no fall; absent while too little is known.
+        usual: Option<f64>,
+        least: Option<f64>,
+        /// When it is known what is usual, if that is not yet so.
+        known_from: Option<String>,
+        /// That it has fallen, over what is needed to say so.
+        evidence: f64,
+        /// Whether it has fallen, by what is more than chance, and since when.
+        has_fallen: bool,
+        began: Option<String>,
+        /// The same in one sentence.
+        says: String,
+    }
+}
+
+/// Nothing of routes of which nothing is known.
+pub(super) fn client_errors(reading: &RiseReading) -> Option<ClientErrors> {
+    let (listener, route) = reading.route();
+    let Rising {
+        usual,
+        present,
+        evidence,
+        began,
+    } = reading.rising;
+    let is_known = usual.is_some() || present.total() > 0;
+    is_known.then(|| ClientErrors {
+        listener: listener.to_owned(),
+        route: route.to_owned(),
+        callers: present.bad,
+        share: present.bad_share(),
+        usual,
+        evidence,
+        has_risen: reading.rising.suffices(),
+        began: began.map(|minute| civil::moment(60_000 * minute)),
+    })
+}
+
+impl Kpi {
+    pub(crate) fn of(reading: &FallReading) -> Self {
+        let Falling {
+            usual,
+            allowed,
+            present,
+            evidence,
+            began,
+            known_from,
+        } = reading.falling;
+        let moment = |minute: u64| civil::moment(60_000 * minute);
+        Self {
+            name: reading.name.to_string(),
+            measure: match reading.measure {
+                Measure::Rate { .. } => "rate",
+                Measure::Share { .. } => "share",
+            }
+            .to_owned(),
+            vantage: reading.vantage.to_owned(),
+            present,
+            usual,
+            least: allowed,
+            known_from: known_from.filter(|_| usual.is_none()).map(moment),
+            evidence,
+            has_fallen: reading.falling.suffices(),
+            began: began.map(moment),
+            says: reading.sentence(),
+        }
+    }
+}
