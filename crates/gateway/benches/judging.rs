@@ -53,6 +53,7 @@ fn counting(class: Class) -> Vec<f64> {
         good: Good::Served {
             latency_max: Some(Duration::from_millis(300)),
         },
+        walk: None,
     };
     let counts = Arc::new(ObjectiveCounts::new(&plan, 1));
     let outcome = Outcome {

@@ -291,12 +291,14 @@ impl Fields {
 
     /// The first value of any name.
     pub(crate) fn named(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.all_named(name).next()
+    }
+
+    /// All values of any name.
+    pub(crate) fn all_named(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
         let name = name.as_str().as_bytes();
-        let row = self
-            .rows
-            .iter()
-            .find(|row| self.slice(row.name).eq_ignore_ascii_case(name))?;
-        Some(self.slice(row.value))
+        let is_it = move |row: &&Row| self.slice(row.name).eq_ignore_ascii_case(name);
+        self.rows.iter().filter(is_it).map(|row| self.slice(row.value))
     }
 
     /// Whether `word` is one of the items of a name's lists.

@@ -4,12 +4,21 @@
 //! that, and what it asks decides what is good: an answer that was right and too late is good in the one and bad in the
 //! other. So it is counted here once more, exactly, at the threshold that was declared, and not read off a histogram.
 
+mod walk;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use plimsoll_slo::{CallerSet, Callers, Class, Counts, Outcome};
+use plimsoll_slo::{CallerSet, Callers, Class, Counts, Instant, Outcome, Reason};
 
-use crate::plan::{Good, ListenerPlan, ObjectivePlan, Plan, RoutePlan};
+use self::walk::{Step, Walks};
+
+pub(crate) use self::walk::Name;
+use crate::fields::Fields;
+use crate::identity::Trace;
+use crate::plan::{Good, ListenerPlan, ObjectivePlan, Plan, RoutePlan, WalkPlan};
+
+pub use self::walk::{WALKS_MAX, WalkReading};
 
 /// The counters of one objective. They stay when a reload has it count other routes: what was under way then counts
 /// for it still.
@@ -18,6 +27,7 @@ pub struct ObjectiveCounts {
     /// The objective's.
     pub name: Arc<str>,
     good: Good,
+    walks: Option<(WalkPlan, Walks)>,
     /// One for each core, and one for what comes from elsewhere.
     cores: Box<[OnCore]>,
 }
@@ -37,6 +47,10 @@ impl ObjectiveCounts {
         Self {
             name: Arc::clone(&plan.name),
             good: plan.good,
+            walks: plan
+                .walk
+                .clone()
+                .map(|plan| (plan.clone(), Walks::new(plan.within))),
             cores: (0..=cores).map(|_| OnCore::default()).collect(),
         }
     }
@@ -47,8 +61,12 @@ impl ObjectiveCounts {
     /// # Panics
     /// If there is no such core.
     pub fn record(&self, core: usize, outcome: &Outcome, blames: bool, caller: impl FnOnce() -> u64) {
+        self.count(core, self.is_good(outcome, blames), caller);
+    }
+
+    fn count(&self, core: usize, is_good: Option<bool>, caller: impl FnOnce() -> u64) {
         let core = &self.cores[core];
-        match self.is_good(outcome, blames) {
+        match is_good {
             None => {}
             Some(true) => _ = core.good.fetch_add(1, Relaxed),
             Some(false) => {
@@ -60,24 +78,29 @@ impl ObjectiveCounts {
 
     /// `None` if it counts neither way.
     fn is_good(&self, outcome: &Outcome, blames: bool) -> Option<bool> {
-        let is_served = match outcome.class {
-            Class::Excluded(_) => return None,
-            Class::Good => true,
-            Class::Bad(_) => false,
-        };
-        match self.good {
-            Good::Served { latency_max: None } => Some(is_served),
-            Good::Served {
-                latency_max: Some(most),
-            } => Some(is_served && outcome.latency <= most),
-            Good::Blameless => is_served.then_some(!blames),
-            Good::Succeeded => Some(is_served && !blames),
+        let in_time = |most: Option<_>| most.is_none_or(|most| outcome.latency <= most);
+        match (self.good, outcome.class) {
+            // Whoever has waited for longer than was promised has seen that, before leaving.
+            (Good::Served { latency_max }, Class::Excluded(Reason::ClientClosed)) => {
+                (!in_time(latency_max)).then_some(false)
+            }
+            // Nobody knows what its caller may ask for; but all of a sudden many are told that it is too much.
+            (Good::Blameless, Class::Excluded(Reason::UpstreamRateLimited)) => Some(false),
+            (Good::Blameless, Class::Bad(_)) | (_, Class::Excluded(_)) => None,
+            (Good::Served { latency_max }, class) => Some(class == Class::Good && in_time(latency_max)),
+            (Good::Blameless, Class::Good) => Some(!blames),
+            (Good::Succeeded, class) => Some(class == Class::Good && !blames),
         }
     }
 
     /// Counts an outcome that somebody else has seen, from any thread: see [`Self::record`].
     pub fn record_reported(&self, outcome: &Outcome, caller: u64) {
         self.record(self.cores.len() - 1, outcome, false, || caller);
+    }
+
+    /// What became of journeys that count neither way; `None` if each request is an event.
+    pub fn walks(&self, now: Instant) -> Option<WalkReading> {
+        self.walks.as_ref().map(|(_, walks)| walks.reading(now))
     }
 
     /// What was counted since it came to be, over all cores.
@@ -109,12 +132,65 @@ pub(crate) struct Counted {
     counts: Arc<ObjectiveCounts>,
     /// The one tier that counts.
     tier: Option<usize>,
+    /// A request that is served is the end of its journey.
+    ends: bool,
+}
+
+/// A request that is over, as it counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Counting<'a> {
+    pub(crate) core: usize,
+    pub(crate) tier: usize,
+    pub(crate) now: Instant,
+    pub(crate) outcome: &'a Outcome,
+    /// The answer said that the caller is at fault.
+    pub(crate) blames: bool,
 }
 
 impl Counted {
-    /// The counters, if a request of this tier counts.
-    pub(crate) fn of_tier(&self, tier: usize) -> Option<&ObjectiveCounts> {
-        self.tier.is_none_or(|only| only == tier).then_some(&*self.counts)
+    /// Which journey a request belongs to, if journeys count.
+    pub(crate) fn walk(&self, fields: &Fields, trace: &Trace) -> Option<Name> {
+        let (plan, _) = self.counts.walks.as_ref()?;
+        Some(walk::name(&plan.key, fields, trace))
+    }
+
+    /// Counts a request of the route: see [`ObjectiveCounts::record`]. `walks` are the journeys that it belongs
+    /// to, of the objectives for which journeys count, in their order.
+    pub(crate) fn record(
+        &self,
+        counting: Counting<'_>,
+        walks: &mut impl Iterator<Item = Name>,
+        caller: impl FnOnce() -> u64,
+    ) {
+        let Counting {
+            core,
+            tier,
+            now,
+            outcome,
+            blames,
+        } = counting;
+        let walk = self
+            .counts
+            .walks
+            .as_ref()
+            .and_then(|(_, all)| Some((all, walks.next()?)));
+        if self.tier.is_some_and(|only| only != tier) {
+            return;
+        }
+        let is_good = self.counts.is_good(outcome, blames);
+        let is_good = match (walk, is_good) {
+            (None, is_good) => is_good,
+            (Some(_), None) => None,
+            (Some((all, name)), Some(is_good)) => {
+                let step = match (is_good, self.ends && !blames) {
+                    (false, _) => Step::Bad,
+                    (true, false) => Step::Served,
+                    (true, true) => Step::Ended,
+                };
+                all.step(now, name, step)
+            }
+        };
+        self.counts.count(core, is_good, caller);
     }
 }
 
@@ -140,6 +216,7 @@ pub fn of_client_errors(plan: &Plan) -> Vec<ObjectivePlan> {
             routes: vec![(Arc::clone(&listener.name), Arc::clone(&route.name))],
             tier: None,
             good: Good::Blameless,
+            walk: None,
         })
         .collect()
 }
@@ -151,7 +228,10 @@ pub(crate) fn build(
     old: Option<&[Arc<ObjectiveCounts>]>,
 ) -> Vec<Arc<ObjectiveCounts>> {
     let before = |plan: &ObjectivePlan| {
-        let same = |old: &&Arc<ObjectiveCounts>| old.name == plan.name && old.good == plan.good;
+        let same = |old: &&Arc<ObjectiveCounts>| {
+            let walk = old.walks.as_ref().map(|(walk, _)| walk);
+            old.name == plan.name && old.good == plan.good && walk == plan.walk.as_ref()
+        };
         old?.iter().find(same).cloned()
     };
     plans
@@ -171,6 +251,10 @@ pub(crate) fn of_route<'a>(
     all.filter(|(objective, _)| objective.routes.iter().any(is_this))
         .map(|(objective, counts)| Counted {
             counts: Arc::clone(counts),
+            ends: objective
+                .walk
+                .as_ref()
+                .is_some_and(|walk| walk.ends.iter().any(is_this)),
             // The tier of those that name none comes last.
             tier: objective.tier.as_ref().map(|tier| {
                 let declared = plan.callers.tiers.iter().position(|name| name == tier);
@@ -207,28 +291,40 @@ mod tests {
             good: Good::Served {
                 latency_max: Some(Duration::from_millis(300)),
             },
+            walk: None,
         };
         let counts = Arc::new(ObjectiveCounts::new(&plan, 2));
         let counted = Counted {
             counts: Arc::clone(&counts),
             tier: Some(1),
+            ends: false,
         };
         for (core, tier, outcome) in [
             (0, 1, outcome(Class::Good, 300)),
             (1, 1, outcome(Class::Good, 301)),
             (1, 1, outcome(Class::Bad(Reason::UpstreamReset), 5)),
-            (0, 1, outcome(Class::Excluded(Reason::ClientClosed), 5_000)),
+            (0, 1, outcome(Class::Excluded(Reason::ClientClosed), 200)),
+            (0, 1, outcome(Class::Excluded(Reason::RateLimited), 5_000)),
             (0, 0, outcome(Class::Bad(Reason::Shed), 0)),
         ] {
-            if let Some(counts) = counted.of_tier(tier) {
-                counts.record(core, &outcome, false, || 7);
-            }
+            let counting = Counting {
+                core,
+                tier,
+                now: Instant::default(),
+                outcome: &outcome,
+                blames: false,
+            };
+            counted.record(counting, &mut [].into_iter(), || 7);
         }
         assert_eq!(counts.counts(), Counts { good: 1, bad: 2 });
         assert_eq!(counts.callers().count(), 1, "it is the same caller");
+        // Who left after the time that was promised has seen that it was not kept.
+        let left_late = outcome(Class::Excluded(Reason::ClientClosed), 301);
+        counts.record(0, &left_late, false, || 7);
+        assert_eq!(counts.counts(), Counts { good: 1, bad: 3 });
         counts.record_reported(&outcome(Class::Good, 1), 8);
         counts.record_reported(&outcome(Class::Good, 301), 8);
-        assert_eq!(counts.counts(), Counts { good: 2, bad: 3 });
+        assert_eq!(counts.counts(), Counts { good: 2, bad: 4 });
         assert_eq!(counts.callers().count(), 2);
     }
 
@@ -253,6 +349,7 @@ mod tests {
                 routes: Vec::new(),
                 tier: None,
                 good,
+                walk: None,
             };
             let counts = ObjectiveCounts::new(&plan, 1);
             let asked = [served, refused, failed, left];

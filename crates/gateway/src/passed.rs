@@ -65,7 +65,10 @@ impl Passed {
         } = self.answered;
         let mut terms = self.terms;
         let grpc = grpc_status(&fields).filter(|_| terms.grpc_open);
-        let class = grpc.map_or_else(|| classify_http(status.as_u16()), classify_grpc);
+        let class = grpc.map_or_else(
+            || classify_http(status.as_u16(), ticket.is_within_rate()),
+            classify_grpc,
+        );
         if let Some(code) = grpc {
             ticket.grpc_status(code, class);
         }

@@ -138,7 +138,7 @@ async fn flow(
     // Which route?
     let index = find(listener, &head)?;
     let route = &listener.routes[index];
-    ticket.routed(index);
+    ticket.routed(index, &head.fields);
     let upstream = &view.upstreams[route.upstream];
 
     // By when?

@@ -19,7 +19,7 @@ mod network;
 mod objective;
 
 pub use self::network::Network;
-pub use self::objective::{Good, ObjectivePlan};
+pub use self::objective::{Good, ObjectivePlan, WalkKey, WalkPlan};
 
 /// Everything the data plane needs to know.
 #[derive(Clone, Debug)]

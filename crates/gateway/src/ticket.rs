@@ -21,6 +21,7 @@ use crate::identity::{self, Caller, Trace};
 use crate::journeys::{Calling, Journey, UnderWay};
 use crate::ledger::SeriesId;
 use crate::message::Target;
+use crate::objectives::{Counting, Name};
 use crate::percore::{Core, World};
 use crate::wire::Wire;
 
@@ -31,6 +32,8 @@ pub(crate) struct Ticket {
     world: World,
     /// Index into the listener's routes.
     route: Option<usize>,
+    /// The journeys that it belongs to, of the route's objectives for which those count. Usually there are none.
+    walks: Vec<Name>,
     pub(crate) tier: usize,
     pub(crate) priority: Priority,
     pub(crate) began: Instant,
@@ -76,6 +79,7 @@ impl Ticket {
             wire: drawn.wire,
             world: drawn.world,
             route: None,
+            walks: Vec::new(),
             tier: drawn.tier,
             priority: Priority::default(),
             began: drawn.began,
@@ -137,8 +141,17 @@ impl Ticket {
         self.request_id.to_str().unwrap_or("")
     }
 
-    pub(crate) fn routed(&mut self, route: usize) {
+    pub(crate) fn routed(&mut self, route: usize, fields: &Fields) {
         self.route = Some(route);
+        let objectives = self.world.listener().routes[route].objectives.iter();
+        let walks = objectives.filter_map(|objective| objective.walk(fields, &self.trace));
+        self.walks = walks.collect();
+    }
+
+    /// It is known how much its caller may ask for, and that it has not asked for more: what is beyond was refused.
+    pub(crate) fn is_within_rate(&self) -> bool {
+        let route = self.route.map(|route| &self.world.listener().routes[route]);
+        route.is_some_and(|route| !route.rates.is_empty())
     }
 
     /// An attempt is being sent.
@@ -219,10 +232,16 @@ impl Ticket {
         self.core.shard.record(self.series(), &outcome);
         if let Some(route) = self.route {
             let caller = || hash_key(0, &[&identity::client_key(self.caller.client)]);
-            let blames = blames_caller(self.status, self.grpc);
-            let objectives = self.world.listener().routes[route].objectives.iter();
-            for counts in objectives.filter_map(|objective| objective.of_tier(self.tier)) {
-                counts.record(self.core.index, &outcome, blames, caller);
+            let counting = Counting {
+                core: self.core.index,
+                tier: self.tier,
+                now,
+                outcome: &outcome,
+                blames: blames_caller(self.status, self.grpc),
+            };
+            let mut walks = self.walks.iter().copied();
+            for objective in &self.world.listener().routes[route].objectives {
+                objective.record(counting, &mut walks, caller);
             }
         }
         let observe = &self.world.view.running.plan.observe;

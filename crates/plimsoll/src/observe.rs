@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use gateway::objectives::WalkReading;
 use gateway::upstream::Upstream;
 use gateway::{Gateway, Phase as GatewayPhase};
 
@@ -42,6 +43,7 @@ pub(crate) fn read(parts: &Parts) -> Reading {
         hedges: gateway.hedges(),
         objectives: judging.reading(&parts.reloader.asked().ladder),
         watched: judging.watched(),
+        journeys: journeys(gateway),
         incidents: parts.record.read(incidents),
         alerts: parts.record.read(|state| alerts(state, gateway.env().wall())),
         targets: parts.desk.reading(),
@@ -54,6 +56,15 @@ pub(crate) fn read(parts: &Parts) -> Reading {
         memory: parts.memory.reading(),
         config: parts.reloader.reading(),
     }
+}
+
+fn journeys(gateway: &Gateway) -> Vec<(Arc<str>, WalkReading)> {
+    let (running, now) = (gateway.running(), gateway.env().now());
+    let walks = running
+        .objectives
+        .iter()
+        .filter_map(|counts| Some((Arc::clone(&counts.name), counts.walks(now)?)));
+    walks.collect()
 }
 
 fn incidents(state: &State) -> Vec<IncidentReading> {

@@ -148,6 +148,7 @@ mod tests {
                 .to_vec(),
             tier: tier.map(Into::into),
             good: Good::Served { latency_max: None },
+            walk: None,
         }
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use plimsoll_slo::{Reason, TallySnapshot};
 
 use self::json::record;
-use self::watched::ClientErrors;
+use self::watched::{ClientErrors, Journey};
 use crate::civil;
 use crate::exemplars::Exemplar;
 use crate::metrics::Scrape;
@@ -66,6 +66,7 @@ record! {
         /// Routes of which anything is known.
         client_errors: Vec<ClientErrors>,
         kpis: Vec<Kpi>,
+        journeys: Vec<Journey>,
         listeners: Vec<Listener>,
         config: Config,
         saturation: Full,
@@ -333,6 +334,7 @@ impl Status {
                 .filter_map(watched::client_errors)
                 .collect(),
             kpis: reading.watched.falls.iter().map(Kpi::of).collect(),
+            journeys: reading.journeys.iter().map(watched::journey).collect(),
             listeners: listeners(scrape),
             config: config(scrape),
             saturation: full(scrape),

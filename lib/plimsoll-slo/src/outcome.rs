@@ -30,20 +30,24 @@ pub struct Outcome {
 
 /// Classes an answer by its HTTP status, as it was passed on.
 ///
-/// 5xx is bad. Everything else is good: a 4xx is the service doing its work, and whether a *rise* of 4xx is our
-/// fault is the judge's question, not this one's.
+/// 5xx is bad. So is a 429 for a caller who is `within_rate`, of which is known that it may ask so much; for any other
+/// it says nothing about the service. Everything else is good: a 4xx is the service doing its work, and whether a *rise*
+/// of 4xx is our fault is the judge's question, not this one's.
 ///
 /// ```
 /// use plimsoll_slo::{Class, Reason, classify_http};
-/// assert_eq!(classify_http(200), Class::Good);
-/// assert_eq!(classify_http(404), Class::Good);
-/// assert_eq!(classify_http(503), Class::Bad(Reason::UpstreamError));
+/// assert_eq!(classify_http(200, false), Class::Good);
+/// assert_eq!(classify_http(404, false), Class::Good);
+/// assert_eq!(classify_http(503, false), Class::Bad(Reason::UpstreamError));
+/// assert_eq!(classify_http(429, true), Class::Bad(Reason::UpstreamRateLimited));
+/// assert_eq!(classify_http(429, false), Class::Excluded(Reason::UpstreamRateLimited));
 /// ```
-pub const fn classify_http(status: u16) -> Class {
-    if status >= 500 {
-        Class::Bad(Reason::UpstreamError)
-    } else {
-        Class::Good
+pub const fn classify_http(status: u16, within_rate: bool) -> Class {
+    match status {
+        500.. => Class::Bad(Reason::UpstreamError),
+        429 if within_rate => Class::Bad(Reason::UpstreamRateLimited),
+        429 => Class::Excluded(Reason::UpstreamRateLimited),
+        _ => Class::Good,
     }
 }
 

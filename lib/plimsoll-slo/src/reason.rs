@@ -156,6 +156,8 @@ reasons! {
     UpstreamTruncated => "upstream-truncated", Upstream, Yes, Unsafe, 502, UNAVAILABLE, "The upstream's answer broke off";
     /// The upstream answered with a 5xx status, which was passed on as it is.
     UpstreamError => "upstream-error", Upstream, Yes, Unsafe, 500, INTERNAL, "The upstream answered with an error";
+    /// The upstream answered 429, which was passed on as it is. It is bad for a caller whom a rate limit of the route has let through, since that is what it may ask for; where there is none, nobody knows what it may, and it counts neither way.
+    UpstreamRateLimited => "upstream-rate-limited", Upstream, Yes, Unsafe, 429, RESOURCE_EXHAUSTED, "The upstream is asked for more than it grants";
     /// The upstream ended the call with a gRPC status that blames the server, which was passed on as it is.
     UpstreamGrpcError => "upstream-grpc-error", Upstream, Yes, Unsafe, 500, UNKNOWN, "The upstream answered with a gRPC error";
     /// No endpoint is known. One that is ejected or unhealthy is tried when there is no other.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+
 /// What counts for an objective, or for something that is watched beside them. What is asked of it is the judge's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectivePlan {
@@ -14,6 +16,30 @@ pub struct ObjectivePlan {
     pub tier: Option<Arc<str>>,
     /// When one is good.
     pub good: Good,
+    /// Several requests are one event; `None` if each is one.
+    pub walk: Option<WalkPlan>,
+}
+
+/// Requests of several routes that are one event: a journey of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalkPlan {
+    /// What the requests of one have in common.
+    pub key: WalkKey,
+    /// The routes that end one, like [`ObjectivePlan::routes`] and among them.
+    pub ends: Vec<(Arc<str>, Arc<str>)>,
+    /// How long one may take, from its first request on.
+    pub within: Duration,
+}
+
+/// What requests of one journey have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum WalkKey {
+    /// Their trace.
+    Trace,
+    /// The value of a header.
+    Header(HeaderName),
+    /// The value of a cookie.
+    Cookie(Arc<str>),
 }
 
 /// When a request is good. One that is excluded counts neither way.

@@ -24,6 +24,24 @@ fn rate(quota: Quota, key: Vec<KeyPart>) -> RatePlan {
 }
 
 #[tokio::test]
+async fn what_an_upstream_refuses_is_its_fault_only_if_the_caller_may_ask_for_so_much() {
+    let quota = Quota::new(10, Duration::from_secs(1), 3).unwrap();
+    for (rates, told) in [
+        (vec![], "excluded upstream-rate-limited 429 x1"),
+        (
+            vec![rate(quota, vec![KeyPart::Tenant])],
+            "bad upstream-rate-limited 429 x1",
+        ),
+    ] {
+        let origin = Origin::answering(|_| status_only(429)).await;
+        let mut world = World::of(&[&origin]).route(|r| r.rates = rates).start().await;
+        let answer = world.wire().await.ask("POST", "/", "", b"").await;
+        assert_eq!(answer.status, 429, "it is passed on");
+        assert_eq!(world.told().await, told);
+    }
+}
+
+#[tokio::test]
 async fn a_rate_is_kept_told_and_recovers() {
     let origin = Origin::saying("ok").await;
     let quota = Quota::new(10, Duration::from_secs(1), 3).unwrap();

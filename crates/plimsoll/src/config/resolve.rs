@@ -5,6 +5,7 @@
 
 mod admin;
 mod alerts;
+mod counting;
 mod kpi;
 mod listener;
 mod objective;
@@ -24,8 +25,9 @@ use plimsoll_slo::Ladder;
 use super::near::nearest;
 use super::problem::{Mark, Place, Problem};
 use super::raw::kpi::Kpi;
+use super::raw::objective::Objective;
 use super::raw::upstream::Upstream;
-use super::raw::{self, BudgetPolicy, Callers, Observe, ProcessLimits, TopLevel};
+use super::raw::{BudgetPolicy, Callers, Observe, ProcessLimits, TopLevel};
 use super::read::{At, Reader, Value};
 use super::secrets::TokenSource;
 use super::value::quantity::MemoryBound;
@@ -206,7 +208,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
 
 /// What is asked, and what is watched: what counts for both becomes a part of the plan.
 fn judged(
-    objectives: Vec<raw::Objective>,
+    objectives: Vec<Objective>,
     kpis: Vec<Kpi>,
     plan: &mut Plan,
     scope: &mut Scope<'_>,

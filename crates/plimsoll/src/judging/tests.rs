@@ -34,6 +34,7 @@ fn counted_if(good: Good) -> [Arc<ObjectiveCounts>; 1] {
         routes: Vec::new(),
         tier: None,
         good,
+        walk: None,
     };
     [Arc::new(ObjectiveCounts::new(&plan, 1))]
 }

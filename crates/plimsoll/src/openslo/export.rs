@@ -8,7 +8,7 @@ use gateway::plan::ObjectivePlan;
 use plimsoll_slo::{Budgeting, BurnRule, Severity};
 
 use crate::calendar::{Calendar, Unit};
-use crate::config::{Config, ObjectiveConfig};
+use crate::config::{Config, ObjectiveConfig, Scalar};
 use crate::record::entry::Calls;
 
 /// All objectives of a configuration, as documents of one file.
@@ -100,12 +100,23 @@ fn share(share: f64) -> f64 {
 
 fn metric(out: &mut String, part: &str, plan: &ObjectivePlan, latency: Option<Duration>) {
     let routes: BTreeSet<&str> = plan.routes.iter().map(|(_, route)| &**route).collect();
-    let routes: Vec<&str> = routes.into_iter().collect();
+    let mut routes: Vec<&str> = routes.into_iter().collect();
+    if let Some(walk) = &plan.walk {
+        // The one that ends a journey comes last.
+        routes.sort_by_key(|route| walk.ends.iter().any(|(_, end)| **end == **route));
+    }
     _ = writeln!(
         out,
         "        {part}:\n          metricSource:\n            type: Plimsoll\n            spec:"
     );
     _ = writeln!(out, "              routes: [{}]", routes.join(", "));
+    if let Some(walk) = &plan.walk {
+        let (key, within) = (Scalar::render(&walk.key), walk.within.as_secs());
+        _ = writeln!(
+            out,
+            "              journey: {{ key: '{key}', within: {within}s }}"
+        );
+    }
     if let Some(tier) = &plan.tier {
         _ = writeln!(out, "              tier: {tier}");
     }

@@ -9,7 +9,7 @@
 //!   total: { metricSource: { type: Plimsoll, spec: { routes: [pay], tier: gold } } }
 //! ```
 //!
-//! or, for a latency alone, a `thresholdMetric` with `op: lte` and a `value` in seconds. An objective whose indicator asks
+//! with `journey: { key: 'cookie:sid', within: 30m }` beside them if a journey over these routes is one event; or, for a latency alone, a `thresholdMetric` with `op: lte` and a `value` in seconds. An objective whose indicator asks
 //! somebody else is written as a comment, in which only its routes are to be filled in. Alert policies become what
 //! Plimsoll does anyway: rules with windows and factors that fit the target.
 
@@ -210,9 +210,21 @@ fn source(metric: &Node, documents: &Documents) -> Result<Keys, String> {
     };
     if let Some(routes) = spec.get("routes") {
         let names: Vec<String> = routes.items().iter().filter_map(Node::text).map(quoted).collect();
-        keys.push(("routes", format!("[{}]", names.join(", "))));
+        let routes = format!("[{}]", names.join(", "));
+        keys.push(match spec.get("journey") {
+            None => ("routes", routes),
+            Some(journey) => {
+                let mut inner = format!("{{ routes: {routes}");
+                for key in ["key", "within"] {
+                    if let Some(value) = text(journey, key) {
+                        _ = write!(inner, ", {key}: {}", quoted(value));
+                    }
+                }
+                ("journey", inner + " }")
+            }
+        });
     }
-    for key in ["tier", "latency"] {
+    for key in ["upstream", "version", "tier", "latency"] {
         if let Some(value) = text(spec, key) {
             keys.push((key, quoted(value)));
         }

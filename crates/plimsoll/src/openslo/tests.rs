@@ -440,13 +440,15 @@ fn a_document_says_where_it_stands_in_its_file() {
 }
 
 /// Configurations with an objective of each sort.
-const OURS: [&str; 6] = [
+const OURS: [&str; 8] = [
     "{ name: a, target: 99.9% }",
     "{ name: a, target: 99.95%, routes: [pay], tier: gold, latency: 300ms, window: 7d, runbook: 'https://wiki.example/a' }",
     "{ name: a, target: 99%, window: month, zone: Europe/London, budget: timeslices, slice: 5m, slice_target: 95% }",
     "{ name: a, target: 98.5%, window: 12h, budget: ratio-timeslices, slice: 1m, routes: [pay, read] }",
     "{ name: a, target: 99.5%, window: week, window_count: 2, window_begins: '2026-01-05 12:00:00' }",
     "{ name: a, target: 99%, window: quarter }",
+    "{ name: a, target: 99%, journey: { routes: [read, pay], key: 'cookie:SID', within: 90s }, latency: 2s }",
+    "{ name: a, target: 99%, journey: { routes: [pay, read] }, tier: gold }",
 ];
 
 fn ours(objectives: &str) -> Config {
@@ -482,7 +484,13 @@ fn what_goes_out_comes_back_as_it_was() {
         );
         let plan = |config: &Config| {
             let plan = &config.plan.objectives[0];
-            (plan.routes.clone(), plan.tier.clone(), plan.latency_max())
+            let journey = plan.walk.clone();
+            (
+                plan.routes.clone(),
+                plan.tier.clone(),
+                plan.latency_max(),
+                journey,
+            )
         };
         assert_eq!(plan(&before), plan(&after), "{out}{back}");
     }

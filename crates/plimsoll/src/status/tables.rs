@@ -36,6 +36,9 @@ pub(crate) fn tables(status: &Status) -> Vec<Table> {
     if !status.client_errors.is_empty() {
         tables.push(of_client_errors(status));
     }
+    if !status.journeys.is_empty() {
+        tables.push(of_journeys(status));
+    }
     if !status.kpis.is_empty() {
         tables.push(of_kpis(status));
     }
@@ -89,6 +92,14 @@ pub(crate) fn of_hedging(status: &Status) -> Table {
 pub(crate) fn of_client_errors(status: &Status) -> Table {
     let caption = "Client errors, last ten minutes";
     of(caption, client_errors(status), "none that is known of yet")
+}
+
+pub(crate) fn of_journeys(status: &Status) -> Table {
+    of(
+        "Journeys, since the start",
+        journeys(status),
+        "no objective counts them",
+    )
 }
 
 pub(crate) fn of_kpis(status: &Status) -> Table {
@@ -341,6 +352,22 @@ fn client_errors(status: &Status) -> Rows {
                 (_, false, None) => "not known yet".to_owned(),
             },
         ]
+    }));
+    rows
+}
+
+fn journeys(status: &Status) -> Rows {
+    let mut rows = vec![head(&[
+        "objective",
+        "under way",
+        "left on the way",
+        "requests without a key",
+        "requests without room",
+    ])];
+    rows.extend(status.journeys.iter().map(|row| {
+        let counts = [row.under_way, row.left, row.no_key, row.no_room];
+        let counts = counts.iter().map(u64::to_string);
+        [row.objective.clone()].into_iter().chain(counts).collect()
     }));
     rows
 }

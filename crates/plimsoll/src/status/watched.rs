@@ -1,5 +1,8 @@
 //! What has no target, and is watched: how many callers are told that they are at fault, and figures of the business.
 
+use std::sync::Arc;
+
+use gateway::objectives::WalkReading;
 use plimsoll_slo::{Falling, Measure, Rising};
 
 use super::json::record;
@@ -21,6 +24,17 @@ record! {
         /// Whether it has risen, by what is more than chance, and since when.
         has_risen: bool,
         began: Option<String>,
+    }
+
+    /// What became of the journeys of an objective that count neither way, since the start.
+    pub(crate) struct Journey {
+        objective: String,
+        under_way: u64,
+        /// Those that did not come to their end in time, and met nothing bad.
+        left: u64,
+        /// Requests that do not say which journey they belong to, and requests that could not begin one for want of room.
+        no_key: u64,
+        no_room: u64,
     }
 
     /// A figure of the business.
@@ -66,6 +80,22 @@ pub(super) fn client_errors(reading: &RiseReading) -> Option<ClientErrors> {
         has_risen: reading.rising.suffices(),
         began: began.map(|minute| civil::moment(60_000 * minute)),
     })
+}
+
+pub(super) fn journey((objective, walks): &(Arc<str>, WalkReading)) -> Journey {
+    let WalkReading {
+        under_way,
+        left,
+        nameless,
+        turned_away,
+    } = *walks;
+    Journey {
+        objective: objective.to_string(),
+        under_way,
+        left,
+        no_key: nameless,
+        no_room: turned_away,
+    }
 }
 
 impl Kpi {

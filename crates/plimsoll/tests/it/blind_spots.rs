@@ -38,7 +38,7 @@ fn a_release_that_refuses_everybody_opens_tickets() {
     };
     let logins = Key {
         objective: "logins".into(),
-        counted: "kpi:;".into(),
+        counted: "kpi:;;".into(),
     };
     let mut rows = before(now, 180, &refused, Counts { good: 59, bad: 1 });
     rows.extend(before(now, 11 * 1_440, &logins, Counts { good: 59, bad: 1 }));

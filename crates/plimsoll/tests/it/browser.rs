@@ -25,6 +25,7 @@ upstreams: [{{ name: app, endpoints: ['http://{service}'], breaker: off, outlier
 objectives:
   - {{ name: checkout, target: 99.9%, runbook: https://wiki.example.com/checkout }}
   - {{ name: quick, target: 90%, latency: 2s, window: month }}
+kpis: [{{ name: orders-per-minute }}]
 admin:
   listen: '127.0.0.1:0'
   tokens:

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::Vantage;
+use super::objective::Vantage;
 use crate::config::read::At;
 use crate::config::stanza::{stanza, words};
 use crate::config::value::outside::Link;

@@ -7,9 +7,10 @@ use gateway::plan::{Good, ObjectivePlan, Plan};
 use plimsoll_slo::{FALL_LOOKS_BACK, Measure};
 
 use super::Scope;
-use super::objective::{Counting, without_target};
-use crate::config::raw::Vantage;
+use super::counting::Counting;
+use super::objective::without_target;
 use crate::config::raw::kpi::{Kpi, Measured};
+use crate::config::raw::objective::Vantage;
 use crate::config::{ObjectiveConfig, Watch};
 
 /// Each is looked at anew every minute, which takes about a millisecond.
@@ -29,10 +30,13 @@ pub(super) fn resolve(kpis: Vec<Kpi>, plan: &mut Plan, scope: &mut Scope<'_>) ->
 }
 
 fn one(kpi: Kpi, plan: &mut Plan, scope: &mut Scope<'_>) -> Option<ObjectiveConfig> {
+    let counting = Counting::of_kpi(&kpi);
+    let counted = format!("kpi:{}", counting.words(""));
+    let (routes, tier) = (counting.routes(plan, scope), counting.tier(scope));
     let Kpi {
         name,
-        routes,
-        tier,
+        routes: _,
+        tier: _,
         vantage,
         measure,
         fall,
@@ -52,20 +56,15 @@ fn one(kpi: Kpi, plan: &mut Plan, scope: &mut Scope<'_>) -> Option<ObjectiveConf
             fall: of(FALL_OF_SHARE),
         },
     };
-    let counting = Counting {
-        routes: &routes,
-        tier: &tier,
-        vantage: vantage.value,
-    };
-    let counted = format!("kpi:{}", counting.words());
     let counts = ObjectivePlan {
         name: Arc::from(name.as_str()),
-        routes: counting.routes(plan, scope),
-        tier: counting.tier(scope),
+        routes,
+        tier,
         good: match vantage.value {
             Vantage::Gateway => Good::Succeeded,
             _ => Good::Served { latency_max: None },
         },
+        walk: None,
     };
     plan.kpis.push(counts);
     let looks_back = Duration::from_hours(24 * FALL_LOOKS_BACK);

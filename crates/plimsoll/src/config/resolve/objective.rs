@@ -3,20 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::plan::{Direction, Good, ObjectivePlan, Plan};
+use gateway::plan::{Good, ObjectivePlan, Plan};
 use plimsoll_slo::{Budgeting, Empty, Objective, Slice, Target, USUAL_AFTER, USUAL_OVER, Window};
 
-use super::{Scope, known_names};
+use super::Scope;
+use super::counting::Counting;
 use crate::calendar::Calendar;
-use crate::config::raw::{self, EmptySlice, Spending, Vantage};
-use crate::config::read::At;
+use crate::config::raw::objective::{self as raw, EmptySlice, Spending, Vantage};
 use crate::config::value::Scalar;
 use crate::config::value::time::WindowWord;
-use crate::config::value::word::Name;
 use crate::config::{CLIENT_ERRORS, ObjectiveConfig, Watch};
-
-/// The tier of requests that name none.
-const OTHER: &str = "other";
 
 /// Adds what counts to the plan, whose listeners are there already, and returns what is asked.
 pub(super) fn resolve(
@@ -30,12 +26,13 @@ pub(super) fn resolve(
         let counting = Counting::of(&objective);
         let latency_max = objective.latency.value;
         let limit = latency_max.map_or(String::new(), |latency| format!("{}ms", latency.as_millis()));
-        let counted = format!("{};{limit}", counting.words());
+        let counted = counting.words(&limit);
         let counts = ObjectivePlan {
             name: Arc::clone(&name),
             routes: counting.routes(plan, scope),
             tier: counting.tier(scope),
             good: Good::Served { latency_max },
+            walk: counting.walk(plan),
         };
         plan.objectives.push(counts);
         let Some((window, calendar)) = resolve_window(&objective, scope) else {
@@ -46,7 +43,7 @@ pub(super) fn resolve(
         };
         asked.push(ObjectiveConfig {
             name,
-            counted: counted.into(),
+            counted,
             objective: Objective {
                 budgeting,
                 ..Objective::of_events(objective.target.value.0, window)
@@ -92,54 +89,6 @@ pub(super) fn without_target(name: Arc<str>, looks_back: Duration) -> Option<Obj
         vantage: Vantage::Gateway.word(),
         watch: Watch::Target,
     })
-}
-
-/// Which events count.
-pub(super) struct Counting<'a> {
-    pub(super) routes: &'a At<Vec<At<Name>>>,
-    pub(super) tier: &'a At<Option<Name>>,
-    pub(super) vantage: Vantage,
-}
-
-impl<'a> Counting<'a> {
-    fn of(objective: &'a raw::Objective) -> Self {
-        Self {
-            routes: &objective.routes,
-            tier: &objective.tier,
-            vantage: objective.vantage.value,
-        }
-    }
-
-    /// In words that are other ones if something else counts.
-    pub(super) fn words(&self) -> String {
-        let mut named: Vec<&str> = self.routes.iter().map(|route| route.as_str()).collect();
-        named.sort_unstable();
-        // What stands in no file from before there were others is the gateway's.
-        let seen = match self.vantage {
-            Vantage::Gateway => String::new(),
-            elsewhere => elsewhere.word().to_owned() + ":",
-        };
-        let tier = self.tier.as_ref().map_or("", |tier| tier.as_str());
-        format!("{seen}{};{tier}", named.join(","))
-    }
-
-    pub(super) fn routes(&self, plan: &Plan, scope: &mut Scope<'_>) -> Vec<(Arc<str>, Arc<str>)> {
-        if self.vantage == Vantage::Gateway {
-            return resolve_routes(self.routes, plan, scope);
-        }
-        // The events come from elsewhere: no route counts, and none may be named.
-        let routes = self.routes.first().map(|route| &route.place);
-        let tier = self.tier.is_some().then_some(&self.tier.place);
-        if let Some(place) = routes.or(tier) {
-            let wrong = "what is seen elsewhere has neither routes nor tiers here";
-            scope.problem(place, wrong, "none of it, or `vantage: gateway`");
-        }
-        Vec::new()
-    }
-
-    pub(super) fn tier(&self, scope: &mut Scope<'_>) -> Option<Arc<str>> {
-        resolve_tier(self.tier, scope)
-    }
 }
 
 fn resolve_window(objective: &raw::Objective, scope: &mut Scope<'_>) -> Option<(Window, Option<Calendar>)> {
@@ -209,41 +158,4 @@ fn resolve_budgeting(objective: &raw::Objective, window: Window, scope: &mut Sco
         return None;
     }
     Some(budgeting)
-}
-
-fn resolve_routes(routes: &[At<Name>], plan: &Plan, scope: &mut Scope<'_>) -> Vec<(Arc<str>, Arc<str>)> {
-    let all = || {
-        plan.listeners
-            .iter()
-            .flat_map(|listener| listener.routes.iter().map(move |route| (listener, route)))
-    };
-    let pair = |(listener, route): (&gateway::plan::ListenerPlan, &gateway::plan::RoutePlan)| {
-        (Arc::clone(&listener.name), Arc::clone(&route.name))
-    };
-    if routes.is_empty() {
-        let ingress = all().filter(|(listener, _)| listener.direction == Direction::Ingress);
-        return ingress.map(pair).collect();
-    }
-    for named in routes {
-        if !all().any(|(_, route)| *route.name == *named.as_str()) {
-            let known: Vec<String> = all().map(|(_, route)| route.name.to_string()).collect();
-            let wrong = format!("there is no route `{}`", named.as_str());
-            scope.problem(&named.place, wrong, known_names(named.as_str(), &known));
-        }
-    }
-    let is_named = |name: &str| routes.iter().any(|named| named.as_str() == name);
-    all()
-        .filter(|(_, route)| is_named(&route.name))
-        .map(pair)
-        .collect()
-}
-
-fn resolve_tier(tier: &At<Option<Name>>, scope: &mut Scope<'_>) -> Option<Arc<str>> {
-    let name = tier.value.as_ref()?.as_str();
-    if scope.tiers_known && name != OTHER && !scope.tiers.iter().any(|known| known == name) {
-        let known: Vec<String> = scope.tiers.iter().cloned().chain([OTHER.to_owned()]).collect();
-        let wrong = format!("there is no tier `{name}`");
-        scope.problem(&tier.place, wrong, known_names(name, &known));
-    }
-    Some(name.into())
 }

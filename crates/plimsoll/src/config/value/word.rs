@@ -3,6 +3,7 @@
 use std::ops::{Deref, RangeInclusive};
 use std::path::PathBuf;
 
+use gateway::plan::WalkKey;
 use http::{HeaderName, Method};
 
 use super::Scalar;
@@ -383,6 +384,35 @@ impl Scalar for KeyWord {
     }
 }
 
+/// What the requests of a journey have in common.
+impl Scalar for WalkKey {
+    const SHAPE: ScalarShape = ScalarShape {
+        what: "what requests of a journey have in common",
+        right: "`trace`, `header:X-Session` or `cookie:sid`",
+        json: Json::Pattern("^(trace|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+)$"),
+    };
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "trace" {
+            return Some(Self::Trace);
+        }
+        match text.split_once(':')? {
+            ("header", name) => HeaderName::parse(name).map(Self::Header),
+            // The name of a cookie is a token as well, but for its case (RFC 6265, section 4.1.1).
+            ("cookie", name) => HeaderName::parse(name).map(|_| Self::Cookie(name.into())),
+            _ => None,
+        }
+    }
+
+    fn render(&self) -> String {
+        match self {
+            Self::Trace => "trace".to_owned(),
+            Self::Header(name) => format!("header:{name}"),
+            Self::Cookie(name) => format!("cookie:{name}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,6 +455,16 @@ mod tests {
                 .as_deref(),
             Some("header:x-key")
         );
+        for (text, shown) in [
+            ("trace", Some("trace")),
+            ("header:X-Session", Some("header:x-session")),
+            ("cookie:SID", Some("cookie:SID")),
+            ("cookie:a=b", None),
+            ("session", None),
+        ] {
+            let key = WalkKey::parse(text).map(|key| key.render());
+            assert_eq!(key.as_deref(), shown, "{text}");
+        }
         assert!(KeyWord::parse("ip").is_none() && KeyWord::parse("header:").is_none());
         assert!(Method::parse("get").is_none() && Method::parse("GET").is_some());
     }

@@ -33,6 +33,12 @@ pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
             .iter()
             .map(|runbook| format!("Runbook: {runbook}")),
     );
+    if let Some(journeys) = view.status.journeys.iter().find(|row| row.objective == name) {
+        facts.push(format!(
+            "Each event is a journey. Since the start {} are under way, {} were left without having met anything bad, and {} requests did not say which they belong to.",
+            journeys.under_way, journeys.left, journeys.no_key
+        ));
+    }
     if let Some(silence) = state.silences.of(name, view.now) {
         let (author, until) = (&silence.author, civil::moment(silence.until));
         facts.push(format!("Silenced by {author} until {until}: {}", silence.reason));

@@ -1,7 +1,9 @@
 //! What the judge says of objectives.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use gateway::objectives::WalkReading;
 use plimsoll_slo::{Rung, Severity};
 
 use super::{counter, gauge};
@@ -105,5 +107,33 @@ fn standing(sheet: &mut impl Sheet, objectives: &[ObjectiveReading]) {
     ));
     for ObjectiveReading { name, verdict, .. } in objectives {
         sheet.sample(&[("objective", name)], verdict.window.coverage());
+    }
+}
+
+/// What became of journeys that count neither way.
+pub(in crate::metrics) fn journeys(sheet: &mut impl Sheet, journeys: &[(Arc<str>, WalkReading)]) {
+    sheet.family(gauge(
+        "plimsoll_journeys_under_way",
+        "",
+        "Journeys that are not over.",
+    ));
+    for (objective, walks) in journeys {
+        sheet.sample(&[("objective", objective)], walks.under_way);
+    }
+    sheet.family(counter(
+        "plimsoll_journeys_uncounted",
+        "",
+        "Journeys that were left, and requests without a key or without room for their journey.",
+    ));
+    for (objective, walks) in journeys {
+        let WalkReading {
+            under_way: _,
+            left,
+            nameless,
+            turned_away,
+        } = *walks;
+        for (why, count) in [("left", left), ("no-key", nameless), ("no-room", turned_away)] {
+            sheet.sample(&[("objective", objective), ("why", why)], count);
+        }
     }
 }
