@@ -6,10 +6,12 @@
 
 mod walk;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use plimsoll_slo::{CallerSet, Callers, Class, Counts, Instant, Outcome, Reason};
+use plimsoll_slo::{
+    CallerSet, Callers, Class, Counts, Fresh, Freshness, FreshnessReading, Instant, Outcome, Reason,
+};
 
 use self::walk::{Step, Walks};
 
@@ -28,6 +30,7 @@ pub struct ObjectiveCounts {
     pub name: Arc<str>,
     good: Good,
     walks: Option<(WalkPlan, Walks)>,
+    fresh: Option<Mutex<Freshness>>,
     /// One for each core, and one for what comes from elsewhere.
     cores: Box<[OnCore]>,
 }
@@ -47,6 +50,10 @@ impl ObjectiveCounts {
         Self {
             name: Arc::clone(&plan.name),
             good: plan.good,
+            fresh: match plan.good {
+                Good::Seen { within } => Some(Mutex::new(Freshness::new(within))),
+                _ => None,
+            },
             walks: plan
                 .walk
                 .clone()
@@ -86,7 +93,7 @@ impl ObjectiveCounts {
             }
             // Nobody knows what its caller may ask for; but all of a sudden many are told that it is too much.
             (Good::Blameless, Class::Excluded(Reason::UpstreamRateLimited)) => Some(false),
-            (Good::Blameless, Class::Bad(_)) | (_, Class::Excluded(_)) => None,
+            (Good::Blameless, Class::Bad(_)) | (_, Class::Excluded(_)) | (Good::Seen { .. }, _) => None,
             (Good::Served { latency_max }, class) => Some(class == Class::Good && in_time(latency_max)),
             (Good::Blameless, Class::Good) => Some(!blames),
             (Good::Succeeded, class) => Some(class == Class::Good && !blames),
@@ -96,6 +103,54 @@ impl ObjectiveCounts {
     /// Counts an outcome that somebody else has seen, from any thread: see [`Self::record`].
     pub fn record_reported(&self, outcome: &Outcome, caller: u64) {
         self.record(self.cores.len() - 1, outcome, false, || caller);
+    }
+
+    /// What somebody says of an event that is to be seen soon: when it was committed, and when it could be seen, in
+    /// milliseconds since the Unix epoch. `None` if that is not what is counted here. `event` is a hash of its id.
+    pub fn record_seen(
+        &self,
+        event: u64,
+        committed: Option<u64>,
+        seen: Option<u64>,
+        now: u64,
+    ) -> Option<Fresh> {
+        let mut fresh = self
+            .fresh
+            .as_ref()?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let became = match (committed, seen) {
+            (_, Some(seen)) => fresh.seen(event, committed, seen),
+            (Some(committed), None) => fresh.committed(event, committed, now),
+            (None, None) => Fresh::Unknown,
+        };
+        drop(fresh);
+        let is_good = match became {
+            Fresh::Good => Some(true),
+            Fresh::Bad => Some(false),
+            Fresh::Waits | Fresh::Known | Fresh::Unknown | Fresh::TurnedAway => None,
+        };
+        self.count(self.cores.len() - 1, is_good, || event);
+        Some(became)
+    }
+
+    /// Counts what is due and unseen by `now`, in milliseconds since the Unix epoch.
+    pub fn record_overdue(&self, now: u64) {
+        let Some(fresh) = &self.fresh else { return };
+        let overdue = fresh.lock().unwrap_or_else(PoisonError::into_inner).overdue(now);
+        for event in overdue {
+            self.count(self.cores.len() - 1, Some(false), || event);
+        }
+    }
+
+    /// What is committed and not seen yet; `None` if that is not what is counted here.
+    pub fn fresh(&self, now: u64) -> Option<FreshnessReading> {
+        let fresh = self
+            .fresh
+            .as_ref()?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Some(fresh.reading(now))
     }
 
     /// What became of journeys that count neither way; `None` if each request is an event.

@@ -25,11 +25,10 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
-use plimsoll_slo::Outcome;
 use serde_json::{Value, json};
 
 use self::history::{Latencies, Past};
-use self::outcomes::{Heard, Reported};
+use self::outcomes::{Event, Heard, Reported};
 use crate::access::{Caller, Role};
 use crate::reading::{FallReading, ObjectiveReading};
 use crate::record::Record;
@@ -44,8 +43,8 @@ pub(crate) trait ApiBackend {
     fn past(&self, objective: &str) -> Option<Past>;
     /// How long its requests took in the last hour.
     fn latencies(&self, objective: &str) -> Option<Latencies>;
-    /// Somebody has seen an outcome that counts for the objective of this name.
-    fn report(&self, objective: &str, outcome: &Outcome, caller: u64) -> Reported;
+    /// Somebody tells of an event of the objective, or of the figure, of this name.
+    fn report(&self, name: &str, event: &Event) -> Reported;
     /// The reports that were heard lately.
     fn heard(&self) -> MutexGuard<'_, Heard>;
     /// Since the Unix epoch.

@@ -65,6 +65,8 @@ impl Judging {
     /// since the Unix epoch.
     pub(crate) fn run_once(&mut self, lists: &[Asked<'_>], wall: Duration) {
         let at = Second(wall.as_secs());
+        let counted = lists.iter().flat_map(|(_, counted)| *counted);
+        counted.for_each(|counts| counts.record_overdue(wall.as_millis() as u64));
         self.follow(lists, at);
         self.judged.iter_mut().for_each(|judged| judged.run_once(at));
         if self.process.is_none() {

@@ -85,6 +85,7 @@ pub(crate) fn page(scrape: &Scrape<'_>, format: Format) -> String {
 pub(crate) fn write(scrape: &Scrape<'_>, sheet: &mut impl Sheet) {
     families::objectives(sheet, &scrape.reading.objectives);
     families::journeys(sheet, &scrape.reading.journeys);
+    families::freshness(sheet, &scrape.reading.freshness);
     families::alerts(sheet, scrape.reading);
     families::traffic(sheet, scrape);
     families::client_errors(sheet, &scrape.reading.watched.rises);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gateway::objectives::WalkReading;
 use gateway::upstream::Upstream;
 use gateway::{Gateway, Phase as GatewayPhase};
+use plimsoll_slo::FreshnessReading;
 
 use crate::instance::Parts;
 use crate::reading::{
@@ -44,6 +45,7 @@ pub(crate) fn read(parts: &Parts) -> Reading {
         objectives: judging.reading(&parts.reloader.asked().ladder),
         watched: judging.watched(),
         journeys: journeys(gateway),
+        freshness: freshness(gateway),
         incidents: parts.record.read(incidents),
         alerts: parts.record.read(|state| alerts(state, gateway.env().wall())),
         targets: parts.desk.reading(),
@@ -65,6 +67,13 @@ fn journeys(gateway: &Gateway) -> Vec<(Arc<str>, WalkReading)> {
         .iter()
         .filter_map(|counts| Some((Arc::clone(&counts.name), counts.walks(now)?)));
     walks.collect()
+}
+
+fn freshness(gateway: &Gateway) -> Vec<(Arc<str>, FreshnessReading)> {
+    let (running, now) = (gateway.running(), gateway.env().wall().as_millis() as u64);
+    let all = running.objectives.iter();
+    let fresh = all.filter_map(|counts| Some((Arc::clone(&counts.name), counts.fresh(now)?)));
+    fresh.collect()
 }
 
 fn incidents(state: &State) -> Vec<IncidentReading> {

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gateway::Acceptor;
+use gateway::objectives::ObjectiveCounts;
 use gateway::plan::Protocol;
-use plimsoll_slo::Outcome;
+use plimsoll_slo::Fresh;
 use tokio::sync::watch;
 
 use crate::access::{Kept, Key};
 use crate::admin::{AdminBackend, AdminConfig};
 use crate::api::ApiBackend;
 use crate::api::history::{Latencies, Past};
-use crate::api::outcomes::{Heard, Reported};
+use crate::api::outcomes::{Event, Heard, Reported};
 use crate::api::stream::Judged;
 use crate::config::{self, Watch};
 use crate::exemplars::Exemplars;
@@ -50,30 +51,21 @@ impl ApiBackend for Operators {
         judging.past(objective)
     }
 
-    fn report(&self, objective: &str, outcome: &Outcome, caller: u64) -> Reported {
+    fn report(&self, name: &str, event: &Event) -> Reported {
         let asked = self.0.reloader.asked();
         let figures = asked.watched.iter().filter(|one| one.watch != Watch::Callers);
-        let Some(one) = asked
-            .objectives
-            .iter()
-            .chain(figures)
-            .find(|one| *one.name == *objective)
-        else {
+        let mut all = asked.objectives.iter().chain(figures);
+        let Some(one) = all.find(|one| *one.name == *name) else {
             return Reported::Unknown;
         };
         if one.vantage == "gateway" {
             return Reported::OfRequests;
         }
         let running = self.0.gateway.running();
-        let counts = running
-            .objectives
-            .iter()
-            .chain(&running.watched)
-            .find(|counts| *counts.name == *objective);
-        counts.map_or(Reported::Unknown, |counts| {
-            counts.record_reported(outcome, caller);
-            Reported::Counted
-        })
+        let mut counted = running.objectives.iter().chain(&running.watched);
+        let counts = counted.find(|counts| *counts.name == *name);
+        let now = self.wall().as_millis() as u64;
+        counts.map_or(Reported::Unknown, |counts| count(counts, event, now))
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -86,6 +78,28 @@ impl ApiBackend for Operators {
 
     fn wall(&self) -> Duration {
         self.0.gateway.env().wall()
+    }
+}
+
+/// Counts what somebody tells of an event, at `now` in milliseconds since the Unix epoch.
+fn count(counts: &ObjectiveCounts, event: &Event, now: u64) -> Reported {
+    match *event {
+        Event::Became(..) if counts.fresh(now).is_some() => Reported::OfOthers { is_seen: true },
+        Event::Became(outcome, caller) => {
+            counts.record_reported(&outcome, caller);
+            Reported::Counted
+        }
+        Event::Seen {
+            event,
+            committed,
+            seen,
+        } => match counts.record_seen(event, committed, seen, now) {
+            None => Reported::OfOthers { is_seen: false },
+            Some(Fresh::Good | Fresh::Bad) => Reported::Counted,
+            Some(Fresh::Waits | Fresh::Known) => Reported::Waits,
+            Some(Fresh::Unknown) => Reported::Unannounced,
+            Some(Fresh::TurnedAway) => Reported::Full,
+        },
     }
 }
 

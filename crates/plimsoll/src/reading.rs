@@ -12,7 +12,9 @@ use gateway::hedging::HedgeReading;
 use gateway::ledger::SeriesKey;
 use gateway::objectives::WalkReading;
 use plimsoll_policy::{BreakerState, MemoryLevel};
-use plimsoll_slo::{Counts, Falling, Instant, Measure, Rising, Rung, Severity, TallySnapshot, Verdict};
+use plimsoll_slo::{
+    Counts, Falling, FreshnessReading, Instant, Measure, Rising, Rung, Severity, TallySnapshot, Verdict,
+};
 
 /// One series of the ledger.
 pub(crate) type Series = (SeriesKey, TallySnapshot);
@@ -43,6 +45,8 @@ pub(crate) struct Reading {
     pub(crate) watched: WatchedReading,
     /// For each objective that counts journeys, by its name.
     pub(crate) journeys: Vec<(Arc<str>, WalkReading)>,
+    /// For each objective that is about freshness, by its name.
+    pub(crate) freshness: Vec<(Arc<str>, FreshnessReading)>,
     /// Incidents that are not resolved, the latest first.
     pub(crate) incidents: Vec<IncidentReading>,
     /// Alerts that are open.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use plimsoll_slo::{Reason, TallySnapshot};
 
 use self::json::record;
-use self::watched::{ClientErrors, Journey};
+use self::watched::{ClientErrors, Journey, Unseen};
 use crate::civil;
 use crate::exemplars::Exemplar;
 use crate::metrics::Scrape;
@@ -67,6 +67,7 @@ record! {
         client_errors: Vec<ClientErrors>,
         kpis: Vec<Kpi>,
         journeys: Vec<Journey>,
+        freshness: Vec<Unseen>,
         listeners: Vec<Listener>,
         config: Config,
         saturation: Full,
@@ -335,6 +336,7 @@ impl Status {
                 .collect(),
             kpis: reading.watched.falls.iter().map(Kpi::of).collect(),
             journeys: reading.journeys.iter().map(watched::journey).collect(),
+            freshness: reading.freshness.iter().map(watched::unseen).collect(),
             listeners: listeners(scrape),
             config: config(scrape),
             saturation: full(scrape),

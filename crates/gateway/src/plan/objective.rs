@@ -55,6 +55,11 @@ pub enum Good {
     Blameless,
     /// When the caller got what it asked for: served, and not blamed.
     Succeeded,
+    /// When it can be seen so soon after it was committed. No request is: such events are reported.
+    Seen {
+        /// See above.
+        within: Duration,
+    },
 }
 
 impl ObjectivePlan {
@@ -62,7 +67,7 @@ impl ObjectivePlan {
     pub const fn latency_max(&self) -> Option<Duration> {
         match self.good {
             Good::Served { latency_max } => latency_max,
-            Good::Blameless | Good::Succeeded => None,
+            Good::Blameless | Good::Succeeded | Good::Seen { .. } => None,
         }
     }
 }

@@ -64,7 +64,7 @@ impl ApiBackend for Arc<Fake> {
         None
     }
 
-    fn report(&self, _: &str, _: &plimsoll_slo::Outcome, _: u64) -> crate::api::outcomes::Reported {
+    fn report(&self, _: &str, _: &crate::api::outcomes::Event) -> crate::api::outcomes::Reported {
         crate::api::outcomes::Reported::Unknown
     }
 

@@ -28,14 +28,37 @@ pub(super) const OUTCOMES_MAX: usize = 500;
 const OLD_MAX: i64 = 5 * 60_000;
 const AHEAD_MAX: i64 = 60_000;
 
+/// What is told of one event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Event {
+    /// What became of it, and a hash of for whom.
+    Became(Outcome, u64),
+    /// When it was committed, and when it could be seen, in milliseconds since the Unix epoch; a hash of its id.
+    Seen {
+        event: u64,
+        committed: Option<u64>,
+        seen: Option<u64>,
+    },
+}
+
 /// What became of one that was reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reported {
     Counted,
+    /// It counts when it can be seen, or when it is due.
+    Waits,
+    /// It can be seen, and nobody said that it was committed; or it counted already.
+    Unannounced,
+    /// Too many wait already.
+    Full,
     /// There is no objective of this name.
     Unknown,
     /// The objective counts requests that it sees itself.
     OfRequests,
+    /// The objective is about something else: whether it is to be told when events were committed and seen.
+    OfOthers {
+        is_seen: bool,
+    },
 }
 
 /// The ids that were heard lately.
@@ -72,17 +95,18 @@ pub(super) fn report(ask: &Ask<'_>) -> Result<Reply, Reply> {
         .filter(|all| (1..=OUTCOMES_MAX).contains(&all.len()));
     let outcomes =
         outcomes.ok_or_else(|| unfit(format!("`outcomes` has to be a list of 1 to {OUTCOMES_MAX}.")))?;
-    let (mut counted, mut excluded, mut repeated, mut refused) = (0, 0, 0, Vec::new());
+    let (mut counted, mut excluded, mut waiting, mut repeated, mut refused) = (0, 0, 0, 0, Vec::new());
     for (index, outcome) in outcomes.iter().enumerate() {
         match one(ask, outcome) {
             Ok(Became::Counted) => counted += 1,
             Ok(Became::Excluded) => excluded += 1,
+            Ok(Became::Waits) => waiting += 1,
             Ok(Became::Repeated) => repeated += 1,
             Err(why) => refused.push(json!({ "index": index, "id": outcome["id"].as_str(), "why": why })),
         }
     }
     Ok(good(
-        json!({ "counted": counted, "excluded": excluded, "repeated": repeated, "refused": refused }),
+        json!({ "counted": counted, "excluded": excluded, "waiting": waiting, "repeated": repeated, "refused": refused }),
     ))
 }
 
@@ -91,6 +115,8 @@ enum Became {
     Counted,
     /// Whoever reported it says that it says nothing about the service.
     Excluded,
+    /// It is committed, and nobody has seen it yet.
+    Waits,
     /// It was heard before.
     Repeated,
 }
@@ -114,15 +140,19 @@ fn class(outcome: &Value) -> Result<Class, String> {
     }
 }
 
-/// Counts one.
-fn one(ask: &Ask<'_>, outcome: &Value) -> Result<Became, String> {
-    let id = outcome["id"]
-        .as_str()
-        .filter(|id| (1..=ID_MAX).contains(&id.len()));
-    let id = id.ok_or_else(|| format!("`id` has to be a text of up to {ID_MAX} bytes"))?;
-    let (objective, kpi) = (outcome["objective"].as_str(), outcome["kpi"].as_str());
-    let objective = objective.xor(kpi);
-    let objective = objective.ok_or("`objective`, or `kpi`, has to be the name of one")?;
+/// A time that it tells.
+fn time(outcome: &Value, key: &str) -> Result<Option<i64>, String> {
+    let value = &outcome[key];
+    if value.is_null() {
+        return Ok(None);
+    }
+    let time = value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let time = time.ok_or_else(|| format!("`{key}` has to be a time such as `2026-11-26T02:14:00Z`"))?;
+    Ok(Some(time.as_millisecond()))
+}
+
+/// What became of it, by whoever has seen it.
+fn became(ask: &Ask<'_>, outcome: &Value, caller: u64) -> Result<Event, String> {
     let class = class(outcome)?;
     let latency = match &outcome["latency_ms"] {
         Value::Null => Duration::ZERO,
@@ -133,43 +163,97 @@ fn one(ask: &Ask<'_>, outcome: &Value) -> Result<Became, String> {
             Duration::from_secs_f64(millis.ok_or("`latency_ms` has to be from 0 to a day")? / 1_000.0)
         }
     };
-    if let Some(at) = outcome["at"].as_str() {
-        let at: Timestamp = at
-            .parse()
-            .map_err(|_| "`at` has to be a time such as `2026-11-26T02:14:00Z`")?;
-        let age = ask.now().cast_signed() - at.as_millisecond();
+    if let Some(at) = time(outcome, "at")? {
+        let age = ask.now().cast_signed() - at;
         if !(-AHEAD_MAX..=OLD_MAX).contains(&age) {
             return Err("it is counted as of now, and `at` is not of the last five minutes".to_owned());
         }
     }
-    // Whoever names no caller is one: what fails a thousand times for one is weaker evidence than for a thousand.
-    let caller = outcome["caller"].as_str().unwrap_or_default();
     let outcome = Outcome {
         class,
         latency,
         first_byte: latency,
         attempts: 1,
     };
+    Ok(Event::Became(outcome, caller))
+}
+
+/// When it was committed, and when it could be seen.
+fn seen(ask: &Ask<'_>, outcome: &Value, event: u64) -> Result<Event, String> {
+    if !outcome["good"].is_null() || !outcome["excluded"].is_null() {
+        let wrong = "an outcome with `committed_at` or `visible_at` is good by those, and has neither `good` nor `excluded`";
+        return Err(wrong.to_owned());
+    }
+    let (committed, seen) = (time(outcome, "committed_at")?, time(outcome, "visible_at")?);
+    let ahead = ask.now().cast_signed() + AHEAD_MAX;
+    if committed.max(seen).is_some_and(|at| at > ahead) {
+        return Err("it is said to happen more than a minute from now".to_owned());
+    }
+    let at = |at: Option<i64>| at.map(|at| at.max(0).cast_unsigned());
+    Ok(Event::Seen {
+        event,
+        committed: at(committed),
+        seen: at(seen),
+    })
+}
+
+/// Counts one.
+fn one(ask: &Ask<'_>, outcome: &Value) -> Result<Became, String> {
+    let id = outcome["id"]
+        .as_str()
+        .filter(|id| (1..=ID_MAX).contains(&id.len()));
+    let id = id.ok_or_else(|| format!("`id` has to be a text of up to {ID_MAX} bytes"))?;
+    let (objective, kpi) = (outcome["objective"].as_str(), outcome["kpi"].as_str());
+    let name = objective.xor(kpi);
+    let name = name.ok_or("`objective`, or `kpi`, has to be the name of one")?;
     let mut heard = ask.backend.heard();
-    if heard.has(id) {
+    let is_of_time = ["committed_at", "visible_at"].map(|key| !outcome[key].is_null());
+    let event = if is_of_time == [false; 2] {
+        // Whoever names no caller is one: what fails a thousand times for one is weaker evidence than for a thousand.
+        let caller = outcome["caller"].as_str().unwrap_or_default();
+        became(ask, outcome, heard.hasher.hash_one(caller))?
+    } else {
+        seen(ask, outcome, heard.hasher.hash_one((name, id)))?
+    };
+    // That it was committed and that it can be seen is told under one id.
+    let told = format!("{id}{}", if is_of_time[1] { "\0visible" } else { "" });
+    if heard.has(&told) {
         return Ok(Became::Repeated);
     }
-    match ask
-        .backend
-        .report(objective, &outcome, heard.hasher.hash_one(caller))
-    {
-        Reported::Counted => {
-            heard.note(id);
-            Ok(match class {
-                Class::Excluded(_) => Became::Excluded,
-                Class::Good | Class::Bad(_) => Became::Counted,
-            })
+    let became = match ask.backend.report(name, &event) {
+        Reported::Counted => match event {
+            Event::Became(
+                Outcome {
+                    class: Class::Excluded(_),
+                    ..
+                },
+                _,
+            ) => Became::Excluded,
+            _ => Became::Counted,
+        },
+        Reported::Waits => Became::Waits,
+        Reported::Unknown => return Err(format!("no objective or figure is called `{name}`")),
+        Reported::OfRequests => {
+            let wrong = format!("`{name}` counts the requests that pass here; give it another `vantage`");
+            return Err(wrong);
         }
-        Reported::Unknown => Err(format!("no objective or figure is called `{objective}`")),
-        Reported::OfRequests => Err(format!(
-            "`{objective}` counts the requests that pass here; give it another `vantage`"
-        )),
-    }
+        Reported::OfOthers { is_seen: true } => {
+            let wrong =
+                format!("`{name}` is about freshness, and has to be told `committed_at` and `visible_at`");
+            return Err(wrong);
+        }
+        Reported::OfOthers { is_seen: false } => {
+            let wrong = format!("`{name}` is not about freshness, and has to be told `good`");
+            return Err(wrong);
+        }
+        Reported::Unannounced => {
+            let wrong = "nothing was said to be committed under this `id`, or it counted already";
+            return Err(wrong.to_owned());
+        }
+        Reported::Full => return Err("too many events wait to be seen".to_owned()),
+    };
+    heard.note(&told);
+    Ok(became)
 }
 
 #[cfg(test)]
@@ -208,15 +292,25 @@ mod tests {
             { "id": "k", "objective": "nightly", "excluded": true },
             { "id": "l", "kpi": "nightly", "objective": "nightly", "good": true },
             { "id": "m", "kpi": "nightly", "good": true },
+            { "id": "n", "objective": "search", "committed_at": "2026-11-23T20:09:00Z" },
+            { "id": "n", "objective": "search", "committed_at": "2026-11-23T20:09:00Z" },
+            { "id": "n", "objective": "search", "visible_at": "2026-11-23T20:09:30Z" },
+            { "id": "n", "objective": "search", "visible_at": "2026-11-23T20:09:30Z" },
+            { "id": "o", "objective": "search", "good": true },
+            { "id": "o", "objective": "nightly", "visible_at": "2026-11-23T20:09:30Z" },
+            { "id": "o", "objective": "search", "visible_at": "soon" },
+            { "id": "o", "objective": "search", "visible_at": "2027-11-23T20:09:30Z" },
+            { "id": "o", "objective": "search", "visible_at": "2026-11-23T20:09:30Z", "good": true },
         ]));
         assert_eq!(
             (status, &said["counted"], &said["repeated"], &said["excluded"]),
-            (200, &3.into(), &2.into(), &1.into()),
+            (200, &4.into(), &4.into(), &1.into()),
             "{said}"
         );
+        assert_eq!(said["waiting"], 1);
         let refused = said["refused"].as_array().unwrap();
         let of: Vec<u64> = refused.iter().map(|one| one["index"].as_u64().unwrap()).collect();
-        assert_eq!(of, [3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15]);
+        assert_eq!(of, [3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 21, 22, 23, 24, 25]);
         assert!(
             refused[0]["why"]
                 .as_str()

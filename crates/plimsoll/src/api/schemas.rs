@@ -313,7 +313,8 @@ pub(super) fn withdrawal() -> Value {
 pub(super) fn outcomes() -> Value {
     let outcome = json!({
         "description": "`id` (of whoever reports it; one that was heard counts once), `objective` or `kpi`, and \
-                        `good` or, for one that says nothing about the service, why it is `excluded`, have to be there, `latency_ms`, `caller` and `at` may be",
+                        `good` or, for one that says nothing about the service, why it is `excluded`, have to be there; of an \
+                        objective about freshness `committed_at`, `visible_at` or both instead of `good`; `latency_ms`, `caller` and `at` may be",
         "examples": [{
             "id": "invoice-4711", "objective": "invoices-on-time", "good": true, "latency_ms": 41_000, "caller": "acme",
         }],
@@ -327,6 +328,7 @@ pub(super) fn reported() -> Value {
     object(&[
         ("counted", count()),
         ("excluded", count()),
+        ("waiting", count()),
         ("repeated", count()),
         ("refused", list(&refused)),
     ])

@@ -38,9 +38,17 @@ impl ApiBackend for Fake {
         None
     }
 
-    fn report(&self, objective: &str, outcome: &Outcome, _: u64) -> Reported {
-        match (objective, outcome.class) {
+    fn report(&self, name: &str, event: &Event) -> Reported {
+        let Event::Became(outcome, _) = event else {
+            return match (name, event) {
+                ("search", Event::Seen { seen: None, .. }) => Reported::Waits,
+                ("search", _) => Reported::Counted,
+                _ => Reported::OfOthers { is_seen: false },
+            };
+        };
+        match (name, outcome.class) {
             ("checkout", _) => return Reported::OfRequests,
+            ("search", _) => return Reported::OfOthers { is_seen: true },
             ("nightly", plimsoll_slo::Class::Good) => self.reported.borrow_mut().0 += 1,
             ("nightly", plimsoll_slo::Class::Bad(_)) => self.reported.borrow_mut().1 += 1,
             ("nightly", plimsoll_slo::Class::Excluded(_)) => {}

@@ -18,7 +18,7 @@ mod objectives;
 mod watched;
 
 pub(super) use alerts::alerts;
-pub(super) use objectives::{journeys, objectives};
+pub(super) use objectives::{freshness, journeys, objectives};
 pub(super) use watched::{client_errors, kpis};
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Family {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use gateway::plan::ObjectivePlan;
+use gateway::plan::{Good, ObjectivePlan};
 use plimsoll_slo::{Budgeting, BurnRule, Severity};
 
 use crate::calendar::{Calendar, Unit};
@@ -58,8 +58,16 @@ fn slo(out: &mut String, config: &Config, objective: &ObjectiveConfig, plan: &Ob
         label(&objective.name)
     );
     out.push_str("    spec:\n      ratioMetric:\n        counter: true\n");
-    metric(out, "good", plan, plan.latency_max());
-    metric(out, "total", plan, None);
+    for (part, limit) in [("good", true), ("total", false)] {
+        _ = writeln!(
+            out,
+            "        {part}:\n          metricSource:\n            type: Plimsoll\n            spec:"
+        );
+        counted(out, objective, plan);
+        if let Some(latency) = plan.latency_max().filter(|_| limit) {
+            _ = writeln!(out, "              latency: {}ms", latency.as_millis());
+        }
+    }
     out.push_str("  timeWindow:\n");
     match (&objective.calendar, asked.window) {
         (Some(calendar), _) => period(out, calendar),
@@ -98,17 +106,21 @@ fn share(share: f64) -> f64 {
     (share * 1e10).round() / 1e10
 }
 
-fn metric(out: &mut String, part: &str, plan: &ObjectivePlan, latency: Option<Duration>) {
+/// Which events count: in the words of our own objectives.
+fn counted(out: &mut String, objective: &ObjectiveConfig, plan: &ObjectivePlan) {
+    if plan.routes.is_empty() {
+        _ = writeln!(out, "              vantage: {}", objective.vantage);
+        if let Good::Seen { within } = plan.good {
+            _ = writeln!(out, "              freshness: {}ms", within.as_millis());
+        }
+        return;
+    }
     let routes: BTreeSet<&str> = plan.routes.iter().map(|(_, route)| &**route).collect();
     let mut routes: Vec<&str> = routes.into_iter().collect();
     if let Some(walk) = &plan.walk {
         // The one that ends a journey comes last.
         routes.sort_by_key(|route| walk.ends.iter().any(|(_, end)| **end == **route));
     }
-    _ = writeln!(
-        out,
-        "        {part}:\n          metricSource:\n            type: Plimsoll\n            spec:"
-    );
     _ = writeln!(out, "              routes: [{}]", routes.join(", "));
     if let Some(walk) = &plan.walk {
         let (key, within) = (Scalar::render(&walk.key), walk.within.as_secs());
@@ -119,9 +131,6 @@ fn metric(out: &mut String, part: &str, plan: &ObjectivePlan, latency: Option<Du
     }
     if let Some(tier) = &plan.tier {
         _ = writeln!(out, "              tier: {tier}");
-    }
-    if let Some(latency) = latency {
-        _ = writeln!(out, "              latency: {}ms", latency.as_millis());
     }
 }
 

@@ -224,7 +224,7 @@ fn source(metric: &Node, documents: &Documents) -> Result<Keys, String> {
             }
         });
     }
-    for key in ["upstream", "version", "tier", "latency"] {
+    for key in ["vantage", "freshness", "upstream", "version", "tier", "latency"] {
         if let Some(value) = text(spec, key) {
             keys.push((key, quoted(value)));
         }

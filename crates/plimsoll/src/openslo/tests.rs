@@ -440,7 +440,7 @@ fn a_document_says_where_it_stands_in_its_file() {
 }
 
 /// Configurations with an objective of each sort.
-const OURS: [&str; 8] = [
+const OURS: [&str; 10] = [
     "{ name: a, target: 99.9% }",
     "{ name: a, target: 99.95%, routes: [pay], tier: gold, latency: 300ms, window: 7d, runbook: 'https://wiki.example/a' }",
     "{ name: a, target: 99%, window: month, zone: Europe/London, budget: timeslices, slice: 5m, slice_target: 95% }",
@@ -449,6 +449,8 @@ const OURS: [&str; 8] = [
     "{ name: a, target: 99%, window: quarter }",
     "{ name: a, target: 99%, journey: { routes: [read, pay], key: 'cookie:SID', within: 90s }, latency: 2s }",
     "{ name: a, target: 99%, journey: { routes: [pay, read] }, tier: gold }",
+    "{ name: a, target: 99%, vantage: job, latency: 2s }",
+    "{ name: a, target: 99%, vantage: database, freshness: 90s }",
 ];
 
 fn ours(objectives: &str) -> Config {
@@ -484,13 +486,8 @@ fn what_goes_out_comes_back_as_it_was() {
         );
         let plan = |config: &Config| {
             let plan = &config.plan.objectives[0];
-            let journey = plan.walk.clone();
-            (
-                plan.routes.clone(),
-                plan.tier.clone(),
-                plan.latency_max(),
-                journey,
-            )
+            let counts = (plan.routes.clone(), plan.tier.clone(), plan.good);
+            (counts, plan.walk.clone(), config.objectives[0].vantage)
         };
         assert_eq!(plan(&before), plan(&after), "{out}{back}");
     }

@@ -129,6 +129,14 @@ fn watched() -> WatchedReading {
     }
 }
 
+fn waiting() -> FreshnessReading {
+    FreshnessReading {
+        waiting: 31,
+        oldest: Some(Duration::from_secs(12)),
+        turned_away: 0,
+    }
+}
+
 fn walks() -> WalkReading {
     WalkReading {
         under_way: 12,
@@ -245,6 +253,7 @@ pub(crate) fn reading() -> Reading {
         objectives: vec![burning()],
         watched: watched(),
         journeys: vec![("buying".into(), walks())],
+        freshness: vec![("search".into(), waiting())],
         incidents: vec![IncidentReading {
             id: "checkout-3".into(),
             phase: "acknowledged",

@@ -39,6 +39,9 @@ pub(crate) fn tables(status: &Status) -> Vec<Table> {
     if !status.journeys.is_empty() {
         tables.push(of_journeys(status));
     }
+    if !status.freshness.is_empty() {
+        tables.push(of_freshness(status));
+    }
     if !status.kpis.is_empty() {
         tables.push(of_kpis(status));
     }
@@ -100,6 +103,10 @@ pub(crate) fn of_journeys(status: &Status) -> Table {
         journeys(status),
         "no objective counts them",
     )
+}
+
+pub(crate) fn of_freshness(status: &Status) -> Table {
+    of("Freshness, by now", freshness(status), "no objective is about it")
 }
 
 pub(crate) fn of_kpis(status: &Status) -> Table {
@@ -368,6 +375,20 @@ fn journeys(status: &Status) -> Rows {
         let counts = [row.under_way, row.left, row.no_key, row.no_room];
         let counts = counts.iter().map(u64::to_string);
         [row.objective.clone()].into_iter().chain(counts).collect()
+    }));
+    rows
+}
+
+fn freshness(status: &Status) -> Rows {
+    let mut rows = vec![head(&["objective", "not seen yet", "oldest", "not waited for"])];
+    rows.extend(status.freshness.iter().map(|row| {
+        vec![
+            row.objective.clone(),
+            row.waiting.to_string(),
+            row.oldest_seconds
+                .map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0} s")),
+            row.turned_away.to_string(),
+        ]
     }));
     rows
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gateway::objectives::WalkReading;
-use plimsoll_slo::{Falling, Measure, Rising};
+use plimsoll_slo::{Falling, FreshnessReading, Measure, Rising};
 
 use super::json::record;
 use crate::civil;
@@ -35,6 +35,16 @@ record! {
         /// Requests that do not say which journey they belong to, and requests that could not begin one for want of room.
         no_key: u64,
         no_room: u64,
+    }
+
+    /// What an objective about freshness waits for.
+    pub(crate) struct Unseen {
+        objective: String,
+        /// Events that are committed, and neither seen nor due.
+        waiting: u64,
+        oldest_seconds: Option<f64>,
+        /// Events that were not waited for, because too many were; since the start.
+        turned_away: u64,
     }
 
     /// A figure of the business.
@@ -95,6 +105,15 @@ pub(super) fn journey((objective, walks): &(Arc<str>, WalkReading)) -> Journey {
         left,
         no_key: nameless,
         no_room: turned_away,
+    }
+}
+
+pub(super) fn unseen((objective, fresh): &(Arc<str>, FreshnessReading)) -> Unseen {
+    Unseen {
+        objective: objective.to_string(),
+        waiting: fresh.waiting,
+        oldest_seconds: fresh.oldest.map(|oldest| oldest.as_secs_f64()),
+        turned_away: fresh.turned_away,
     }
 }
 

@@ -16,6 +16,7 @@ mod journeys;
 mod memory;
 mod operators;
 mod processes;
+mod reported;
 mod rules;
 mod shared;
 mod supervised;

@@ -32,6 +32,8 @@ stanza! {
         tier: Option<Name> = "null";
         /// A good answer whose last byte takes longer than this is bad.
         latency: Option<Duration> = "null", from "1ms" to "1h";
+        /// Count how soon what was committed can be seen, which is reported: an event is bad if that takes longer than this, and as soon as it is so late and still unseen.
+        freshness: Option<Duration> = "null", from "100ms" to "7d";
         /// Where its events are seen. Those of any other place than `gateway` come by `POST /api/v1/outcomes`, and no request counts.
         vantage: Vantage = "gateway";
         /// The time in which it is to be met: the last so much, or a period of the calendar, which begins anew with each `day`, `week` (on Mondays), `month`, `quarter` or `year`.

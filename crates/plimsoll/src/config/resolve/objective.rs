@@ -24,14 +24,16 @@ pub(super) fn resolve(
     for objective in objectives {
         let name: Arc<str> = objective.name.as_str().into();
         let counting = Counting::of(&objective);
-        let latency_max = objective.latency.value;
-        let limit = latency_max.map_or(String::new(), |latency| format!("{}ms", latency.as_millis()));
+        let millis = |what: &str, time: &Option<Duration>| {
+            time.map_or(String::new(), |time| format!("{what}{}ms", time.as_millis()))
+        };
+        let limit = millis("", &objective.latency.value) + &millis("fresh:", &objective.freshness.value);
         let counted = counting.words(&limit);
         let counts = ObjectivePlan {
             name: Arc::clone(&name),
             routes: counting.routes(plan, scope),
             tier: counting.tier(scope),
-            good: Good::Served { latency_max },
+            good: resolve_good(&objective, scope),
             walk: counting.walk(plan),
         };
         plan.objectives.push(counts);
@@ -89,6 +91,24 @@ pub(super) fn without_target(name: Arc<str>, looks_back: Duration) -> Option<Obj
         vantage: Vantage::Gateway.word(),
         watch: Watch::Target,
     })
+}
+
+/// When an event is good.
+fn resolve_good(objective: &raw::Objective, scope: &mut Scope<'_>) -> Good {
+    let latency_max = objective.latency.value;
+    let Some(within) = objective.freshness.value else {
+        return Good::Served { latency_max };
+    };
+    let place = &objective.freshness.place;
+    if objective.vantage.value == Vantage::Gateway {
+        let wrong = "how soon something can be seen is not seen by the gateway";
+        scope.problem(place, wrong, "`vantage: job`, or another place, beside it");
+    }
+    if latency_max.is_some() {
+        let wrong = "an event is good by its freshness or by its latency";
+        scope.problem(place, wrong, "one of the two");
+    }
+    Good::Seen { within }
 }
 
 fn resolve_window(objective: &raw::Objective, scope: &mut Scope<'_>) -> Option<(Window, Option<Calendar>)> {

@@ -39,6 +39,15 @@ pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
             journeys.under_way, journeys.left, journeys.no_key
         ));
     }
+    if let Some(fresh) = view.status.freshness.iter().find(|row| row.objective == name) {
+        let oldest = fresh
+            .oldest_seconds
+            .map_or_else(String::new, |seconds| format!(", the oldest for {seconds:.0} s"));
+        facts.push(format!(
+            "{} events are committed and not seen yet{oldest}.",
+            fresh.waiting
+        ));
+    }
     if let Some(silence) = state.silences.of(name, view.now) {
         let (author, until) = (&silence.author, civil::moment(silence.until));
         facts.push(format!("Silenced by {author} until {until}: {}", silence.reason));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gateway::objectives::WalkReading;
-use plimsoll_slo::{Rung, Severity};
+use plimsoll_slo::{FreshnessReading, Rung, Severity};
 
 use super::{counter, gauge};
 use crate::metrics::sheet::Sheet;
@@ -135,5 +135,34 @@ pub(in crate::metrics) fn journeys(sheet: &mut impl Sheet, journeys: &[(Arc<str>
         for (why, count) in [("left", left), ("no-key", nameless), ("no-room", turned_away)] {
             sheet.sample(&[("objective", objective), ("why", why)], count);
         }
+    }
+}
+
+/// What is committed and not seen yet.
+pub(in crate::metrics) fn freshness(sheet: &mut impl Sheet, all: &[(Arc<str>, FreshnessReading)]) {
+    sheet.family(gauge(
+        "plimsoll_freshness_waiting",
+        "",
+        "Events that are committed, and neither seen nor due.",
+    ));
+    for (objective, fresh) in all {
+        sheet.sample(&[("objective", objective)], fresh.waiting);
+    }
+    sheet.family(gauge(
+        "plimsoll_freshness_oldest_seconds",
+        "seconds",
+        "How long the oldest of them has waited.",
+    ));
+    for (objective, fresh) in all {
+        let oldest = fresh.oldest.map(|oldest| oldest.as_secs_f64());
+        sheet.sample_if_known(&[("objective", objective)], oldest);
+    }
+    sheet.family(counter(
+        "plimsoll_freshness_turned_away",
+        "",
+        "Events that were not waited for, because too many were.",
+    ));
+    for (objective, fresh) in all {
+        sheet.sample(&[("objective", objective)], fresh.turned_away);
     }
 }
