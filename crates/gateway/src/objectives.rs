@@ -68,16 +68,16 @@ impl ObjectiveCounts {
     /// # Panics
     /// If there is no such core.
     pub fn record(&self, core: usize, outcome: &Outcome, blames: bool, caller: impl FnOnce() -> u64) {
-        self.count(core, self.is_good(outcome, blames), caller);
+        self.count(core, self.is_good(outcome, blames), 1, caller);
     }
 
-    fn count(&self, core: usize, is_good: Option<bool>, caller: impl FnOnce() -> u64) {
+    fn count(&self, core: usize, is_good: Option<bool>, count: u64, caller: impl FnOnce() -> u64) {
         let core = &self.cores[core];
         match is_good {
             None => {}
-            Some(true) => _ = core.good.fetch_add(1, Relaxed),
+            Some(true) => _ = core.good.fetch_add(count, Relaxed),
             Some(false) => {
-                core.bad.fetch_add(1, Relaxed);
+                core.bad.fetch_add(count, Relaxed);
                 core.callers.note(caller());
             }
         }
@@ -100,9 +100,10 @@ impl ObjectiveCounts {
         }
     }
 
-    /// Counts an outcome that somebody else has seen, from any thread: see [`Self::record`].
-    pub fn record_reported(&self, outcome: &Outcome, caller: u64) {
-        self.record(self.cores.len() - 1, outcome, false, || caller);
+    /// Counts an outcome that somebody else has seen, of so many events alike, from any thread: see [`Self::record`].
+    pub fn record_reported(&self, outcome: &Outcome, count: u64, caller: u64) {
+        let is_good = self.is_good(outcome, false);
+        self.count(self.cores.len() - 1, is_good, count, || caller);
     }
 
     /// What somebody says of an event that is to be seen soon: when it was committed, and when it could be seen, in
@@ -130,7 +131,7 @@ impl ObjectiveCounts {
             Fresh::Bad => Some(false),
             Fresh::Waits | Fresh::Known | Fresh::Unknown | Fresh::TurnedAway => None,
         };
-        self.count(self.cores.len() - 1, is_good, || event);
+        self.count(self.cores.len() - 1, is_good, 1, || event);
         Some(became)
     }
 
@@ -139,7 +140,7 @@ impl ObjectiveCounts {
         let Some(fresh) = &self.fresh else { return };
         let overdue = fresh.lock().unwrap_or_else(PoisonError::into_inner).overdue(now);
         for event in overdue {
-            self.count(self.cores.len() - 1, Some(false), || event);
+            self.count(self.cores.len() - 1, Some(false), 1, || event);
         }
     }
 
@@ -245,7 +246,7 @@ impl Counted {
                 all.step(now, name, step)
             }
         };
-        self.counts.count(core, is_good, caller);
+        self.counts.count(core, is_good, 1, caller);
     }
 }
 
@@ -377,9 +378,9 @@ mod tests {
         let left_late = outcome(Class::Excluded(Reason::ClientClosed), 301);
         counts.record(0, &left_late, false, || 7);
         assert_eq!(counts.counts(), Counts { good: 1, bad: 3 });
-        counts.record_reported(&outcome(Class::Good, 1), 8);
-        counts.record_reported(&outcome(Class::Good, 301), 8);
-        assert_eq!(counts.counts(), Counts { good: 2, bad: 4 });
+        counts.record_reported(&outcome(Class::Good, 1), 1, 8);
+        counts.record_reported(&outcome(Class::Good, 301), 3, 8);
+        assert_eq!(counts.counts(), Counts { good: 2, bad: 6 });
         assert_eq!(counts.callers().count(), 2);
     }
 

@@ -84,9 +84,13 @@ impl ApiBackend for Operators {
 /// Counts what somebody tells of an event, at `now` in milliseconds since the Unix epoch.
 fn count(counts: &ObjectiveCounts, event: &Event, now: u64) -> Reported {
     match *event {
-        Event::Became(..) if counts.fresh(now).is_some() => Reported::OfOthers { is_seen: true },
-        Event::Became(outcome, caller) => {
-            counts.record_reported(&outcome, caller);
+        Event::Became { .. } if counts.fresh(now).is_some() => Reported::OfOthers { is_seen: true },
+        Event::Became {
+            outcome,
+            count,
+            caller,
+        } => {
+            counts.record_reported(&outcome, count, caller);
             Reported::Counted
         }
         Event::Seen {

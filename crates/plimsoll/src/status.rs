@@ -20,6 +20,7 @@ use std::time::Duration;
 use plimsoll_slo::{Reason, TallySnapshot};
 
 use self::json::record;
+use self::tables::{asked, share_asked};
 use self::watched::{ClientErrors, Journey, Unseen};
 use crate::civil;
 use crate::exemplars::Exemplar;
@@ -77,8 +78,10 @@ record! {
     /// An objective, and what the judge says of it.
     pub(crate) struct Objective {
         name: String,
-        /// The share that is to be good.
-        target: f64,
+        /// The share that is to be good; absent if so many may be bad.
+        target: Option<f64>,
+        /// The same in words: `99.9 %`, `at most 3 bad`.
+        asked: String,
         /// How long its window is, or usually is if it is a period of the calendar.
         period_seconds: u64,
         /// The same in words: `30d`, `month`, `week in Europe/London`.
@@ -377,7 +380,8 @@ fn objective(reading: &ObjectiveReading) -> Objective {
     });
     Objective {
         name: reading.name.to_string(),
-        target: verdict.objective.target.share(),
+        target: share_asked(&verdict.objective),
+        asked: asked(&verdict.objective),
         period_seconds: verdict.objective.window.length().as_secs(),
         window: reading.window.to_string(),
         budgeting: verdict.objective.budgeting.word().to_owned(),

@@ -4,6 +4,7 @@
 //! occurrences      spent = bad / (allowance × all)                   every event counts alike
 //! timeslices       spent = bad slices / (allowance × slices)         every slice is good or bad
 //! ratio timeslices spent = Σ(share of bad in a slice) / (allowance × slices)
+//! absolute         spent = bad / allowed                             however many there are
 //! ```
 //!
 //! Source: OpenSLO v1, `budgetingMethod`. A budget may be overspent: what is left is then less than 0, and shown so.
@@ -46,6 +47,23 @@ impl Budget {
     /// Of a period that has begun, in which so many more events are expected.
     pub fn expecting(target: Target, counts: Counts, more: f64) -> Self {
         Self::of(target, counts.total() as f64 + more, counts.bad as f64)
+    }
+
+    /// So many events may be bad, however many there are. Of no event at all nothing is known.
+    ///
+    /// ```
+    /// use plimsoll_slo::{Budget, Counts};
+    ///
+    /// let budget = Budget::absolute(4, Counts { good: 61_000_000, bad: 3 });
+    /// assert_eq!(budget.left(), Some(0.25));
+    /// ```
+    pub fn absolute(allowed: u32, counts: Counts) -> Self {
+        let (allowed, bad) = (f64::from(allowed), counts.bad as f64);
+        Self {
+            spent: (counts.total() > 0).then(|| bad / allowed),
+            allowed,
+            bad,
+        }
     }
 
     fn of(target: Target, all: f64, bad: f64) -> Self {

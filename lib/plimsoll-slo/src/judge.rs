@@ -12,6 +12,8 @@
 //!
 //! **A ticket** needs its rule only: nobody is woken by it.
 //!
+//! **An absolute budget** has neither rules nor evidence: what may hardly ever be wrong calls when it is, once, for an hour.
+//!
 //! **Unknown is an answer.** Without a single event in the whole window nothing is said of the budget, and coverage says
 //! for how much of it that holds.
 //!
@@ -337,7 +339,11 @@ impl Judge {
             longer
         };
         // Below a burn of 1 nothing is spent, and what is spent already is told apart.
-        if present.counts.bad_share()? <= self.objective.target.allowance() {
+        let spends = match self.objective.allowed() {
+            None => present.counts.bad_share()? > self.objective.target.allowance(),
+            Some(_) => present.counts.bad > 0,
+        };
+        if !spends {
             return None;
         }
         let seconds = match self.slices {
@@ -365,6 +371,9 @@ impl Judge {
         if let Some(slices) = &self.slices {
             let (_, all) = slices.known(&self.whole(slices));
             return Allowance::Fixed(target.allowance() * (all * PARTS) as f64);
+        }
+        if let Some(allowed) = self.objective.allowed() {
+            return Allowance::Fixed(allowed.into());
         }
         match self.ahead.forecast {
             None => Allowance::Share(target),
@@ -398,6 +407,9 @@ impl Judge {
             return (Budget { spent, ..budget }, None);
         }
         let counts = self.events.sum(PERIOD).counts;
+        if let Some(allowed) = self.objective.allowed() {
+            return (Budget::absolute(allowed, counts), None);
+        }
         let expected = self.ahead.forecast.filter(|_| counts.total() > 0);
         let forecast = expected.map(|to_come| Budget::expecting(target, counts, to_come));
         (Budget::of_events(target, counts), forecast)
@@ -464,6 +476,9 @@ impl Judge {
     }
 
     fn calls(&self, burns: &[(BurnRule, Burning)]) -> Option<Severity> {
+        if self.objective.allowed().is_some() {
+            return (self.events.sum(HOUR).counts.bad > 0).then_some(Severity::Page);
+        }
         let rule = |severity| {
             burns
                 .iter()

@@ -37,7 +37,7 @@ impl Window {
     }
 }
 
-/// What of a budget a bad event takes. The words are those of OpenSLO v1, `budgetingMethod`.
+/// What of a budget a bad event takes. The words are those of OpenSLO v1, `budgetingMethod`, which has no absolute budget.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budgeting {
     /// Every event counts alike.
@@ -54,6 +54,12 @@ pub enum Budgeting {
         /// How long one is.
         slice: Slice,
     },
+    /// So many events may be bad in the whole window, however many there are: for what must be right, where a share of a
+    /// thousandth would be a disaster. The first one calls, and the target is asked nothing.
+    Absolute {
+        /// 1 and more.
+        allowed: u32,
+    },
 }
 
 impl Budgeting {
@@ -63,13 +69,14 @@ impl Budgeting {
             Self::Occurrences => "occurrences",
             Self::Timeslices { .. } => "timeslices",
             Self::RatioTimeslices { .. } => "ratio-timeslices",
+            Self::Absolute { .. } => "absolute",
         }
     }
 
     /// How long a slice is, if slices are counted.
     pub const fn slice(self) -> Option<Slice> {
         match self {
-            Self::Occurrences => None,
+            Self::Occurrences | Self::Absolute { .. } => None,
             Self::Timeslices { slice, .. } | Self::RatioTimeslices { slice } => Some(slice),
         }
     }
@@ -114,8 +121,28 @@ impl Objective {
         }
     }
 
-    /// The rules that watch it: see [`BurnRule::solve`]. With slices no window is shorter than one.
+    /// So many events may be bad in `window`.
+    pub fn absolute(allowed: u32, window: Window) -> Self {
+        Self {
+            budgeting: Budgeting::Absolute { allowed },
+            ..Self::of_events(Target::NEARLY_ALL, window)
+        }
+    }
+
+    /// How many events may be bad, if that is what is asked instead of a share.
+    pub const fn allowed(&self) -> Option<u32> {
+        match self.budgeting {
+            Budgeting::Absolute { allowed } => Some(allowed),
+            _ => None,
+        }
+    }
+
+    /// The rules that watch it: see [`BurnRule::solve`]. With slices no window is shorter than one, and for a budget that is
+    /// absolute there are none.
     pub fn rules(&self) -> Vec<BurnRule> {
+        if self.allowed().is_some() {
+            return Vec::new();
+        }
         let rules = BurnRule::solve(self.target, self.window.length());
         let Some(slice) = self.budgeting.slice().map(Slice::length) else {
             return rules;

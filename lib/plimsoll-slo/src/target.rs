@@ -26,6 +26,9 @@ impl core::fmt::Display for TargetError {
 impl core::error::Error for TargetError {}
 
 impl Target {
+    /// Of a budget that is no share of anything.
+    pub(crate) const NEARLY_ALL: Self = Self(1.0 - 1e-9);
+
     /// A target of this share.
     ///
     /// # Errors

@@ -66,7 +66,14 @@ impl State {
 impl Verdict {
     /// How many times faster than the budget lasts it was spent in the last hour; `None` if nothing happened in it.
     pub fn burn(&self) -> Option<f64> {
-        Some(self.hour.counts.bad_share()? / self.objective.target.allowance())
+        let hour = self.hour.counts;
+        match self.objective.allowed() {
+            None => Some(hour.bad_share()? / self.objective.target.allowance()),
+            Some(allowed) => {
+                let of_hour = self.hour.seconds as f64 / self.window.seconds.max(1) as f64;
+                (hour.total() > 0).then(|| hour.bad as f64 / (f64::from(allowed) * of_hour))
+            }
+        }
     }
 
     /// The share of the budget that is left: of the whole period if that is forecast. 1 at most, less than 0 if it is
@@ -123,7 +130,7 @@ impl fmt::Display for Sentence<'_> {
             Some(burn) => {
                 let (bad, total) = (Grouped(hour.bad), Grouped(hour.total()));
                 write!(f, "{bad} of {total} failed in the last hour")?;
-                if burn >= 1.0 {
+                if burn >= 1.0 && verdict.objective.allowed().is_none() {
                     write!(f, ", {} what the target allows", Times(burn))?;
                 }
             }
@@ -132,7 +139,14 @@ impl fmt::Display for Sentence<'_> {
             let callers = if verdict.callers == 1 { "caller" } else { "callers" };
             write!(f, ", {} {callers} in this minute", Grouped(verdict.callers))?;
         }
-        if left < 0.0 {
+        if let Some(allowed) = verdict.objective.allowed() {
+            let (bad, allowed) = (Grouped(verdict.budget.bad as u64), Grouped(allowed.into()));
+            write!(
+                f,
+                "; of the {allowed} that may in {} {bad} did",
+                verdict.looks_back()
+            )?;
+        } else if left < 0.0 {
             write!(f, "; the budget is overspent by {}", Percent(-left))?;
         } else {
             write!(f, "; {} of the budget is left", Percent(left))?;

@@ -20,7 +20,7 @@ use crate::upgrade;
 const EVERY: std::ops::RangeInclusive<u64> = 1..=3600;
 
 /// What there is, for whoever mistypes.
-const PAGES: &str = "There are GET /, /objectives, /objectives/NAME, /traffic, /saturation, /incidents, /incidents/ID, /budget, /audit, /meta, /status, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
+const PAGES: &str = "There are GET /, /objectives, /objectives/NAME, /business, /traffic, /saturation, /incidents, /incidents/ID, /budget, /audit, /meta, /status, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
     and POST /reload, /upgrade and /drain.";
 
 impl<B: AdminBackend> Serving<B> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Ask, Reply, good, missing};
 use crate::civil;
 use crate::reading::ObjectiveReading;
+use crate::status::tables::share_asked;
 
 #[expect(clippy::unnecessary_wraps, reason = "like all that answer")]
 pub(super) fn list(ask: &Ask<'_>) -> Result<Reply, Reply> {
@@ -26,7 +27,8 @@ pub(super) fn shown(reading: &ObjectiveReading) -> Value {
         |budget: &Budget| json!({ "left": budget.left(), "allowed": budget.allowed, "bad": budget.bad });
     json!({
         "name": &*reading.name,
-        "target": verdict.objective.target.share(),
+        "target": share_asked(&verdict.objective),
+        "allowed": verdict.objective.allowed(),
         "window": &*reading.window,
         "window_s": verdict.objective.window.length().as_secs(),
         "budgeting": verdict.objective.budgeting.word(),

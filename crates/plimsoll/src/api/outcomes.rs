@@ -21,6 +21,9 @@ const IDS_MAX: usize = 100_000;
 /// Bytes of an id.
 const ID_MAX: usize = 200;
 
+/// Events alike that one outcome may stand for: rows that were checked.
+const COUNT_MAX: u64 = 1_000_000_000;
+
 /// Outcomes of one report.
 pub(super) const OUTCOMES_MAX: usize = 500;
 
@@ -31,8 +34,12 @@ const AHEAD_MAX: i64 = 60_000;
 /// What is told of one event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Event {
-    /// What became of it, and a hash of for whom.
-    Became(Outcome, u64),
+    /// What became of it, and of how many alike; a hash of for whom.
+    Became {
+        outcome: Outcome,
+        count: u64,
+        caller: u64,
+    },
     /// When it was committed, and when it could be seen, in milliseconds since the Unix epoch; a hash of its id.
     Seen {
         event: u64,
@@ -152,9 +159,9 @@ fn time(outcome: &Value, key: &str) -> Result<Option<i64>, String> {
 }
 
 /// What became of it, by whoever has seen it.
-fn became(ask: &Ask<'_>, outcome: &Value, caller: u64) -> Result<Event, String> {
-    let class = class(outcome)?;
-    let latency = match &outcome["latency_ms"] {
+fn became(ask: &Ask<'_>, told_of: &Value, caller: u64) -> Result<Event, String> {
+    let class = class(told_of)?;
+    let latency = match &told_of["latency_ms"] {
         Value::Null => Duration::ZERO,
         value => {
             let millis = value
@@ -163,7 +170,7 @@ fn became(ask: &Ask<'_>, outcome: &Value, caller: u64) -> Result<Event, String> 
             Duration::from_secs_f64(millis.ok_or("`latency_ms` has to be from 0 to a day")? / 1_000.0)
         }
     };
-    if let Some(at) = time(outcome, "at")? {
+    if let Some(at) = time(told_of, "at")? {
         let age = ask.now().cast_signed() - at;
         if !(-AHEAD_MAX..=OLD_MAX).contains(&age) {
             return Err("it is counted as of now, and `at` is not of the last five minutes".to_owned());
@@ -175,7 +182,18 @@ fn became(ask: &Ask<'_>, outcome: &Value, caller: u64) -> Result<Event, String> 
         first_byte: latency,
         attempts: 1,
     };
-    Ok(Event::Became(outcome, caller))
+    let count = match &told_of["count"] {
+        Value::Null => 1,
+        value => value
+            .as_u64()
+            .filter(|count| (1..=COUNT_MAX).contains(count))
+            .ok_or_else(|| format!("`count` has to be from 1 to {COUNT_MAX}"))?,
+    };
+    Ok(Event::Became {
+        outcome,
+        count,
+        caller,
+    })
 }
 
 /// When it was committed, and when it could be seen.
@@ -222,13 +240,14 @@ fn one(ask: &Ask<'_>, outcome: &Value) -> Result<Became, String> {
     }
     let became = match ask.backend.report(name, &event) {
         Reported::Counted => match event {
-            Event::Became(
-                Outcome {
-                    class: Class::Excluded(_),
-                    ..
-                },
-                _,
-            ) => Became::Excluded,
+            Event::Became {
+                outcome:
+                    Outcome {
+                        class: Class::Excluded(_),
+                        ..
+                    },
+                ..
+            } => Became::Excluded,
             _ => Became::Counted,
         },
         Reported::Waits => Became::Waits,

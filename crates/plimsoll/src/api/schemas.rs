@@ -120,8 +120,9 @@ pub(super) fn objective() -> Value {
         ("name", text()),
         (
             "target",
-            json!({ "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1 }),
+            or_null(&json!({ "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1 })),
         ),
+        ("allowed", or_null(&count())),
         ("window", text()),
         ("window_s", count()),
         ("budgeting", text()),
@@ -314,7 +315,7 @@ pub(super) fn outcomes() -> Value {
     let outcome = json!({
         "description": "`id` (of whoever reports it; one that was heard counts once), `objective` or `kpi`, and \
                         `good` or, for one that says nothing about the service, why it is `excluded`, have to be there; of an \
-                        objective about freshness `committed_at`, `visible_at` or both instead of `good`; `latency_ms`, `caller` and `at` may be",
+                        objective about freshness `committed_at`, `visible_at` or both instead of `good`; `count` is of how many alike it is told; `latency_ms`, `caller` and `at` may be",
         "examples": [{
             "id": "invoice-4711", "objective": "invoices-on-time", "good": true, "latency_ms": 41_000, "caller": "acme",
         }],

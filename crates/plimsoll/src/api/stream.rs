@@ -122,7 +122,7 @@ mod tests {
         let mut reading = sample::burning();
         let first = follower.first(std::slice::from_ref(&reading));
         assert!(
-            first.starts_with("retry: 1000\n\nevent: verdict\ndata: {\"budget\":"),
+            first.starts_with("retry: 1000\n\nevent: verdict\ndata: {\"allowed\":null,"),
             "{first}"
         );
         let judged = "event: judged\ndata: {\"as_of\":\"2026-11-23T20:09:59.000Z\"}\n\n";

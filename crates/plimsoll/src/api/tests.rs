@@ -39,7 +39,7 @@ impl ApiBackend for Fake {
     }
 
     fn report(&self, name: &str, event: &Event) -> Reported {
-        let Event::Became(outcome, _) = event else {
+        let Event::Became { outcome, .. } = event else {
             return match (name, event) {
                 ("search", Event::Seen { seen: None, .. }) => Reported::Waits,
                 ("search", _) => Reported::Counted,

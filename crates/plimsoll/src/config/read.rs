@@ -103,6 +103,11 @@ impl Reader {
         !self.incomplete.contains(&place.path)
     }
 
+    /// Whether the value at this place was told to be wrong, so that it seems to be missing.
+    pub(crate) fn told_of(&self, place: &Place) -> bool {
+        self.paths.contains(&place.path)
+    }
+
     /// Reports that `node` is not what `shape` wants.
     pub(crate) fn mismatch(&mut self, node: &Node, shape: &Shape) {
         let wrong = match shape {

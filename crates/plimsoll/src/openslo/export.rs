@@ -22,7 +22,13 @@ pub(crate) fn export(config: &Config, service: &str) -> String {
     }
     for objective in &*config.objectives {
         let mut plans = config.plan.objectives.iter();
-        if let Some(plan) = plans.find(|plan| plan.name == objective.name) {
+        if objective.objective.allowed().is_some() {
+            let name = &objective.name;
+            _ = writeln!(
+                out,
+                "---\n# {name} has a budget that is absolute, which OpenSLO has no word for."
+            );
+        } else if let Some(plan) = plans.find(|plan| plan.name == objective.name) {
             slo(&mut out, config, objective, plan, service);
         }
     }
@@ -80,7 +86,7 @@ fn slo(out: &mut String, config: &Config, objective: &ObjectiveConfig, plan: &Ob
         }
     }
     let (method, slice) = match asked.budgeting {
-        Budgeting::Occurrences => ("Occurrences", None),
+        Budgeting::Occurrences | Budgeting::Absolute { .. } => ("Occurrences", None),
         Budgeting::Timeslices { slice, target } => ("Timeslices", Some((slice, Some(target)))),
         Budgeting::RatioTimeslices { slice } => ("RatioTimeslices", Some((slice, None))),
     };

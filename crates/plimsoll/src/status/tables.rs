@@ -1,5 +1,7 @@
 //! The tables of the status: what stands in them, and in which order, whether they are read as text or as a page.
 
+use plimsoll_slo::Objective;
+
 use super::{Status, Traffic, Upstream};
 
 /// A table's cells, row by row; the first row is its head.
@@ -176,7 +178,7 @@ fn objectives(status: &Status) -> Rows {
     rows.extend(status.objectives.iter().map(|objective| {
         vec![
             objective.name.clone(),
-            format!("{} / {}", exact_percent(objective.target), objective.window),
+            format!("{} / {}", objective.asked, objective.window),
             objective.state.clone(),
             objective.calls.clone().unwrap_or_else(|| "-".to_owned()),
             objective.budget_left.map_or_else(|| "-".to_owned(), percent),
@@ -193,8 +195,22 @@ fn objectives(status: &Status) -> Rows {
     rows
 }
 
+/// The share that is to be good, if that is asked.
+pub(crate) fn share_asked(objective: &Objective) -> Option<f64> {
+    let share = objective.allowed().is_none();
+    share.then(|| objective.target.share())
+}
+
+/// What is asked, in words.
+pub(crate) fn asked(objective: &Objective) -> String {
+    match objective.allowed() {
+        None => exact_percent(objective.target.share()),
+        Some(allowed) => format!("at most {allowed} bad"),
+    }
+}
+
 /// A target as it was written: 99.95 % must not become 100.
-pub(crate) fn exact_percent(share: f64) -> String {
+fn exact_percent(share: f64) -> String {
     let percent = (share * 1e8).round() / 1e6;
     format!("{percent} %")
 }

@@ -61,3 +61,48 @@ objectives: [{{ name: orders-in-search, target: 99%, vantage: database, freshnes
     assert!(why.contains("or it counted already"), "{said}");
     counted(&plimsoll, "orders-in-search", 20, 40);
 }
+
+#[test]
+fn the_first_row_that_is_wrong_pages() {
+    let (_service, service) = service("http_service.py", &[]);
+    let mut plimsoll = Plimsoll::configured(&format!(
+        "listeners: [{{ name: ingress, listen: '127.0.0.1:0', routes: [{{ name: all }}] }}]
+upstreams: [{{ name: app, endpoints: ['http://{service}'] }}]
+admin: {{ listen: '127.0.0.1:0' }}
+objectives: [{{ name: ledger, budget: absolute, allowed: 3, window: quarter, vantage: database }}]
+"
+    ));
+    let rows = |id: &str, good: bool, count: u32| json!({ "id": id, "objective": "ledger", "good": good, "count": count });
+    let said = report(
+        &plimsoll,
+        &[
+            rows("1", true, 61_000),
+            rows("1", true, 61_000),
+            rows("2", true, 0),
+        ],
+    );
+    assert_eq!(
+        (&said["counted"], &said["repeated"]),
+        (&1.into(), &1.into()),
+        "{said}"
+    );
+    assert!(
+        said["refused"][0]["why"]
+            .as_str()
+            .unwrap()
+            .contains("`count` has to be"),
+        "{said}"
+    );
+    counted(&plimsoll, "ledger", 61_000, 0);
+    report(&plimsoll, &[rows("3", false, 1)]);
+    let page = plimsoll.wait_for_log("an objective pages");
+    let sentence = page["verdict"].as_str().unwrap();
+    assert!(
+        sentence.starts_with("1 of 61,001 failed in the last hour"),
+        "{sentence}"
+    );
+    assert!(sentence.contains("of the 3 that may in"), "{sentence}");
+    let accept = ["-H", "Accept: application/json"];
+    let status = curl(&[accept[0], accept[1], &plimsoll.admin_url("/status")]);
+    assert!(status.contains("at most 3 bad"), "{status}");
+}

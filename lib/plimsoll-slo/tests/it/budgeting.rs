@@ -350,3 +350,35 @@ fn in_announced_maintenance_nobody_is_paged() {
         "it was measured"
     );
 }
+
+#[test]
+fn what_must_be_right_calls_for_the_first_that_is_not() {
+    let mut judge = Judge::new(Objective::absolute(3, DAY));
+    assert_eq!(judge.verdict().state, State::Unknown, "nothing was checked");
+    play(&mut judge, 1_000, &[counts(61_000, 0); 60]);
+    let verdict = judge.verdict();
+    assert_eq!(
+        (verdict.state, verdict.calls, verdict.left()),
+        (State::Met, None, Some(1.0))
+    );
+    play(&mut judge, 1_060, &[counts(60_999, 1)]);
+    let verdict = judge.verdict();
+    assert_eq!((verdict.state, verdict.calls), (State::Met, Some(Severity::Page)));
+    assert_eq!(
+        verdict.sentence().to_string(),
+        "1 of 3,721,000 failed in the last hour, 1 caller in this minute; of the 3 that may in 24 hours 1 did, by 61 minutes of 24 hours"
+    );
+    assert_eq!(judge.began(), Some(Second(60 * 1_060)));
+    // It calls for an hour, and the budget remembers for a day.
+    play(&mut judge, 1_061, &[counts(61_000, 0); 61]);
+    let verdict = judge.verdict();
+    assert_eq!(verdict.calls, None);
+    assert!(close(verdict.left(), 2.0 / 3.0));
+    play(&mut judge, 1_122, &[counts(60_997, 3)]);
+    let verdict = judge.verdict();
+    assert_eq!(
+        (verdict.state, verdict.time_left),
+        (State::Missed, Some(Duration::ZERO))
+    );
+    assert!(close(verdict.left(), -1.0 / 3.0));
+}

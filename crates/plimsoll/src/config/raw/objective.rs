@@ -18,8 +18,10 @@ stanza! {
     Objective {
         /// A name of its own: a label, and what alerts call it.
         name: Name;
-        /// The share of these requests that is to be good.
-        target: TargetShare;
+        /// The share of these requests that is to be good. Needed, unless the budget is `absolute`.
+        target: Option<TargetShare> = "null";
+        /// How many may be bad in the whole window, with `budget: absolute`.
+        allowed: Option<u32> = "null", from "1" to "1000000";
         /// Routes whose requests count; none for all routes of all ingress listeners.
         routes: Vec<At<Name>> = "[]";
         /// Of these routes only those that lead to this upstream.
@@ -104,6 +106,8 @@ words! {
         Occurrences = "occurrences",
         /// By bad slices of time: each counts alike, however much happened in it.
         Timeslices = "timeslices",
+        /// By bad requests, of which there may be so many as `allowed` says, however many there are: for what must be right. The first one pages.
+        Absolute = "absolute",
         /// By the shares of bad requests in slices of time: each slice counts alike.
         RatioTimeslices = "ratio-timeslices",
     }

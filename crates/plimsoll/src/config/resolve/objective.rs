@@ -40,16 +40,13 @@ pub(super) fn resolve(
         let Some((window, calendar)) = resolve_window(&objective, scope) else {
             continue;
         };
-        let Some(budgeting) = resolve_budgeting(&objective, window, scope) else {
+        let Some(asked_of) = resolve_asked(&objective, window, scope) else {
             continue;
         };
         asked.push(ObjectiveConfig {
             name,
             counted,
-            objective: Objective {
-                budgeting,
-                ..Objective::of_events(objective.target.value.0, window)
-            },
+            objective: asked_of,
             window: match &calendar {
                 None => Scalar::render(&objective.window.value).into(),
                 Some(calendar) => calendar.to_string().into(),
@@ -141,7 +138,48 @@ fn resolve_window(objective: &raw::Objective, scope: &mut Scope<'_>) -> Option<(
     Some((Window::Calendar(length), Some(calendar)))
 }
 
-fn resolve_budgeting(objective: &raw::Objective, window: Window, scope: &mut Scope<'_>) -> Option<Budgeting> {
+/// What is asked, of a share or absolutely.
+fn resolve_asked(objective: &raw::Objective, window: Window, scope: &mut Scope<'_>) -> Option<Objective> {
+    let (target, allowed) = (&objective.target, &objective.allowed);
+    if objective.budget.value == Spending::Absolute {
+        if target.is_some() {
+            let wrong = "a budget that is absolute has no share";
+            scope.problem(&target.place, wrong, "`allowed: 3` instead of it");
+        }
+        if allowed.is_none() {
+            let wrong = "nothing says how many may be bad";
+            scope.problem(&objective.budget.place, wrong, "`allowed: 3` beside it");
+        }
+        return Some(Objective::absolute(allowed.value?, window));
+    }
+    if allowed.is_some() {
+        let wrong = "how many may be bad is said of a budget that is absolute";
+        scope.problem(
+            &allowed.place,
+            wrong,
+            "`budget: absolute` beside it, or a `target` instead",
+        );
+    }
+    let Some(share) = target.value else {
+        // What could not be read is told already.
+        if !scope.reader.told_of(&target.place) {
+            let wrong = "nothing says which share is to be good";
+            scope.problem(&objective.name.place, wrong, "`target: 99.9%` beside it");
+        }
+        return None;
+    };
+    Some(Objective {
+        budgeting: resolve_budgeting(objective, share.0, window, scope)?,
+        ..Objective::of_events(share.0, window)
+    })
+}
+
+fn resolve_budgeting(
+    objective: &raw::Objective,
+    asked: Target,
+    window: Window,
+    scope: &mut Scope<'_>,
+) -> Option<Budgeting> {
     let (length, of_slice) = (objective.slice.value, objective.slice_target.value);
     let slice = Slice {
         minutes: (length.as_secs() / 60) as u16,
@@ -152,7 +190,7 @@ fn resolve_budgeting(objective: &raw::Objective, window: Window, scope: &mut Sco
         },
     };
     let budgeting = match (objective.budget.value, of_slice) {
-        (Spending::Occurrences, _) => return Some(Budgeting::Occurrences),
+        (Spending::Occurrences | Spending::Absolute, _) => return Some(Budgeting::Occurrences),
         (Spending::RatioTimeslices, _) => Budgeting::RatioTimeslices { slice },
         (Spending::Timeslices, Some(target)) => Budgeting::Timeslices {
             slice,
@@ -170,7 +208,7 @@ fn resolve_budgeting(objective: &raw::Objective, window: Window, scope: &mut Sco
         return None;
     }
     let slices = window.length().as_secs() / slice.length().as_secs();
-    let allowed = objective.target.value.0.allowance() * slices as f64;
+    let allowed = asked.allowance() * slices as f64;
     if allowed < 1.0 {
         let wrong = format!("of {slices} slices not one may be bad at this target, so there is no budget");
         let right = "a shorter slice, a longer window or a lower target";

@@ -9,7 +9,7 @@ use crate::civil;
 use crate::reading::ObjectiveReading;
 use crate::record::State;
 use crate::record::alerts::Alert;
-use crate::status::tables::{Table, exact_percent, percent};
+use crate::status::tables::{Table, asked, percent};
 
 pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
     let reading = view.objectives.iter().find(|reading| *reading.name == *name)?;
@@ -19,7 +19,7 @@ pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
         format!("{}.", verdict.sentence()),
         format!(
             "Asked: {} in {}, by {}, seen from the {}. Measured: {} of it. What may be risked: {}.",
-            exact_percent(verdict.objective.target.share()),
+            asked(&verdict.objective),
             reading.window,
             verdict.objective.budgeting.word(),
             reading.vantage,

@@ -3,7 +3,7 @@
 use super::super::{Mood, Page, View};
 use super::{standing, table, worst_first};
 use crate::reading::ObjectiveReading;
-use crate::status::tables::{Table, exact_percent, percent};
+use crate::status::tables::{Table, asked, percent};
 
 pub(in super::super) fn page(view: &View<'_>) -> Page {
     let of = |mood| {
@@ -40,11 +40,7 @@ pub(super) fn table_of(objectives: &[ObjectiveReading]) -> Table {
         vec![
             reading.name.to_string(),
             standing(reading).0.to_owned(),
-            format!(
-                "{} / {}",
-                exact_percent(verdict.objective.target.share()),
-                reading.window
-            ),
+            format!("{} / {}", asked(&verdict.objective), reading.window),
             verdict.left().map_or_else(dash, percent),
             burn.map_or_else(dash, |burn| format!("{burn:.1}")),
             reading.rung.word().to_owned(),

@@ -10,6 +10,7 @@ use super::{counter, gauge};
 use crate::metrics::sheet::Sheet;
 use crate::metrics::window_label;
 use crate::reading::ObjectiveReading;
+use crate::status::tables::share_asked;
 
 /// Every objective. What is not known has no sample.
 pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[ObjectiveReading]) {
@@ -19,7 +20,7 @@ pub(in crate::metrics) fn objectives(sheet: &mut impl Sheet, objectives: &[Objec
         "The share of events that is to be good.",
     ));
     for ObjectiveReading { name, verdict, .. } in objectives {
-        sheet.sample(&[("objective", name)], verdict.objective.target.share());
+        sheet.sample_if_known(&[("objective", name)], share_asked(&verdict.objective));
     }
     sheet.family(gauge(
         "plimsoll_objective_events",
