@@ -49,6 +49,7 @@ use crate::metrics::Scrape;
 use crate::reading::{Reading, TelemetryReading};
 use crate::reload::Reloaded;
 use crate::saturation::Saturation;
+use crate::spread::Part;
 use crate::status;
 
 /// Connections at once. Scrapers, probes and a few people need a handful.
@@ -72,6 +73,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the port can tell and do.
 pub(crate) trait AdminBackend: ApiBackend + Send + Sync + 'static {
+    /// How what counts for an objective was made up in the last hour.
+    fn breakdown(&self, objective: &str) -> Vec<Part>;
     /// The data plane now.
     fn reading(&self) -> Reading;
     /// What happened in the last `length` before `reading`.

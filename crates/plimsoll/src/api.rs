@@ -27,7 +27,7 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use self::history::{Latencies, Past};
+use self::history::{Counted, Latencies, Past};
 use self::outcomes::{Event, Heard, Reported};
 use crate::access::{Caller, Role};
 use crate::reading::{FallReading, ObjectiveReading};
@@ -41,6 +41,8 @@ pub(crate) trait ApiBackend {
     fn kpis(&self) -> Vec<FallReading>;
     /// What the objective of this name has spent.
     fn past(&self, objective: &str) -> Option<Past>;
+    /// The minutes that it looks back, and by what they are judged; `None` if its budget is no share of events.
+    fn counted(&self, objective: &str) -> Option<Counted>;
     /// How long its requests took in the last hour.
     fn latencies(&self, objective: &str) -> Option<Latencies>;
     /// Somebody tells of an event of the objective, or of the figure, of this name.
@@ -177,6 +179,12 @@ pub(crate) static ROUTES: &[Route] = &[
         "what of its budget was left, over its window",
         history::budget,
         schemas::history,
+    ),
+    get(
+        "/objectives/{}/what-if",
+        "what another `target` would have said of the same minutes",
+        history::what_if,
+        schemas::what_if,
     ),
     get(
         "/objectives/{}/latency",
@@ -405,6 +413,11 @@ fn missing(what: &str, name: &str) -> Reply {
 }
 
 /// The body does not say what it has to.
+/// The query asks for what there is not.
+fn unclear(detail: impl Into<String>) -> Reply {
+    Reply::Problem(StatusCode::BAD_REQUEST, "The query is not right", detail.into())
+}
+
 fn unfit(detail: impl Into<String>) -> Reply {
     Reply::Problem(
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -458,10 +471,7 @@ impl Ask<'_> {
             return Ok(100);
         };
         let limit = text.parse().ok().filter(|limit| (1..=1_000).contains(limit));
-        limit.ok_or_else(|| {
-            let detail = "`limit` is from 1 to 1000.".to_owned();
-            Reply::Problem(StatusCode::BAD_REQUEST, "The query is not right", detail)
-        })
+        limit.ok_or_else(|| unclear("`limit` is from 1 to 1000."))
     }
 
     /// Milliseconds since the Unix epoch.

@@ -46,7 +46,7 @@ use secrets::TokenSource;
 use tree::{Bounds, Node};
 pub(crate) use value::Scalar;
 pub(crate) use value::address::Endpoint;
-pub(crate) use value::quantity::Size;
+pub(crate) use value::quantity::{Size, TargetShare};
 use value::word::StateFile;
 
 /// What runs: validated, with every default filled in.

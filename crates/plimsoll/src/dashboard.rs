@@ -16,6 +16,7 @@ mod text;
 use crate::access::Caller;
 use crate::reading::ObjectiveReading;
 use crate::record::State;
+use crate::spread::Part;
 use crate::status::Status;
 use crate::status::tables::Table;
 
@@ -29,6 +30,8 @@ pub(crate) struct View<'a> {
     pub(crate) state: &'a State,
     /// Milliseconds since the Unix epoch.
     pub(crate) now: u64,
+    /// How what counts for an objective was made up in the last hour.
+    pub(crate) breakdown: &'a dyn Fn(&str) -> Vec<Part>,
 }
 
 /// A page that can be asked for. `{}` in its path is one segment.

@@ -41,7 +41,7 @@ use crate::processors::Processors;
 use crate::record::{MACHINE, Record, Said};
 use crate::reload::{Reloaded, Reloader};
 use crate::signals;
-use crate::spread::counts_for;
+use crate::spread::{Part, counts_for};
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Finished, Telemetry};
 use crate::upgrade::Upgrader;
@@ -429,6 +429,18 @@ impl Parts {
             limit_ms: plan.latency_max().map(|limit| limit.as_millis() as u64),
             examples: examples(self, plan),
         })
+    }
+
+    /// How what counts for an objective was made up in the last hour.
+    pub(crate) fn breakdown(&self, objective: &str) -> Vec<Part> {
+        let running = self.gateway.running();
+        let mut plans = running.plan.objectives.iter();
+        let Some(plan) = plans.find(|plan| *plan.name == *objective) else {
+            return Vec::new();
+        };
+        let hour_ago = (self.gateway.env().wall().as_secs() / 60).saturating_sub(60);
+        let watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        watching.spread.breakdown(plan, hour_ago)
     }
 
     /// Sends what people are to be told.

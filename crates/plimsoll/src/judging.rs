@@ -19,11 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::objectives::ObjectiveCounts;
-use plimsoll_slo::{Ladder, Second};
+use plimsoll_slo::{Budgeting, Ladder, Second};
 use store::{Key, Minute, Remembered, Row};
 
 use self::judged::{Found, Judged, UNWRITTEN_MAX, key, looks_back};
-use crate::api::history::Past;
+use crate::api::history::{Counted, Past};
 use crate::config::{ObjectiveConfig, Watch};
 use crate::reading::{FallReading, ObjectiveReading, RiseReading, WatchedReading};
 use crate::record::corrections::Corrections;
@@ -168,6 +168,26 @@ impl Judging {
             allowed: verdict.forecast.unwrap_or(verdict.budget).allowed,
             minutes: judged.judge.spent().collect(),
             is_corrected: verdict.as_counted.is_some(),
+        })
+    }
+
+    /// The minutes that an objective looks back, as they were counted, if its budget is a share of events.
+    pub(crate) fn counted(&self, name: &str) -> Option<Counted> {
+        let judged = self.judged.iter().find(|judged| *judged.asked.name == *name)?;
+        let objective = judged.asked.objective;
+        let verdict = judged.judge.verdict();
+        let to = verdict.as_of.minute();
+        let length = objective.window.length().as_secs() / 60;
+        let from = verdict
+            .period
+            .map_or_else(|| (to + 1).saturating_sub(length), |period| period.from);
+        let minutes = judged
+            .judge
+            .past()
+            .filter(|(minute, _, measured)| *minute >= from && *measured > 0);
+        (objective.budgeting == Budgeting::Occurrences).then(|| Counted {
+            objective,
+            minutes: minutes.map(|(minute, counts, _)| (minute, counts)).collect(),
         })
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::access::{Kept, Key};
 use crate::admin::{AdminBackend, AdminConfig};
 use crate::api::ApiBackend;
-use crate::api::history::{Latencies, Past};
+use crate::api::history::{Counted, Latencies, Past};
 use crate::api::outcomes::{Event, Heard, Reported};
 use crate::api::stream::Judged;
 use crate::config::{self, Watch};
@@ -25,6 +25,7 @@ use crate::observe;
 use crate::reading::{FallReading, ObjectiveReading, Reading, TelemetryReading};
 use crate::record::Record;
 use crate::reload::Reloaded;
+use crate::spread::Part;
 use crate::upgrade;
 
 /// The parts, as the admin port sees them.
@@ -49,6 +50,11 @@ impl ApiBackend for Operators {
     fn past(&self, objective: &str) -> Option<Past> {
         let judging = self.0.judging.lock().unwrap_or_else(PoisonError::into_inner);
         judging.past(objective)
+    }
+
+    fn counted(&self, objective: &str) -> Option<Counted> {
+        let judging = self.0.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        judging.counted(objective)
     }
 
     fn report(&self, name: &str, event: &Event) -> Reported {
@@ -108,6 +114,10 @@ fn count(counts: &ObjectiveCounts, event: &Event, now: u64) -> Reported {
 }
 
 impl AdminBackend for Operators {
+    fn breakdown(&self, objective: &str) -> Vec<Part> {
+        self.0.breakdown(objective)
+    }
+
     fn reading(&self) -> Reading {
         observe::read(&self.0)
     }

@@ -1,11 +1,11 @@
-//! How failures were spread over routes, tiers, upstreams and versions in the last hour, by the minute: what those that
+//! How failures were spread over routes, tiers, upstreams, versions and reasons in the last hour, by the minute: what those that
 //! fail have in common is read from it when somebody is called.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use gateway::ledger::SeriesKey;
 use gateway::plan::ObjectivePlan;
-use plimsoll_slo::{Counts, stand_out};
+use plimsoll_slo::{Counts, Reason, stand_out};
 
 use crate::reading::Series;
 use crate::record::entry::StandsOut;
@@ -14,6 +14,9 @@ use crate::record::entry::StandsOut;
 const MINUTES: usize = 61;
 /// Values that are told of one dimension.
 const TOLD_MAX: usize = 3;
+/// Values that are shown of one dimension, and series with a reason of which that is remembered.
+const SHOWN_MAX: usize = 8;
+const REASONS_MAX: usize = 2_000;
 
 /// What every series had counted at the beginning of each of the last minutes. At 16 bytes for each series and minute,
 /// 4 MB for as many series as there can be.
@@ -21,15 +24,42 @@ const TOLD_MAX: usize = 3;
 pub(crate) struct Spread {
     places: HashMap<SeriesKey, usize>,
     now: Vec<Counts>,
+    /// Bad ones by reason, of those series that had any.
+    reasons: BTreeMap<(usize, Reason), u64>,
     /// The oldest first; a series that came later is not there yet, and had counted nothing.
-    minutes: VecDeque<(u64, Vec<Counts>)>,
+    minutes: VecDeque<At>,
+}
+
+/// What had been counted at the beginning of a minute.
+#[derive(Debug)]
+struct At {
+    minute: u64,
+    counts: Vec<Counts>,
+    reasons: BTreeMap<(usize, Reason), u64>,
+}
+
+/// A part of what counts for an objective: what happened in it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Part {
+    /// `route`, `tier`, `upstream`, `version`, or `reason` of what failed.
+    pub(crate) dimension: &'static str,
+    pub(crate) value: String,
+    /// Good and bad events; of a reason bad ones only.
+    pub(crate) counts: Counts,
+    /// Its share of all failures, and that over its share of all events; of a reason there is none.
+    pub(crate) share: f64,
+    pub(crate) lift: Option<f64>,
 }
 
 impl Spread {
     /// What the series have counted by now, in this minute since the Unix epoch.
     pub(crate) fn note(&mut self, minute: u64, series: &[Series]) {
-        if self.minutes.back().is_none_or(|(newest, _)| *newest != minute) {
-            self.minutes.push_back((minute, self.now.clone()));
+        if self.minutes.back().is_none_or(|newest| newest.minute != minute) {
+            self.minutes.push_back(At {
+                minute,
+                counts: self.now.clone(),
+                reasons: self.reasons.clone(),
+            });
             if self.minutes.len() > MINUTES {
                 self.minutes.pop_front();
             }
@@ -44,34 +74,19 @@ impl Spread {
                 good: tally.good,
                 bad: tally.bad_total(),
             };
+            let of_reasons = Reason::ALL.iter().filter(|reason| tally.bad[reason.index()] > 0);
+            for reason in of_reasons {
+                if self.reasons.len() < REASONS_MAX || self.reasons.contains_key(&(place, *reason)) {
+                    self.reasons.insert((place, *reason), tally.bad[reason.index()]);
+                }
+            }
         }
     }
 
     /// What stands out among the failures of an objective since this minute, or since the oldest that is known, the most
     /// telling first.
     pub(crate) fn stands_out(&self, objective: &ObjectivePlan, since: u64) -> Vec<StandsOut> {
-        let Some((_, before)) = self
-            .minutes
-            .iter()
-            .find(|(minute, _)| *minute >= since)
-            .or(self.minutes.back())
-        else {
-            return Vec::new();
-        };
-        let gained: Vec<(&SeriesKey, Counts)> = self
-            .places
-            .iter()
-            .filter(|(key, _)| counts_for(objective, key))
-            .map(|(key, place)| {
-                let before = before.get(*place).copied().unwrap_or_default();
-                let now = self.now[*place];
-                let gained = Counts {
-                    good: now.good.saturating_sub(before.good),
-                    bad: now.bad.saturating_sub(before.bad),
-                };
-                (key, gained)
-            })
-            .collect();
+        let gained = self.gained(objective, since);
         let mut out: Vec<_> = DIMENSIONS
             .iter()
             .flat_map(|(dimension, of)| one_dimension(dimension, *of, &gained))
@@ -83,6 +98,100 @@ impl Spread {
         });
         out
     }
+
+    /// How what counts for an objective is made up since this minute, or since the oldest that is known: of each dimension
+    /// the parts in which most failed first.
+    pub(crate) fn breakdown(&self, objective: &ObjectivePlan, since: u64) -> Vec<Part> {
+        let gained = self.gained(objective, since);
+        let of_all = gained
+            .iter()
+            .fold(Counts::default(), |sum, (_, counts)| add(sum, *counts));
+        let share = |bad: u64| bad as f64 / of_all.bad.max(1) as f64;
+        let mut parts = Vec::new();
+        for (dimension, of) in DIMENSIONS {
+            let values = by_value(of, &gained).into_iter().map(|(value, counts)| Part {
+                dimension,
+                value: value.to_owned(),
+                counts,
+                share: share(counts.bad),
+                lift: (counts.total() > 0 && of_all.bad > 0)
+                    .then(|| share(counts.bad) / (counts.total() as f64 / of_all.total() as f64)),
+            });
+            parts.extend(most_first(
+                values.filter(|part| part.counts.total() > 0).collect(),
+            ));
+        }
+        let reasons = self.gained_by_reason(objective, since).into_iter();
+        let reasons = reasons.map(|(reason, bad)| Part {
+            dimension: "reason",
+            value: reason.code().to_owned(),
+            counts: Counts { good: 0, bad },
+            share: share(bad),
+            lift: None,
+        });
+        parts.extend(most_first(reasons.collect()));
+        parts
+    }
+
+    fn since(&self, minute: u64) -> Option<&At> {
+        let mut minutes = self.minutes.iter();
+        minutes.find(|at| at.minute >= minute).or(self.minutes.back())
+    }
+
+    fn gained(&self, objective: &ObjectivePlan, since: u64) -> Vec<(&SeriesKey, Counts)> {
+        let Some(At { counts: before, .. }) = self.since(since) else {
+            return Vec::new();
+        };
+        let counted = self.places.iter().filter(|(key, _)| counts_for(objective, key));
+        counted
+            .map(|(key, place)| {
+                let before = before.get(*place).copied().unwrap_or_default();
+                let now = self.now[*place];
+                let gained = Counts {
+                    good: now.good.saturating_sub(before.good),
+                    bad: now.bad.saturating_sub(before.bad),
+                };
+                (key, gained)
+            })
+            .collect()
+    }
+
+    fn gained_by_reason(&self, objective: &ObjectivePlan, since: u64) -> BTreeMap<Reason, u64> {
+        let mut gained = BTreeMap::new();
+        let Some(At { reasons: before, .. }) = self.since(since) else {
+            return gained;
+        };
+        let counted: HashSet<usize> = self
+            .places
+            .iter()
+            .filter(|(key, _)| counts_for(objective, key))
+            .map(|(_, place)| *place)
+            .collect();
+        for (at, bad) in self
+            .reasons
+            .iter()
+            .filter(|((place, _), _)| counted.contains(place))
+        {
+            let more = bad.saturating_sub(before.get(at).copied().unwrap_or_default());
+            if more > 0 {
+                *gained.entry(at.1).or_default() += more;
+            }
+        }
+        gained
+    }
+}
+
+fn add(a: Counts, b: Counts) -> Counts {
+    Counts {
+        good: a.good + b.good,
+        bad: a.bad + b.bad,
+    }
+}
+
+fn most_first(mut parts: Vec<Part>) -> Vec<Part> {
+    parts.sort_by_key(|part| std::cmp::Reverse((part.counts.bad, part.counts.good)));
+    parts.truncate(SHOWN_MAX);
+    parts
 }
 
 type Of = fn(&SeriesKey) -> &str;
@@ -94,14 +203,16 @@ const DIMENSIONS: [(&str, Of); 4] = [
     ("version", |key| &key.version),
 ];
 
-fn one_dimension(dimension: &str, of: Of, gained: &[(&SeriesKey, Counts)]) -> Vec<StandsOut> {
-    let mut values: BTreeMap<&str, Counts> = BTreeMap::new();
-    for (key, counts) in gained {
+fn by_value<'a>(of: Of, gained: &[(&'a SeriesKey, Counts)]) -> BTreeMap<&'a str, Counts> {
+    gained.iter().fold(BTreeMap::new(), |mut values, (key, counts)| {
         let sum = values.entry(of(key)).or_default();
-        sum.good += counts.good;
-        sum.bad += counts.bad;
-    }
-    let (names, counts): (Vec<_>, Vec<_>) = values.into_iter().unzip();
+        *sum = add(*sum, *counts);
+        values
+    })
+}
+
+fn one_dimension(dimension: &str, of: Of, gained: &[(&SeriesKey, Counts)]) -> Vec<StandsOut> {
+    let (names, counts): (Vec<_>, Vec<_>) = by_value(of, gained).into_iter().unzip();
     let out = stand_out(&counts).into_iter().take(TOLD_MAX);
     out.map(|(place, lift)| StandsOut {
         dimension: dimension.to_owned(),
@@ -124,7 +235,7 @@ pub(crate) fn counts_for(objective: &ObjectivePlan, key: &SeriesKey) -> bool {
 #[cfg(test)]
 mod tests {
     use gateway::plan::Good;
-    use plimsoll_slo::{Class, Reason, Tally};
+    use plimsoll_slo::{Class, Tally};
 
     use super::*;
     use crate::reading::sample::{key, outcome};
@@ -189,5 +300,43 @@ mod tests {
         (0..200).for_each(|minute| spread.note(minute, &series(&[("pay", "gold", minute, 0)])));
         assert_eq!(spread.minutes.len(), MINUTES);
         assert_eq!(spread.places.len(), 1);
+    }
+    #[test]
+    fn a_breakdown_has_everything_that_happened_and_the_reasons_of_what_failed() {
+        let mut spread = Spread::default();
+        spread.note(100, &series(&[("pay", "gold", 50, 50)]));
+        let now = [
+            ("pay", "gold", 150, 60),
+            ("read", "silver", 300, 0),
+            ("other", "gold", 9, 9),
+        ];
+        spread.note(101, &series(&now));
+        let parts = spread.breakdown(&objective(None), 101);
+        let told: Vec<_> = parts
+            .iter()
+            .map(|part| {
+                let lift = part.lift.map(|lift| (10.0 * lift).round() / 10.0);
+                (
+                    part.dimension,
+                    &*part.value,
+                    part.counts.bad,
+                    part.counts.total(),
+                    lift,
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("route", "pay", 10, 110, Some(3.7)),
+                ("route", "read", 0, 300, Some(0.0)),
+                ("tier", "gold", 10, 110, Some(3.7)),
+                ("tier", "silver", 0, 300, Some(0.0)),
+                ("upstream", "orders", 10, 410, Some(1.0)),
+                ("version", "stable", 10, 410, Some(1.0)),
+                ("reason", "upstream-reset", 10, 10, None),
+            ]
+        );
+        assert_eq!(Spread::default().breakdown(&objective(None), 0), []);
     }
 }

@@ -423,18 +423,19 @@ impl Judge {
         change_point::find(self.objective.target, latest)
     }
 
+    fn burns(&self) -> Vec<(BurnRule, Burning)> {
+        let spending = self.spending();
+        let judged = (RULES..).step_by(2).zip(&self.rules).map(|(at, rule)| {
+            let (long, short) = (spending.sum(at), spending.sum(at + 1));
+            (*rule, rule.judge(self.objective.target, &long, &short))
+        });
+        judged.collect()
+    }
+
     /// What it says by now.
     pub fn verdict(&self) -> Verdict {
-        let spending = self.spending();
         let (budget, forecast) = self.budgets();
-        let burns: Vec<_> = (RULES..)
-            .step_by(2)
-            .zip(&self.rules)
-            .map(|(at, rule)| {
-                let (long, short) = (spending.sum(at), spending.sum(at + 1));
-                (*rule, rule.judge(self.objective.target, &long, &short))
-            })
-            .collect();
+        let burns = self.burns();
         Verdict {
             objective: self.objective,
             as_of: self.events.now(),

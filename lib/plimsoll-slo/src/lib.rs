@@ -33,6 +33,7 @@ mod time;
 mod track;
 mod verdict;
 mod weighing;
+mod what_if;
 
 pub use budget::{Allowance, Budget, Rate, time_left};
 pub use burn::{BurnRule, Burning, Phase, Severity};
@@ -57,3 +58,4 @@ pub use time::Instant;
 pub use track::{Counts, STEP_MAX, Second, Sum, Track};
 pub use verdict::{State, Verdict};
 pub use weighing::EvidenceMark;
+pub use what_if::WhatIf;

@@ -79,6 +79,7 @@ impl<B: AdminBackend> Serving<B> {
                 objectives: &objectives,
                 state,
                 now,
+                breakdown: &|objective| self.backend.breakdown(objective),
             };
             dashboard::page(&view, asked.path)
         });

@@ -60,6 +60,10 @@ impl ApiBackend for Arc<Fake> {
         vec![sample::fall()]
     }
 
+    fn counted(&self, _: &str) -> Option<crate::api::history::Counted> {
+        None
+    }
+
     fn past(&self, _: &str) -> Option<crate::api::history::Past> {
         None
     }
@@ -82,6 +86,10 @@ impl ApiBackend for Arc<Fake> {
 }
 
 impl AdminBackend for Arc<Fake> {
+    fn breakdown(&self, _: &str) -> Vec<Part> {
+        Vec::new()
+    }
+
     fn reading(&self) -> Reading {
         let phase = if self.draining.load(Relaxed) {
             Phase::Draining

@@ -111,6 +111,12 @@ fn operation(route: &Route) -> Value {
         "/stream" => {
             json!([{ "name": "objective", "in": "query", "schema": { "type": "string", "minLength": 1 } }])
         }
+        "/objectives/{}/what-if" => json!([{
+            "name": "target",
+            "in": "query",
+            "required": true,
+            "schema": { "type": "string", "pattern": "^(6[0-9]|[7-9][0-9])(\\.[0-9]{1,4})?%$" },
+        }]),
         path if is_list(path) && *route.method == http::Method::GET => json!([{
             "name": "limit",
             "in": "query",

@@ -1,13 +1,20 @@
 //! How it came: an objective's budget over its window, and how long its requests took in the last hour.
 
+use std::time::Duration;
+
+use plimsoll_slo::{Counts, Objective, WhatIf};
 use serde_json::{Value, json};
 
-use super::{Ask, Reply, good, missing};
+use super::{Ask, Reply, good, missing, unclear};
 use crate::civil;
+use crate::config::{Scalar as _, TargetShare};
 use crate::heat;
 
 /// Points of a budget's history: more than a screen has room for.
 const POINTS_MAX: u64 = 360;
+
+/// Changes of one chart: more would be a hedge.
+const CHANGES_MAX: usize = 100;
 
 /// What an objective has spent, minute by minute.
 #[derive(Debug)]
@@ -20,6 +27,14 @@ pub(crate) struct Past {
     /// The minute, what was bad in it, and that before corrections.
     pub(crate) minutes: Vec<(u64, f64, f64)>,
     pub(crate) is_corrected: bool,
+}
+
+/// The minutes of an objective's window or period, as they were counted.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) objective: Objective,
+    /// When, in minutes since the Unix epoch, and what happened in them.
+    pub(crate) minutes: Vec<(u64, Counts)>,
 }
 
 /// How long requests took.
@@ -61,8 +76,58 @@ pub(super) fn budget(ask: &Ask<'_>) -> Result<Reply, Reply> {
         "allowed": past.allowed,
         "at_s": at,
         "budget_left": budget_left,
+        "changes": changes(ask, Duration::from_mins(past.to + 1 - past.from)),
         "budget_left_as_counted": if past.is_corrected { as_counted.into() } else { Value::Null },
     })))
+}
+
+/// Minutes that are judged anew: a month. That takes some ten milliseconds.
+const REPLAYED_MAX: usize = 44_640;
+
+/// What another target would have said of the same minutes.
+pub(super) fn what_if(ask: &Ask<'_>) -> Result<Reply, Reply> {
+    if !ask
+        .backend
+        .objectives()
+        .iter()
+        .any(|reading| *reading.name == *ask.name)
+    {
+        return Err(missing("objective", ask.name));
+    }
+    let said = ask.parameter("target");
+    let target = said.as_deref().and_then(TargetShare::parse);
+    let target =
+        target.ok_or_else(|| unclear("`target` has to be a share such as `99.9%`, of 60 % or more."))?;
+    let counted = ask.backend.counted(ask.name);
+    let counted =
+        counted.ok_or_else(|| unclear("Only a budget that is a share of events can be judged anew."))?;
+    let minutes = &counted.minutes[counted.minutes.len().saturating_sub(REPLAYED_MAX)..];
+    let Objective { window, alpha, .. } = counted.objective;
+    let found = WhatIf::replay(target.0, window.length(), alpha, minutes);
+    let WhatIf {
+        budget,
+        pages,
+        tickets,
+    } = found;
+    Ok(good(json!({
+        "target": target.0.share(),
+        "from": minutes.first().map(|(minute, _)| civil::moment(60_000 * minute)),
+        "minutes": minutes.len(),
+        "budget_left": budget.left(),
+        "allowed": budget.allowed,
+        "bad": budget.bad,
+        "pages_at_most": pages,
+        "tickets_at_most": tickets,
+    })))
+}
+
+/// What changed since then, for the axis of time, the latest first.
+fn changes(ask: &Ask<'_>, since: Duration) -> Vec<Value> {
+    ask.backend.record().read(|state| {
+        let all = state.changes(ask.now(), since).take(CHANGES_MAX);
+        all.map(|(at, what)| json!({ "at_s": at / 1_000, "what": what }))
+            .collect()
+    })
 }
 
 pub(super) fn latency(ask: &Ask<'_>) -> Result<Reply, Reply> {
@@ -79,6 +144,7 @@ pub(super) fn latency(ask: &Ask<'_>) -> Result<Reply, Reply> {
         "counts": seen.minutes.iter().map(|(_, counts)| counts).collect::<Vec<_>>(),
         "limit_ms": seen.limit_ms,
         "examples": seen.examples,
+        "changes": changes(ask, Duration::from_hours(1)),
     })))
 }
 
@@ -114,6 +180,40 @@ mod tests {
         assert_eq!(body["budget_left_as_counted"][1], 0.8);
         assert_eq!(
             ask(&fake, &Method::GET, "/objectives/nobody/history", &Value::Null).0,
+            404
+        );
+    }
+    #[test]
+    fn another_target_is_judged_by_the_same_minutes() {
+        let fake = troubled();
+        let asked = |query: &str| {
+            let path = format!("/objectives/checkout/what-if{query}");
+            ask(&fake, &Method::GET, &path, &Value::Null)
+        };
+        let (status, body) = asked("?target=99%25");
+        assert_eq!(
+            (status, &body["bad"], &body["minutes"]),
+            (200, &json!(50.0), &json!(100))
+        );
+        let left = body["budget_left"].as_f64().unwrap();
+        assert!((left - (1.0 - 50.0 / 100.5)).abs() < 1e-9, "{body}");
+        assert_eq!(
+            (&body["pages_at_most"], &body["from"]),
+            (&json!(0), &json!("1970-01-01T16:40:00.000Z"))
+        );
+        let (_, strict) = asked("?target=99.99%25");
+        assert_eq!(strict["pages_at_most"], 1, "{strict}");
+        for wrong in ["", "?target=100%25", "?target=much", "?target=5%25"] {
+            assert_eq!(asked(wrong).0, 400, "{wrong}");
+        }
+        assert_eq!(
+            ask(
+                &fake,
+                &Method::GET,
+                "/objectives/nobody/what-if?target=99%25",
+                &Value::Null
+            )
+            .0,
             404
         );
     }

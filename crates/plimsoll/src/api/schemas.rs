@@ -156,7 +156,26 @@ pub(super) fn history() -> Value {
         ("at_s", list(&count())),
         ("budget_left", shares.clone()),
         ("budget_left_as_counted", or_null(&shares)),
+        ("changes", changes()),
     ])
+}
+
+pub(super) fn what_if() -> Value {
+    object(&[
+        ("target", number()),
+        ("from", or_null(&time())),
+        ("minutes", count()),
+        ("budget_left", or_null(&number())),
+        ("allowed", number()),
+        ("bad", number()),
+        ("pages_at_most", count()),
+        ("tickets_at_most", count()),
+    ])
+}
+
+/// What changed, for the axis of time.
+fn changes() -> Value {
+    list(&object(&[("at_s", count()), ("what", text())]))
 }
 
 pub(super) fn latency() -> Value {
@@ -166,6 +185,7 @@ pub(super) fn latency() -> Value {
         ("counts", list(&list(&count()))),
         ("limit_ms", or_null(&count())),
         ("examples", list(&json!({ "type": "object" }))),
+        ("changes", changes()),
     ])
 }
 

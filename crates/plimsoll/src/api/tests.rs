@@ -26,6 +26,17 @@ impl ApiBackend for Fake {
         vec![sample::fall()]
     }
 
+    fn counted(&self, objective: &str) -> Option<Counted> {
+        let minutes = (1_000..1_100).map(|minute| {
+            let bad = u64::from(minute < 1_050);
+            (minute, plimsoll_slo::Counts { good: 100, bad })
+        });
+        (objective == "checkout").then(|| Counted {
+            objective: sample::burning().verdict.objective,
+            minutes: minutes.collect(),
+        })
+    }
+
     fn past(&self, objective: &str) -> Option<Past> {
         let past = self.past.as_ref().filter(|_| objective == "checkout")?;
         Some(Past {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use plimsoll_slo::Counts;
+
 use super::*;
 use crate::access::Role;
 use crate::reading::Reading;
@@ -37,6 +39,16 @@ fn troubled() -> Record {
     record
 }
 
+fn part(dimension: &'static str, value: &str) -> Part {
+    Part {
+        dimension,
+        value: value.to_owned(),
+        counts: Counts { good: 900, bad: 90 },
+        share: 0.9,
+        lift: (dimension != "reason").then_some(4.5),
+    }
+}
+
 /// The page of a path.
 fn page_of(record: &Record, reading: &Reading, path: &str) -> Option<Page> {
     let status = status(reading, reading.series.clone());
@@ -46,6 +58,7 @@ fn page_of(record: &Record, reading: &Reading, path: &str) -> Option<Page> {
             objectives: &reading.objectives,
             state,
             now: NOON.as_millis() as u64,
+            breakdown: &|_| vec![part("tier", "gold"), part("reason", "upstream-reset")],
         };
         page(&view, path)
     })

@@ -210,7 +210,7 @@ pub(crate) fn asked(objective: &Objective) -> String {
 }
 
 /// A target as it was written: 99.95 % must not become 100.
-fn exact_percent(share: f64) -> String {
+pub(crate) fn exact_percent(share: f64) -> String {
     let percent = (share * 1e8).round() / 1e6;
     format!("{percent} %")
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use plimsoll_slo::{
-    BurnRule, Counts, Evidence, Judge, Objective, Phase, Second, Severity, State, Target, Track, Window,
+    BurnRule, Counts, Evidence, Judge, Objective, Phase, Second, Severity, State, Target, Track, WhatIf,
+    Window,
 };
 
 use crate::dice::Dice;
@@ -273,4 +274,46 @@ fn the_start_is_that_of_the_outage_and_not_of_the_page() {
     let mut judge = Judge::new(objective());
     judge.second(Second(1_000), Counts { good: 100, bad: 0 }, 0);
     assert_eq!(judge.began(), None);
+}
+
+#[test]
+fn what_another_objective_would_have_said_is_what_it_says() {
+    // Two days with two outages and a leak, judged as they came and replayed.
+    let day = Window::Rolling(Duration::from_hours(24));
+    let minutes: Vec<(u64, Counts)> = (10_000..12_880)
+        .map(|minute| {
+            let bad = match minute {
+                10_500..10_510 => 300,
+                11_700..11_900 => 6,
+                12_400..12_420 => 600,
+                _ => 0,
+            };
+            let counts = Counts { good: 600 - bad, bad };
+            (minute, counts)
+        })
+        .collect();
+    for share in [0.9, 0.99, 0.999] {
+        let objective = Objective::of_events(Target::new(share).unwrap(), day);
+        let mut judge = Judge::new(objective);
+        let (mut pages, mut was) = (0, None);
+        for (minute, counts) in &minutes {
+            for second in 0..60 {
+                let part = |of: u64| of / 60 + u64::from(second < of % 60);
+                let now = Counts {
+                    good: part(counts.good),
+                    bad: part(counts.bad),
+                };
+                judge.second(Second(60 * minute + second), now, now.bad);
+            }
+            let calls = judge.verdict().calls;
+            pages += u32::from(calls == Some(Severity::Page) && was != Some(Severity::Page));
+            was = calls;
+        }
+        let replayed = WhatIf::replay(objective.target, day.length(), 0.01, &minutes[1_440..]);
+        let all = WhatIf::replay(objective.target, day.length(), 0.01, &minutes);
+        assert_eq!(all.pages, pages, "{share}");
+        assert!(pages > 0 || share < 0.95, "{share}");
+        let (a, b) = (replayed.budget.left().unwrap(), judge.verdict().left().unwrap());
+        assert!((a - b).abs() < 0.001 * (1.0 + b.abs()), "{share}: {a} {b}");
+    }
 }

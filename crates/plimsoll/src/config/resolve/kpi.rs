@@ -13,7 +13,7 @@ use crate::config::raw::kpi::{Kpi, Measured};
 use crate::config::raw::objective::Vantage;
 use crate::config::{ObjectiveConfig, Watch};
 
-/// Each is looked at anew every minute, which takes about a millisecond.
+/// Each is looked at anew every minute, which takes some two milliseconds.
 const KPIS_MAX: usize = 100;
 /// What is no fall, if nothing is said.
 const FALL_OF_RATE: f64 = 0.2;

@@ -94,7 +94,61 @@ const hour = (at, step) => {
   return step >= 86400 ? day.slice(5) : time.slice(0, step < 60 ? 8 : 5);
 };
 
+// Changes, where they stand on the axis of time.
+const marks = (changes) => (chart) => {
+  const [context, bottom] = [chart.ctx, chart.bbox.top + chart.bbox.height];
+  context.save();
+  context.fillStyle = color("ink");
+  changes.forEach(({ at_s }) => {
+    if (at_s < chart.scales.x.min || at_s > chart.scales.x.max) return;
+    const x = chart.valToPos(at_s, "x", true);
+    context.beginPath();
+    context.moveTo(x, bottom - 12);
+    context.lineTo(x - 6, bottom);
+    context.lineTo(x + 6, bottom);
+    context.fill();
+  });
+  context.restore();
+};
+
+// What changed near a point, if anything did.
+const changedNear = (changes, at, span) => {
+  const near = changes.filter((one) => Math.abs(one.at_s - at) <= span).map((one) => `${clock(one.at_s)}: ${one.what}`);
+  return near.length ? `. Changed: ${near.slice(0, 3).join("; ")}` : "";
+};
+
+// Targets from two nines to five, evenly by what they allow.
+const targetOf = (step) => 1 - 10 ** -(1 + step / 25);
+
 const charts = {
+  // A slider: what it stands at is asked of the server, once the hand rests.
+  whatIf(plot, data, point, source) {
+    if (plot.querySelector("input")) return;
+    const slider = document.createElement("input");
+    Object.assign(slider, { type: "range", min: 0, max: 100, step: 1, value: Math.round(25 * (-Math.log10(1 - data.target) - 1)) });
+    slider.setAttribute("aria-label", "another target");
+    // What is here is a tool, and no picture.
+    plot.removeAttribute("role");
+    plot.append(slider);
+    const shown = (target) => `${(100 * target).toPrecision(5)} %`;
+    const tell = (found) => {
+      const left = found.budget_left === null ? "nothing is known" : `${percent(found.budget_left)} of the budget would be left`;
+      const times = (count, what) => `${count} ${count === 1 ? what : `${what}s`}`;
+      point.textContent = `${shown(found.target)}: ${left}, ${found.bad} bad where ${found.allowed.toFixed(1)} may be; at most ${times(found.pages_at_most, "page")} and ${times(found.tickets_at_most, "ticket")} in ${found.minutes < 180 ? `${found.minutes} minutes` : `${Math.round(found.minutes / 60)} hours`} that were measured.`;
+    };
+    let later;
+    slider.addEventListener("input", () => {
+      const target = targetOf(Number(slider.value));
+      slider.setAttribute("aria-valuetext", shown(target));
+      clearTimeout(later);
+      later = setTimeout(async () => {
+        const answer = await fetch(`${source.split("?")[0]}?target=${target.toFixed(6)}`, { headers: { Accept: "application/json" } });
+        if (answer.ok) tell(await answer.json());
+      }, 250);
+    });
+    tell(data);
+  },
+
   budget(plot, data, point) {
     const rows = [data.at_s, data.budget_left];
     // Of a window of which little is known a line is a dot.
@@ -112,9 +166,10 @@ const charts = {
     return new uPlot(options(plot, {
       series, scales: { y: { range: [below, 1] } },
       axes: [{}, { values: (_, ticks) => ticks.map((tick) => `${Math.round(100 * tick)} %`) }],
-      hooks: { setCursor: [(chart) => {
+      hooks: { draw: [marks(data.changes)], setCursor: [(chart) => {
         const at = chart.cursor.idx;
-        if (at !== null && at !== undefined) point.textContent = `${clock(rows[0][at])} UTC: ${percent(rows[1][at])} left`;
+        if (at === null || at === undefined) return;
+        point.textContent = `${clock(rows[0][at])} UTC: ${percent(rows[1][at])} left${changedNear(data.changes, rows[0][at], data.step_s)}`;
       }] },
     }), drawn, plot);
   },
@@ -188,6 +243,7 @@ const charts = {
       }],
       hooks: {
         drawClear: [heat],
+        draw: [marks(data.changes)],
         setCursor: [(chart) => {
           const one = shown[chart.cursor.idx - 1];
           if (one) point.textContent = `${clock(one.at / 1000)} UTC: ${one.reason} after ${text(one.latency_ms)}, trace ${one.trace_id}, request ${one.request_id}`;
@@ -204,8 +260,10 @@ async function draw(figure) {
     if (!answer.ok) return;
     const data = await answer.json();
     figure.hidden = false;
-    plot.replaceChildren();
-    charts[figure.dataset.chart](plot, data, point);
+    const chart = figure.dataset.chart;
+    // A tool stays in the hand that holds it.
+    if (chart !== "whatIf") plot.replaceChildren();
+    charts[chart](plot, data, point, figure.dataset.source);
   } catch {
     // The tables say the same, and what is shown stays with its time.
   }

@@ -1,6 +1,8 @@
 //! One objective: how it stands, how it came to that, and what was done about it.
 
-use plimsoll_slo::Budget;
+use std::time::Duration;
+
+use plimsoll_slo::{Budget, Budgeting, Target, Verdict};
 
 use super::super::{Field, Figure, Form, Page, ROWS_MAX, View};
 use super::{standing, table};
@@ -9,7 +11,7 @@ use crate::civil;
 use crate::reading::ObjectiveReading;
 use crate::record::State;
 use crate::record::alerts::Alert;
-use crate::status::tables::{Table, asked, percent};
+use crate::status::tables::{Table, asked, exact_percent, percent};
 
 pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
     let reading = view.objectives.iter().find(|reading| *reading.name == *name)?;
@@ -57,8 +59,11 @@ pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
         forms: vec![silence(name)],
         figures: figures(reading),
         tables: vec![
+            breakdown(view, name),
             burns(reading),
             budgets(reading),
+            targets(reading),
+            changes(view),
             alerts(name, state),
             corrections(name, state),
         ],
@@ -73,9 +78,9 @@ fn figures(reading: &ObjectiveReading) -> Vec<Figure> {
         .verdict
         .left()
         .map_or_else(|| "not known".to_owned(), percent);
-    vec![
+    let mut figures = vec![
         Figure {
-            title: "Budget left, over the window",
+            title: "Budget left, over the window; triangles are changes",
             chart: "budget",
             source: format!("{ROOT}/objectives/{name}/history"),
             says: format!("By now it is {left}."),
@@ -92,7 +97,23 @@ fn figures(reading: &ObjectiveReading) -> Vec<Figure> {
             source: format!("{ROOT}/objectives/{name}/latency"),
             says: "Quantiles of the last seconds are on the page of traffic.".to_owned(),
         },
-    ]
+    ];
+    let objective = &reading.verdict.objective;
+    if objective.budgeting == Budgeting::Occurrences {
+        let target = form_urlencoded::byte_serialize(
+            exact_percent(objective.target.share())
+                .replace(' ', "")
+                .as_bytes(),
+        )
+        .collect::<String>();
+        figures.push(Figure {
+            title: "With another target",
+            chart: "whatIf",
+            source: format!("{ROOT}/objectives/{name}/what-if?target={target}"),
+            says: "Some are in the table.".to_owned(),
+        });
+    }
+    figures
 }
 
 fn silence(name: &str) -> Form {
@@ -115,6 +136,81 @@ const SILENCES: [(u32, &str); 5] = [
     (1_440, "a day"),
     (10_080, "a week"),
 ];
+
+/// Of what those that fail are made, and of what all are.
+fn breakdown(view: &View<'_>, name: &str) -> Table {
+    let parts = (view.breakdown)(name);
+    let rows = parts.iter().map(|part| {
+        let events = match part.dimension {
+            "reason" => "-".to_owned(),
+            _ => part.counts.total().to_string(),
+        };
+        vec![
+            part.dimension.to_owned(),
+            part.value.clone(),
+            events,
+            part.counts.bad.to_string(),
+            percent(part.share),
+            part.lift
+                .map_or_else(|| "-".to_owned(), |lift| format!("{lift:.1}")),
+        ]
+    });
+    let head = ["by", "of", "requests", "failed", "of all that failed", "lift"];
+    table(
+        "What it is made of, in the last hour",
+        &head,
+        rows.collect(),
+        "no request",
+    )
+}
+
+/// Targets that others promise, beside its own.
+const TARGETS: [f64; 6] = [0.9, 0.99, 0.995, 0.999, 0.9995, 0.9999];
+
+/// What would be left with another target. What it would have called for takes longer to say: that is asked by hand.
+fn targets(reading: &ObjectiveReading) -> Table {
+    let Verdict {
+        objective, window, ..
+    } = &reading.verdict;
+    let is_share = objective.budgeting == Budgeting::Occurrences && window.counts.total() > 0;
+    let own = objective.target.share();
+    let mut targets: Vec<f64> = TARGETS
+        .iter()
+        .copied()
+        .filter(|share| (share - own).abs() > 1e-9)
+        .collect();
+    targets.push(own);
+    targets.sort_unstable_by(f64::total_cmp);
+    let rows = targets.into_iter().filter(|_| is_share).filter_map(|share| {
+        let budget = Budget::of_events(Target::new(share).ok()?, window.counts);
+        let is_own = if (share - own).abs() < 1e-9 {
+            " (its own)"
+        } else {
+            ""
+        };
+        Some(vec![
+            format!("{}{is_own}", exact_percent(share)),
+            budget.left().map_or_else(|| "-".to_owned(), percent),
+            format!("{:.1}", budget.allowed),
+            format!("{:.0}", budget.bad),
+        ])
+    });
+    let head = ["target", "would be left", "might be bad", "were bad"];
+    table("With another target", &head, rows.collect(), "not known")
+}
+
+fn changes(view: &View<'_>) -> Table {
+    let all = view.state.changes(view.now, CHANGES_WITHIN).take(ROWS_MAX);
+    let rows = all.map(|(at, what)| vec![civil::moment(at), what.to_owned()]);
+    table(
+        "What changed in the last day",
+        &["at", "what"],
+        rows.collect(),
+        "nothing that is known",
+    )
+}
+
+const CHANGES_WITHIN: Duration = Duration::from_hours(24);
 
 fn burns(reading: &ObjectiveReading) -> Table {
     let shown = |burn: Option<f64>| burn.map_or_else(|| "-".to_owned(), |burn| format!("{burn:.1}"));
