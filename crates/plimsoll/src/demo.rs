@@ -86,6 +86,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
         .retain(|listener| &*listener.name == "broker");
     // They count on the routes of the other.
     egress.plan.objectives.clear();
+    egress.plan.kpis.clear();
     let instance = Instance::start(egress, None, std::io::sink(), Beginning::default())?;
     let egress = address(&instance, "broker").context("the egress listener has no address")?;
     let desk = DeskConfig::new(nobody, format!("http://{egress}"), Database::SqliteMemory);

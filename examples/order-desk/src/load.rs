@@ -143,7 +143,7 @@ struct Clients {
 /// Orders that were answered for, so that there is something to read and to cancel.
 #[derive(Debug, Default)]
 struct Known {
-    placed: VecDeque<(String, String)>,
+    placed: VecDeque<Placed>,
     resting: VecDeque<String>,
 }
 
@@ -192,20 +192,28 @@ impl Clients {
     async fn one(&self, n: u64, tier: usize, due: Instant) -> Ending {
         let tier = self.tiers.get(tier).map_or("none", |(name, _)| name);
         let dice = splitmix(self.seed ^ 1, n);
-        let (mut request, cancelling) = match self.follow_up(dice) {
-            Some((request, cancelling)) => (request, cancelling),
-            None => (self.placement(n, tier, dice), None),
-        };
+        let FollowUp {
+            mut request,
+            cancelling,
+            visit,
+        } = self.follow_up(dice).unwrap_or_else(|| FollowUp {
+            request: self.placement(n, tier, dice),
+            cancelling: None,
+            visit: None,
+        });
         let headers = request.headers_mut();
         headers.insert("x-tier", tier.parse().expect("tiers are plain words"));
         // They are many people, though one process sends for them all.
         let address = format!("198.51.100.{}", (dice >> 16) % CUSTOMERS);
         headers.insert("x-forwarded-for", address.parse().expect("an address is plain"));
+        // Placing an order and looking at it is one visit.
+        let visit = visit.unwrap_or_else(|| format!("{:016x}-{n}", self.seed));
+        headers.insert("x-session", visit.parse().expect("numbers are plain"));
         let placing = request.method() == Method::POST;
         let response = self.client.send(request, PATIENCE).await;
         let ending = Ending::of(&response, due.elapsed());
         match (&response, cancelling) {
-            (Ok(response), _) if placing && response.status().is_success() => self.remember(response),
+            (Ok(response), _) if placing && response.status().is_success() => self.remember(response, visit),
             // What could not be cancelled for now is still there to cancel.
             (_, Some(id)) if matches!(response, Ok(ref r) if r.status().is_server_error()) => {
                 lock(&self.known).resting.push_back(id);
@@ -215,8 +223,8 @@ impl Clients {
         ending
     }
 
-    /// A request about an order placed earlier, and the order's id if it is to be cancelled.
-    fn follow_up(&self, dice: u64) -> Option<(Request<Full<Bytes>>, Option<String>)> {
+    /// A request about an order placed earlier.
+    fn follow_up(&self, dice: u64) -> Option<FollowUp> {
         let mut known = lock(&self.known);
         let turn = dice % 100;
         if turn < 40 || known.placed.is_empty() {
@@ -225,15 +233,24 @@ impl Clients {
         if (70..80).contains(&turn)
             && let Some(id) = known.resting.pop_front()
         {
-            return Some((bodiless(Method::DELETE, &format!("/v1/orders/{id}")), Some(id)));
+            return Some(FollowUp {
+                request: bodiless(Method::DELETE, &format!("/v1/orders/{id}")),
+                cancelling: Some(id),
+                visit: None,
+            });
         }
-        let (id, account) = &known.placed[(dice >> 8) as usize % known.placed.len()];
-        let path = match turn {
-            80..90 => format!("/v1/accounts/{account}/positions"),
-            90.. => format!("/v1/accounts/{account}/risk"),
-            _ => format!("/v1/orders/{id}"),
+        let place = (dice >> 8) as usize % known.placed.len();
+        let Placed { id, account, visit } = &mut known.placed[place];
+        let (path, visit) = match turn {
+            80..90 => (format!("/v1/accounts/{account}/positions"), None),
+            90.. => (format!("/v1/accounts/{account}/risk"), None),
+            _ => (format!("/v1/orders/{id}"), visit.take()),
         };
-        Some((bodiless(Method::GET, &path), None))
+        Some(FollowUp {
+            request: bodiless(Method::GET, &path),
+            cancelling: None,
+            visit,
+        })
     }
 
     fn placement(&self, n: u64, tier: &str, dice: u64) -> Request<Full<Bytes>> {
@@ -262,7 +279,7 @@ impl Clients {
             .expect("constants make a valid request")
     }
 
-    fn remember(&self, response: &Response<Bytes>) {
+    fn remember(&self, response: &Response<Bytes>, visit: String) {
         let Ok(order) = serde_json::from_slice::<Value>(response.body()) else {
             return;
         };
@@ -270,7 +287,11 @@ impl Clients {
             return;
         };
         let mut known = lock(&self.known);
-        known.placed.push_back((id.to_owned(), account.to_owned()));
+        known.placed.push_back(Placed {
+            id: id.to_owned(),
+            account: account.to_owned(),
+            visit: Some(visit),
+        });
         if order["status"] == "working" {
             known.resting.push_back(id.to_owned());
         }
@@ -281,6 +302,24 @@ impl Clients {
             known.resting.pop_front();
         }
     }
+}
+
+/// A request about an order placed earlier.
+struct FollowUp {
+    request: Request<Full<Bytes>>,
+    /// The order that it cancels.
+    cancelling: Option<String>,
+    /// The visit that it belongs to, if it is the first look at the order.
+    visit: Option<String>,
+}
+
+/// An order that was placed.
+#[derive(Debug)]
+struct Placed {
+    id: String,
+    account: String,
+    /// The visit in which that was, until somebody has looked at it.
+    visit: Option<String>,
 }
 
 fn bodiless(method: Method, path: &str) -> Request<Full<Bytes>> {
