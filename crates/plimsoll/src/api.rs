@@ -30,6 +30,7 @@ use serde_json::{Value, json};
 use self::history::{Counted, Latencies, Past};
 use self::outcomes::{Event, Heard, Reported};
 use crate::access::{Caller, Role};
+use crate::doubts::Doubtful;
 use crate::reading::{FallReading, ObjectiveReading};
 use crate::record::Record;
 
@@ -37,6 +38,8 @@ use crate::record::Record;
 pub(crate) trait ApiBackend {
     fn record(&self) -> &Record;
     fn objectives(&self) -> Vec<ObjectiveReading>;
+    /// What is doubtful about objectives.
+    fn doubts(&self) -> Vec<Doubtful>;
     /// Figures of the business.
     fn kpis(&self) -> Vec<FallReading>;
     /// What the objective of this name has spent.
@@ -167,6 +170,12 @@ pub(crate) static ROUTES: &[Route] = &[
         "every objective with its verdict",
         objectives::list,
         schemas::objectives,
+    ),
+    get(
+        "/doubts",
+        "what is doubtful about objectives, by what was measured",
+        objectives::doubts,
+        schemas::doubts,
     ),
     get(
         "/objectives/{}",

@@ -25,6 +25,7 @@ use store::{Key, Minute, Remembered, Row};
 use self::judged::{Found, Judged, UNWRITTEN_MAX, key, looks_back};
 use crate::api::history::{Counted, Past};
 use crate::config::{ObjectiveConfig, Watch};
+use crate::doubts::Doubtful;
 use crate::reading::{FallReading, ObjectiveReading, RiseReading, WatchedReading};
 use crate::record::corrections::Corrections;
 
@@ -189,6 +190,22 @@ impl Judging {
             objective,
             minutes: minutes.map(|(minute, counts, _)| (minute, counts)).collect(),
         })
+    }
+
+    /// What is doubtful about each objective, by what was measured.
+    pub(crate) fn doubts(&self) -> Vec<Doubtful> {
+        let objectives = self
+            .judged
+            .iter()
+            .filter(|judged| judged.asked.watch == Watch::Target);
+        let doubts = objectives.flat_map(|judged| {
+            judged.judge.doubts().into_iter().map(|doubt| Doubtful {
+                objective: Arc::clone(&judged.asked.name),
+                word: doubt.word(),
+                says: doubt.to_string(),
+            })
+        });
+        doubts.collect()
     }
 
     /// When that began for which an objective calls somebody.

@@ -13,6 +13,7 @@ mod cli;
 mod config;
 mod dashboard;
 mod demo;
+mod doubts;
 mod exemplars;
 mod export;
 mod heat;

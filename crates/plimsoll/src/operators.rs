@@ -18,6 +18,7 @@ use crate::api::history::{Counted, Latencies, Past};
 use crate::api::outcomes::{Event, Heard, Reported};
 use crate::api::stream::Judged;
 use crate::config::{self, Watch};
+use crate::doubts::{self, Doubtful};
 use crate::exemplars::Exemplars;
 use crate::history::Window;
 use crate::instance::Parts;
@@ -40,6 +41,10 @@ impl ApiBackend for Operators {
     fn objectives(&self) -> Vec<ObjectiveReading> {
         let judging = self.0.judging.lock().unwrap_or_else(PoisonError::into_inner);
         judging.reading(&self.0.reloader.asked().ladder)
+    }
+
+    fn doubts(&self) -> Vec<Doubtful> {
+        doubts::find(&self.0)
     }
 
     fn kpis(&self) -> Vec<FallReading> {

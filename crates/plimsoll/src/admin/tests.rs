@@ -56,6 +56,14 @@ impl ApiBackend for Arc<Fake> {
         sample::reading().objectives
     }
 
+    fn doubts(&self) -> Vec<crate::doubts::Doubtful> {
+        vec![crate::doubts::Doubtful {
+            objective: "checkout".into(),
+            word: "gaps",
+            says: "much is missing".to_owned(),
+        }]
+    }
+
     fn kpis(&self) -> Vec<crate::reading::FallReading> {
         vec![sample::fall()]
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Ask, Reply, good, missing};
 use crate::civil;
+use crate::doubts::Doubtful;
 use crate::reading::ObjectiveReading;
 use crate::status::tables::share_asked;
 
@@ -12,6 +13,15 @@ use crate::status::tables::share_asked;
 pub(super) fn list(ask: &Ask<'_>) -> Result<Reply, Reply> {
     let all: Vec<Value> = ask.backend.objectives().iter().map(shown).collect();
     Ok(good(json!({ "objectives": all })))
+}
+
+/// What is doubtful about them.
+#[expect(clippy::unnecessary_wraps, reason = "like all that answer")]
+pub(super) fn doubts(ask: &Ask<'_>) -> Result<Reply, Reply> {
+    let shown =
+        |doubt: &Doubtful| json!({ "objective": &*doubt.objective, "doubt": doubt.word, "says": doubt.says });
+    let all: Vec<Value> = ask.backend.doubts().iter().map(shown).collect();
+    Ok(good(json!({ "doubts": all })))
 }
 
 pub(super) fn one(ask: &Ask<'_>) -> Result<Reply, Reply> {

@@ -78,6 +78,11 @@ pub(super) fn index() -> Value {
     object(&[("routes", list(&route))])
 }
 
+pub(super) fn doubts() -> Value {
+    let doubt = object(&[("objective", text()), ("doubt", text()), ("says", text())]);
+    object(&[("doubts", list(&doubt))])
+}
+
 pub(super) fn kpis() -> Value {
     let figure = || or_null(&number());
     let kpi = object(&[

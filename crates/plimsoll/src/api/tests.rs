@@ -22,6 +22,14 @@ impl ApiBackend for Fake {
         vec![sample::burning()]
     }
 
+    fn doubts(&self) -> Vec<Doubtful> {
+        vec![Doubtful {
+            objective: "checkout".into(),
+            word: "gaps",
+            says: "much is missing".to_owned(),
+        }]
+    }
+
     fn kpis(&self) -> Vec<FallReading> {
         vec![sample::fall()]
     }

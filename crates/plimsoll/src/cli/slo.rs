@@ -34,10 +34,12 @@ enum What {
         /// The objective.
         name: String,
     },
-    /// Say what is wrong or doubtful in OpenSLO documents, all of it at once.
+    /// Say what is wrong or doubtful in OpenSLO documents, all of it at once; or, without a file, what is doubtful about the
+    /// objectives of a running Plimsoll by what it has measured: too little traffic, targets that are never met, gaps.
     Lint {
+        #[command(flatten)]
+        port: PortArgs,
         /// Files; those that refer to each other together.
-        #[arg(required = true)]
         files: Vec<PathBuf>,
     },
     /// Write OpenSLO documents as objectives of a configuration, with comments about what cannot be judged.
@@ -71,7 +73,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             let path = format!("/objectives/{name}");
             say(port, Method::GET, &path, None, |answer| format!("{answer:#}\n"))
         }
-        What::Lint { files } => lint(files),
+        What::Lint { port, files } if files.is_empty() => say(port, Method::GET, "/doubts", None, doubts),
+        What::Lint { files, .. } => lint(files),
         What::Import { files } => import(files),
         What::Export {
             format,
@@ -114,6 +117,24 @@ fn lint(files: &[PathBuf]) -> anyhow::Result<Exit> {
     } else {
         Exit::Usage
     })
+}
+
+fn doubts(answer: &Value) -> String {
+    let mut text = String::new();
+    let all = answer["doubts"].as_array().map_or(&[][..], Vec::as_slice);
+    for doubt in all {
+        let field = |name: &str| doubt[name].as_str().unwrap_or("-");
+        _ = writeln!(
+            text,
+            "{}: {}: {}",
+            field("objective"),
+            field("doubt"),
+            field("says")
+        );
+    }
+    let count = all.len();
+    _ = writeln!(text, "{count} doubt{}", if count == 1 { "" } else { "s" });
+    text
 }
 
 fn import(files: &[PathBuf]) -> anyhow::Result<Exit> {

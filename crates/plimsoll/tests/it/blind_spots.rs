@@ -8,7 +8,7 @@ use store::{Key, Minute, Row, Sqlite, Store};
 use crate::world::{Plimsoll, curl, service};
 
 /// What happened in the minutes before one, by what was written of them.
-fn before(now: u64, minutes: u64, key: &Key, counts: Counts) -> Vec<Row> {
+pub(crate) fn before(now: u64, minutes: u64, key: &Key, counts: Counts) -> Vec<Row> {
     let usual = |minute| Row {
         instance: "before-1".into(),
         key: key.clone(),

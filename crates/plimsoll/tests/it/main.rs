@@ -12,6 +12,7 @@ mod book;
 mod browser;
 mod check;
 mod cli;
+mod doubts;
 mod journeys;
 mod memory;
 mod operators;
