@@ -96,6 +96,8 @@ pub(crate) struct ObjectiveConfig {
     /// Where its events are seen: `gateway`, or elsewhere, from where they are reported.
     pub(crate) vantage: &'static str,
     pub(crate) watch: Watch,
+    /// The objectives that it is made of, with their weights, if it counts nothing itself.
+    pub(crate) members: Arc<[(Arc<str>, f64)]>,
 }
 
 /// What is asked of what was counted.

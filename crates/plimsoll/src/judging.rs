@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::objectives::ObjectiveCounts;
-use plimsoll_slo::{Budgeting, Ladder, Second};
+use plimsoll_slo::{Budgeting, Counts, Ladder, Second, Verdict};
 use store::{Key, Minute, Remembered, Row};
 
 use self::judged::{Found, Judged, UNWRITTEN_MAX, key, looks_back};
@@ -33,6 +33,8 @@ use crate::record::corrections::Corrections;
 #[derive(Debug)]
 pub(crate) struct Judging {
     judged: Vec<Judged>,
+    /// Those that are made of others, with their places among all that are asked.
+    composites: Vec<(usize, ObjectiveConfig)>,
     /// This process, among those that share what is written down; `None` if nothing is.
     process: Option<String>,
     /// Judges that there have been. Each has rows of its own, or one that begins anew would take the place of what the
@@ -55,6 +57,7 @@ impl Judging {
     pub(crate) const fn new(process: Option<String>) -> Self {
         Self {
             judged: Vec::new(),
+            composites: Vec::new(),
             process,
             begun: 0,
             left: Vec::new(),
@@ -82,6 +85,21 @@ impl Judging {
         let counted: HashMap<&str, &Arc<ObjectiveCounts>> =
             counted.map(|counts| (&*counts.name, counts)).collect();
         let asked = lists.iter().flat_map(|(asked, _)| *asked);
+        let composites = asked
+            .clone()
+            .enumerate()
+            .filter(|(_, asked)| !asked.members.is_empty());
+        let composites: Vec<(usize, &ObjectiveConfig)> = composites.collect();
+        if !composites
+            .iter()
+            .copied()
+            .eq(self.composites.iter().map(|(place, asked)| (*place, asked)))
+        {
+            self.composites = composites
+                .into_iter()
+                .map(|(place, asked)| (place, asked.clone()))
+                .collect();
+        }
         let pairs = asked.filter_map(|asked| Some((asked, *counted.get(&*asked.name)?)));
         for (asked, counts) in pairs {
             // The same is counted, by the same counters.
@@ -132,7 +150,13 @@ impl Judging {
             .judged
             .iter()
             .filter(|judged| judged.asked.watch == Watch::Target);
-        objectives.map(|judged| judged.reading(ladder)).collect()
+        let mut readings: Vec<_> = objectives.map(|judged| judged.reading(ladder)).collect();
+        for (place, asked) in &self.composites {
+            if let Some(reading) = composite(asked, &readings, ladder) {
+                readings.insert((*place).min(readings.len()), reading);
+            }
+        }
+        readings
     }
 
     /// What is known of what has no target and is watched.
@@ -316,6 +340,25 @@ impl Judging {
         let judged = self.judged.iter_mut();
         judged.filter(move |judged| *judged.kept.instance == *instance)
     }
+}
+
+/// What is said of one that is made of others, by what is said of those.
+fn composite(asked: &ObjectiveConfig, all: &[ObjectiveReading], ladder: &Ladder) -> Option<ObjectiveReading> {
+    let members = asked.members.iter().filter_map(|(name, weight)| {
+        let member = all.iter().find(|reading| reading.name == *name)?;
+        Some((&member.verdict, *weight))
+    });
+    let verdict = Verdict::composite(asked.objective, &members.collect::<Vec<_>>())?;
+    Some(ObjectiveReading {
+        name: Arc::clone(&asked.name),
+        window: Arc::clone(&asked.window),
+        runbook: asked.runbook.clone(),
+        vantage: asked.vantage,
+        rung: ladder.rung(verdict.left()),
+        verdict,
+        counted: Counts::default(),
+        members: Arc::clone(&asked.members),
+    })
 }
 
 #[cfg(test)]

@@ -193,6 +193,8 @@ pub(crate) struct ObjectiveReading {
     pub(crate) rung: Rung,
     /// Events that count, since this process began to count them.
     pub(crate) counted: Counts,
+    /// The objectives that it is made of, with their weights, if it counts nothing itself.
+    pub(crate) members: Arc<[(Arc<str>, f64)]>,
 }
 
 /// Memory that is held, and what may come in because of it.

@@ -84,7 +84,15 @@ impl Watching {
             parts.record.say(wall, None, Said::Changed { what });
         }
         let (record, now) = (&parts.record, wall.as_millis() as u64);
-        let behind = behind(&running.plan);
+        let mut behind = behind(&running.plan);
+        for reading in readings.iter().filter(|reading| !reading.members.is_empty()) {
+            let of_members = reading
+                .members
+                .iter()
+                .filter_map(|(member, _)| behind.get(member));
+            let upstreams = of_members.flatten().cloned().collect();
+            behind.insert(Arc::clone(&reading.name), upstreams);
+        }
         let of_objectives = readings.iter().map(Concern::of_objective);
         let of_watched = watched.rises.iter().map(Concern::of_rise);
         let of_watched = of_watched.chain(watched.falls.iter().map(Concern::of_fall));

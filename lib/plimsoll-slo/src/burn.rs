@@ -106,9 +106,13 @@ impl BurnRule {
     /// How the rule stands.
     pub fn judge(&self, target: Target, long: &Sum, short: &Sum) -> Burning {
         let burn = |sum: &Sum| Some(sum.counts.bad_share()? / target.allowance());
+        self.burning(burn(long), burn(short))
+    }
+
+    /// The same by the burn of its windows.
+    pub(crate) fn burning(&self, long: Option<f64>, short: Option<f64>) -> Burning {
         // A rule that is met to the last digit fires: rounding must not decide.
         let reached = |burn: Option<f64>| burn.is_some_and(|burn| burn >= self.factor * (1.0 - 1e-9));
-        let (long, short) = (burn(long), burn(short));
         Burning {
             long,
             short,

@@ -10,6 +10,7 @@ mod budget;
 mod burn;
 mod callers;
 mod change_point;
+mod composite;
 mod correction;
 mod evidence;
 mod fall;

@@ -60,6 +60,8 @@ pub enum Budgeting {
         /// 1 and more.
         allowed: u32,
     },
+    /// What other objectives spend of theirs, and nothing of its own: see [`Verdict::composite`](crate::Verdict::composite).
+    Composite,
 }
 
 impl Budgeting {
@@ -70,13 +72,14 @@ impl Budgeting {
             Self::Timeslices { .. } => "timeslices",
             Self::RatioTimeslices { .. } => "ratio-timeslices",
             Self::Absolute { .. } => "absolute",
+            Self::Composite => "composite",
         }
     }
 
     /// How long a slice is, if slices are counted.
     pub const fn slice(self) -> Option<Slice> {
         match self {
-            Self::Occurrences | Self::Absolute { .. } => None,
+            Self::Occurrences | Self::Absolute { .. } | Self::Composite => None,
             Self::Timeslices { slice, .. } | Self::RatioTimeslices { slice } => Some(slice),
         }
     }
@@ -125,6 +128,14 @@ impl Objective {
     pub fn absolute(allowed: u32, window: Window) -> Self {
         Self {
             budgeting: Budgeting::Absolute { allowed },
+            ..Self::of_events(Target::NEARLY_ALL, window)
+        }
+    }
+
+    /// What others have to say, in `window`: its target is theirs.
+    pub fn composite(window: Window) -> Self {
+        Self {
+            budgeting: Budgeting::Composite,
             ..Self::of_events(Target::NEARLY_ALL, window)
         }
     }

@@ -112,7 +112,10 @@ impl Slices {
             Budgeting::Timeslices { target, .. } => {
                 f64::from(u8::from(bad > target.allowance() * (1.0 + 1e-9)))
             }
-            Budgeting::Occurrences | Budgeting::Absolute { .. } | Budgeting::RatioTimeslices { .. } => bad,
+            Budgeting::Occurrences
+            | Budgeting::Absolute { .. }
+            | Budgeting::Composite
+            | Budgeting::RatioTimeslices { .. } => bad,
         })
     }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::{Budget, BurnRule, Burning, Objective, Period, Phase, Second, Severity, Sum};
+use crate::{Budget, Budgeting, BurnRule, Burning, Objective, Period, Phase, Second, Severity, Sum};
 
 /// What the judge says of one objective.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +66,10 @@ impl State {
 impl Verdict {
     /// How many times faster than the budget lasts it was spent in the last hour; `None` if nothing happened in it.
     pub fn burn(&self) -> Option<f64> {
+        if self.objective.budgeting == Budgeting::Composite {
+            let (_, burning) = self.burns.first()?;
+            return burning.long;
+        }
         let hour = self.hour.counts;
         match self.objective.allowed() {
             None => Some(hour.bad_share()? / self.objective.target.allowance()),
@@ -126,6 +130,13 @@ impl fmt::Display for Sentence<'_> {
         };
         let hour = verdict.hour.counts;
         match verdict.burn() {
+            Some(burn) if verdict.objective.budgeting == Budgeting::Composite => {
+                write!(
+                    f,
+                    "its members burn {} what they may in the last hour",
+                    Times(burn)
+                )?;
+            }
             None => f.write_str("nothing happened in the last hour")?,
             Some(burn) => {
                 let (bad, total) = (Grouped(hour.bad), Grouped(hour.total()));

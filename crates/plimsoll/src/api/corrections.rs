@@ -26,13 +26,15 @@ pub(super) fn list(ask: &Ask<'_>) -> Result<Reply, Reply> {
 
 pub(super) fn make(ask: &Ask<'_>) -> Result<Reply, Reply> {
     let (objective, reason) = (ask.text("objective")?, ask.text("reason")?);
-    if !ask
-        .backend
-        .objectives()
-        .iter()
-        .any(|reading| *reading.name == *objective)
-    {
-        return Err(unfit(format!("No objective is called `{objective}`.")));
+    let all = ask.backend.objectives();
+    match all.iter().find(|reading| *reading.name == *objective) {
+        None => return Err(unfit(format!("No objective is called `{objective}`."))),
+        Some(reading) if !reading.members.is_empty() => {
+            let detail =
+                format!("`{objective}` counts nothing itself; correct the objectives that it is made of.");
+            return Err(unfit(detail));
+        }
+        Some(_) => {}
     }
     let (from, to, now) = (ask.time("from")?, ask.time("to")?, ask.now());
     if to <= from || to - from > LONG_MAX {

@@ -149,6 +149,10 @@ pub(super) fn objective() -> Value {
         ("callers_failing", count()),
         ("runbook", or_null(&text())),
         ("vantage", text()),
+        (
+            "members",
+            list(&object(&[("objective", text()), ("weight", number())])),
+        ),
     ])
 }
 

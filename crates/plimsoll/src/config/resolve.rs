@@ -5,6 +5,7 @@
 
 mod admin;
 mod alerts;
+mod composite;
 mod counting;
 mod kpi;
 mod listener;

@@ -178,6 +178,7 @@ impl Judged {
         ObjectiveReading {
             rung: ladder.rung(verdict.left()),
             counted: self.before,
+            members: Arc::clone(&self.asked.members),
             name: Arc::clone(&self.asked.name),
             window: Arc::clone(&self.asked.window),
             runbook: self.asked.runbook.clone(),

@@ -21,6 +21,7 @@ fn asked(target: f64) -> [ObjectiveConfig; 1] {
         runbook: None,
         vantage: "gateway",
         watch: Watch::Target,
+        members: Arc::default(),
     }]
 }
 
@@ -424,4 +425,45 @@ fn a_figure_that_falls_is_found_from_what_is_written_down() {
         judging.reading(&Ladder::default()).is_empty(),
         "it is no objective"
     );
+}
+
+#[test]
+fn a_composite_spends_what_its_members_spend_in_its_own_place() {
+    let one = |name: &str| ObjectiveConfig {
+        name: name.into(),
+        ..asked(0.9)[0].clone()
+    };
+    let composite = ObjectiveConfig {
+        objective: Objective::composite(Window::Rolling(Duration::from_hours(24))),
+        members: [("pay".into(), 3.0), ("read".into(), 1.0)].into(),
+        ..one("shop")
+    };
+    let asked = [one("pay"), composite, one("read")];
+    let counts = |name: &str| {
+        let plan = ObjectivePlan {
+            name: name.into(),
+            routes: Vec::new(),
+            tier: None,
+            good: Good::Served { latency_max: None },
+            walk: None,
+        };
+        Arc::new(ObjectiveCounts::new(&plan, 1))
+    };
+    let counted = [counts("pay"), counts("read")];
+    let mut judging = Judging::new(None);
+    judging.run_once(&[(&asked, &counted)], at(0));
+    // Of a hundred ten may fail: one spends half of that, the other nothing.
+    record(&counted[0], Class::Good, 0..95);
+    record(&counted[0], Class::Bad(Reason::UpstreamError), 95..100);
+    record(&counted[1], Class::Good, 0..100);
+    judging.run_once(&[(&asked, &counted)], at(1));
+    let all = judging.reading(&Ladder::default());
+    let names: Vec<&str> = all.iter().map(|reading| &*reading.name).collect();
+    assert_eq!(names, ["pay", "shop", "read"]);
+    let left = all[1].verdict.left().unwrap();
+    assert!((left - (1.0 - 0.75 * 0.5)).abs() < 1e-9, "{left}");
+    // What it is made of may change.
+    let asked = [one("pay"), one("read")];
+    judging.run_once(&[(&asked, &counted)], at(2));
+    assert_eq!(judging.reading(&Ladder::default()).len(), 2);
 }

@@ -22,7 +22,15 @@ pub(crate) fn export(config: &Config, service: &str) -> String {
     }
     for objective in &*config.objectives {
         let mut plans = config.plan.objectives.iter();
-        if objective.objective.allowed().is_some() {
+        if !objective.members.is_empty() {
+            let names: Vec<&str> = objective.members.iter().map(|(name, _)| &**name).collect();
+            _ = writeln!(
+                out,
+                "---\n# {} is a composite of {}.",
+                objective.name,
+                names.join(", ")
+            );
+        } else if objective.objective.allowed().is_some() {
             let name = &objective.name;
             _ = writeln!(
                 out,
@@ -86,7 +94,7 @@ fn slo(out: &mut String, config: &Config, objective: &ObjectiveConfig, plan: &Ob
         }
     }
     let (method, slice) = match asked.budgeting {
-        Budgeting::Occurrences | Budgeting::Absolute { .. } => ("Occurrences", None),
+        Budgeting::Occurrences | Budgeting::Absolute { .. } | Budgeting::Composite => ("Occurrences", None),
         Budgeting::Timeslices { slice, target } => ("Timeslices", Some((slice, Some(target)))),
         Budgeting::RatioTimeslices { slice } => ("RatioTimeslices", Some((slice, None))),
     };

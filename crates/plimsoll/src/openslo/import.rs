@@ -83,18 +83,18 @@ fn objectives(document: &Document, documents: &Documents) -> Vec<(Keys, Option<S
         return Vec::new();
     };
     let all = spec.get("objectives").map_or(&[][..], Node::items);
+    let has_own =
+        |objective: &Node| objective.get("indicator").is_some() || objective.get("indicatorRef").is_some();
+    let is_composite = all.iter().any(has_own);
     let objectives = all.iter().enumerate().map(|(index, objective)| {
         let name = match index {
-            0 => name.to_owned(),
+            0 if !is_composite => name.to_owned(),
             more => format!("{name}-{}", more + 1),
         };
         let mut keys: Keys = vec![("name", name.clone()), ("target", target(objective))];
         let mut missing = None;
         let mut say = |what: String| missing = missing.take().or(Some(format!("{name}: {what}")));
-        let own = objective.get("indicator").is_some() || objective.get("indicatorRef").is_some();
-        if own {
-            say("a composite is not judged yet; these are its members, one by one.".to_owned());
-        }
+        let own = has_own(objective);
         match counted(if own { objective } else { spec }, objective, documents) {
             Ok(more) => keys.extend(more),
             Err(what) => {
@@ -122,7 +122,51 @@ fn objectives(document: &Document, documents: &Documents) -> Vec<(Keys, Option<S
         }
         (keys, missing)
     });
-    objectives.collect()
+    let mut objectives: Vec<_> = objectives.collect();
+    if is_composite {
+        objectives.push(composite(name, spec, all, &objectives));
+    }
+    objectives
+}
+
+/// Parts of a weight: ours are whole numbers.
+const WEIGHT_PARTS: f64 = 100.0;
+
+/// The one that others are the members of, in their order.
+fn composite(
+    name: &str,
+    spec: &Node,
+    all: &[Node],
+    members: &[(Keys, Option<String>)],
+) -> (Keys, Option<String>) {
+    let mut missing = members
+        .iter()
+        .any(|(_, missing)| missing.is_some())
+        .then(|| format!("{name}: not all of its members can be judged."));
+    let weights: Vec<f64> = all
+        .iter()
+        .map(|one| number(one, "compositeWeight").unwrap_or(1.0))
+        .collect();
+    let is_whole = weights.iter().all(|weight| weight.fract() == 0.0);
+    let parts = if is_whole { 1.0 } else { WEIGHT_PARTS };
+    let named = members.iter().zip(weights).filter_map(|((keys, _), weight)| {
+        let (_, member) = keys.iter().find(|(key, _)| *key == "name")?;
+        Some(format!(
+            "{{ objective: {member}, weight: {} }}",
+            (weight * parts).round()
+        ))
+    });
+    let named: Vec<String> = named.collect();
+    let mut keys: Keys = vec![
+        ("name", name.to_owned()),
+        ("composite", format!("[{}]", named.join(", "))),
+    ];
+    match window(spec) {
+        Ok(more) if more.len() == 1 => keys.extend(more),
+        Ok(_) => missing = missing.or(Some(format!("{name}: a composite has a window that rolls."))),
+        Err(what) => missing = missing.or(Some(format!("{name}: {what}"))),
+    }
+    (keys, missing)
 }
 
 /// A text that may stand for itself in YAML, or else between quotes.

@@ -492,3 +492,53 @@ fn what_goes_out_comes_back_as_it_was() {
         assert_eq!(plan(&before), plan(&after), "{out}{back}");
     }
 }
+
+#[test]
+fn a_composite_comes_in_with_its_members() {
+    let member = |route: &str, weight: &str| {
+        format!(
+            "    - target: 0.99
+      compositeWeight: {weight}
+      indicator:
+        metadata: {{ name: {route} }}
+        spec:
+          ratioMetric:
+            counter: true
+            good: {{ metricSource: {{ type: Plimsoll, spec: {{ routes: [{route}] }} }} }}
+            total: {{ metricSource: {{ type: Plimsoll, spec: {{ routes: [{route}] }} }} }}
+"
+        )
+    };
+    let text = format!(
+        "apiVersion: openslo/v1
+kind: SLO
+metadata: {{ name: shop }}
+spec:
+  service: shop
+  budgetingMethod: Occurrences
+  timeWindow: [{{ duration: 7d, isRolling: true }}]
+  objectives:
+{}{}",
+        member("pay", "0.5"),
+        member("read", "1")
+    );
+    let mut documents = Documents::default();
+    documents.add(
+        "shop.yaml",
+        &format!(
+            "{text}---\napiVersion: openslo/v1\nkind: Service\nmetadata: {{ name: shop }}\nspec: {{}}\n"
+        ),
+    );
+    documents.check();
+    let said: Vec<String> = documents.findings.iter().map(ToString::to_string).collect();
+    assert_eq!(said, [""; 0], "{text}");
+    let config = ours(&import::import(&documents));
+    let names: Vec<&str> = config.objectives.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["shop-1", "shop-2", "shop"]);
+    let members: Vec<(&str, f64)> = config.objectives[2]
+        .members
+        .iter()
+        .map(|(name, weight)| (&**name, *weight))
+        .collect();
+    assert_eq!(members, [("shop-1", 50.0), ("shop-2", 100.0)]);
+}

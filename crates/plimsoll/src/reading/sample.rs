@@ -26,6 +26,7 @@ pub(crate) fn unknown() -> ObjectiveReading {
         verdict: judge().verdict(),
         rung: Rung::Careful,
         counted: Counts::default(),
+        members: Arc::default(),
     }
 }
 
@@ -48,6 +49,7 @@ pub(crate) fn burning() -> ObjectiveReading {
             good: 36_300,
             bad: 300,
         },
+        members: Arc::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The tables of the status: what stands in them, and in which order, whether they are read as text or as a page.
 
-use plimsoll_slo::Objective;
+use plimsoll_slo::{Budgeting, Objective};
 
 use super::{Status, Traffic, Upstream};
 
@@ -197,13 +197,14 @@ fn objectives(status: &Status) -> Rows {
 
 /// The share that is to be good, if that is asked.
 pub(crate) fn share_asked(objective: &Objective) -> Option<f64> {
-    let share = objective.allowed().is_none();
+    let share = objective.allowed().is_none() && objective.budgeting != Budgeting::Composite;
     share.then(|| objective.target.share())
 }
 
 /// What is asked, in words.
 pub(crate) fn asked(objective: &Objective) -> String {
     match objective.allowed() {
+        None if objective.budgeting == Budgeting::Composite => "what its members are".to_owned(),
         None => exact_percent(objective.target.share()),
         Some(allowed) => format!("at most {allowed} bad"),
     }

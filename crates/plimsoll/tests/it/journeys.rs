@@ -1,4 +1,6 @@
-//! Journeys of users: several requests that are one event of an objective.
+//! Several that are one: requests that are a journey of somebody, objectives that are a composite.
+
+use std::time::Duration;
 
 use crate::world::{Plimsoll, curl, curl_until, service};
 
@@ -59,6 +61,46 @@ objectives:
     ]);
     assert!(
         page.contains("Each event is a journey. Since the start 1 are under way"),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_composite_pages_within_the_incident_of_its_members() {
+    let (_service, service) = service("http_service.py", &[]);
+    let mut plimsoll = Plimsoll::configured(&format!(
+        "listeners: [{{ name: ingress, listen: '127.0.0.1:0', trust: [127.0.0.1/32], routes: [{{ name: all }}] }}]
+upstreams: [{{ name: app, endpoints: ['http://{service}'], breaker: off, outlier: off }}]
+admin: {{ listen: '127.0.0.1:0' }}
+state: {{ file: off }}
+objectives:
+  - {{ name: shop, composite: [{{ objective: checkout, weight: 2 }}, {{ objective: quick }}] }}
+  - {{ name: checkout, target: 99.9% }}
+  - {{ name: quick, target: 90%, latency: 2s }}
+"
+    ));
+    plimsoll.ask_as_many(200);
+    plimsoll.ask_as_many(500);
+    let mut paged = Vec::new();
+    plimsoll
+        .process
+        .wait_within(Duration::from_secs(30), "pages", |line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            if line["msg"] == "an objective pages" {
+                paged.push(line["objective"].as_str()?.to_owned());
+            }
+            ["shop", "checkout"]
+                .iter()
+                .all(|name| paged.iter().any(|paged| paged == name))
+                .then_some(())
+        });
+    let told = curl_until(&[&plimsoll.admin_url("/api/v1/incidents")], |told| {
+        told.contains("\"shop\"")
+    });
+    assert_eq!(told.matches("\"phase\":").count(), 1, "it is one story: {told}");
+    let page = curl(&["-H", "Accept: text/html", &plimsoll.admin_url("/objectives/shop")]);
+    assert!(
+        page.contains("It is made of checkout (weight 2), quick (weight 1)"),
         "{page}"
     );
 }

@@ -18,12 +18,14 @@ stanza! {
     Objective {
         /// A name of its own: a label, and what alerts call it.
         name: Name;
-        /// The share of these requests that is to be good. Needed, unless the budget is `absolute`.
+        /// The share of these requests that is to be good. Needed, unless the budget is `absolute` or it is a `composite`.
         target: Option<TargetShare> = "null";
         /// How many may be bad in the whole window, with `budget: absolute`.
         allowed: Option<u32> = "null", from "1" to "1000000";
         /// Routes whose requests count; none for all routes of all ingress listeners.
         routes: Vec<At<Name>> = "[]";
+        /// Other objectives that it is made of, and nothing of its own: their budgets are one.
+        composite: Vec<Member> = "[]";
         /// Of these routes only those that lead to this upstream.
         upstream: Option<Name> = "null";
         /// Of these routes only those that lead to an upstream of this version.
@@ -56,6 +58,16 @@ stanza! {
         empty_slice: EmptySlice = "unknown";
         /// Where it is written down what to do when it calls somebody. It goes with every alert.
         runbook: Option<Link> = "null";
+    }
+}
+
+stanza! {
+    /// An objective that another one is made of.
+    Member {
+        /// Its name. It is no composite itself.
+        objective: Name;
+        /// How much it counts beside the others: what it spends of its budget is multiplied by it.
+        weight: u32 = "1", from "1" to "1000";
     }
 }
 

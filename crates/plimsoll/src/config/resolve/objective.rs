@@ -6,8 +6,8 @@ use std::time::Duration;
 use gateway::plan::{Good, ObjectivePlan, Plan};
 use plimsoll_slo::{Budgeting, Empty, Objective, Slice, Target, USUAL_AFTER, USUAL_OVER, Window};
 
-use super::Scope;
 use super::counting::Counting;
+use super::{Scope, composite};
 use crate::calendar::Calendar;
 use crate::config::raw::objective::{self as raw, EmptySlice, Spending, Vantage};
 use crate::config::value::Scalar;
@@ -21,7 +21,12 @@ pub(super) fn resolve(
     scope: &mut Scope<'_>,
 ) -> Arc<[ObjectiveConfig]> {
     let mut asked = Vec::new();
+    let simple = composite::members_of(&objectives);
     for objective in objectives {
+        if !objective.composite.is_empty() {
+            asked.extend(composite::resolve(&objective, &simple, scope));
+            continue;
+        }
         let name: Arc<str> = objective.name.as_str().into();
         let counting = Counting::of(&objective);
         let millis = |what: &str, time: &Option<Duration>| {
@@ -55,6 +60,7 @@ pub(super) fn resolve(
             runbook: objective.runbook.value.map(|link| link.0.into()),
             vantage: objective.vantage.value.word(),
             watch: Watch::Target,
+            members: Arc::default(),
         });
     }
     asked.into()
@@ -87,6 +93,7 @@ pub(super) fn without_target(name: Arc<str>, looks_back: Duration) -> Option<Obj
         runbook: None,
         vantage: Vantage::Gateway.word(),
         watch: Watch::Target,
+        members: Arc::default(),
     })
 }
 

@@ -35,6 +35,17 @@ pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
             .iter()
             .map(|runbook| format!("Runbook: {runbook}")),
     );
+    if !reading.members.is_empty() {
+        let members = reading
+            .members
+            .iter()
+            .map(|(member, weight)| format!("{member} (weight {weight})"));
+        let members: Vec<_> = members.collect();
+        facts.push(format!(
+            "It is made of {}, and spends what they spend.",
+            members.join(", ")
+        ));
+    }
     if let Some(journeys) = view.status.journeys.iter().find(|row| row.objective == name) {
         facts.push(format!(
             "Each event is a journey. Since the start {} are under way, {} were left without having met anything bad, and {} requests did not say which they belong to.",
