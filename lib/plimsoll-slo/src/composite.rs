@@ -11,29 +11,14 @@
 //! **Evidence** is the mean of the members' by the same weights. A mean of what each suffices by chance with a probability
 //! of `α` at most does so as well, however they hang together.
 
-use crate::{Budget, Burning, Objective, Phase, Severity, State, Sum, Verdict};
+use crate::{Budget, BurnRule, Burning, Objective, Phase, Severity, State, Sum, Verdict};
 
 impl Verdict {
     /// What is said of a composite, by the verdicts of its members with their weights, which are more than 0. It calls by
     /// its own rules, and not by the fast lane, which is its members'. `None` if it has no members.
     pub fn composite(objective: Objective, members: &[(&Self, f64)]) -> Option<Self> {
         let as_of = members.iter().map(|(verdict, _)| verdict.as_of).max()?;
-        let burns: Vec<_> = objective
-            .rules()
-            .into_iter()
-            .map(|rule| {
-                let of = |window: fn(&Burning) -> Option<f64>| {
-                    let known = members.iter().filter_map(|(verdict, weight)| {
-                        let mut burns = verdict.burns.iter();
-                        let (_, burning) = burns.find(|(of, _)| of.long == rule.long)?;
-                        Some((window(burning)?, *weight))
-                    });
-                    mean(known)
-                };
-                let (long, short) = (of(|burning| burning.long), of(|burning| burning.short));
-                (rule, rule.burning(long, short))
-            })
-            .collect();
+        let burns = burns(&objective, members);
         let budgets = members.iter().filter_map(|(verdict, weight)| {
             let spent = verdict.forecast.unwrap_or(verdict.budget).spent?;
             Some((spent, *weight))
@@ -45,15 +30,6 @@ impl Verdict {
                 .map(|(verdict, weight)| (verdict.evidence, *weight)),
         );
         let evidence = evidence.unwrap_or_default();
-        let fires = |severity| {
-            let mut rules = burns.iter().filter(|(rule, _)| rule.severity == severity);
-            rules.any(|(_, burning)| burning.phase == Phase::Critical)
-        };
-        let calls = if evidence >= 1.0 && fires(Severity::Page) {
-            Some(Severity::Page)
-        } else {
-            fires(Severity::Ticket).then_some(Severity::Ticket)
-        };
         // Of what one member does not know, nothing is known of all.
         let known = |sum: fn(&Self) -> &Sum| {
             let least = |share: f64, (verdict, _): &(&Self, f64)| share.min(sum(verdict).coverage());
@@ -73,7 +49,7 @@ impl Verdict {
                 Some(spent) if spent < 1.0 => State::Met,
                 Some(_) => State::Missed,
             },
-            calls,
+            calls: calls(&burns, evidence),
             burns,
             evidence,
             budget: Budget {
@@ -93,6 +69,35 @@ impl Verdict {
                 .max()
                 .unwrap_or_default(),
         })
+    }
+}
+
+/// How the rules stand: each by the same windows of the members that have them.
+fn burns(objective: &Objective, members: &[(&Verdict, f64)]) -> Vec<(BurnRule, Burning)> {
+    let judged = objective.rules().into_iter().map(|rule| {
+        let of = |window: fn(&Burning) -> Option<f64>| {
+            let known = members.iter().filter_map(|(verdict, weight)| {
+                let mut burns = verdict.burns.iter();
+                let (_, burning) = burns.find(|(of, _)| of.long == rule.long)?;
+                Some((window(burning)?, *weight))
+            });
+            mean(known)
+        };
+        let (long, short) = (of(|burning| burning.long), of(|burning| burning.short));
+        (rule, rule.burning(long, short))
+    });
+    judged.collect()
+}
+
+fn calls(burns: &[(BurnRule, Burning)], evidence: f64) -> Option<Severity> {
+    let fires = |severity| {
+        let mut rules = burns.iter().filter(|(rule, _)| rule.severity == severity);
+        rules.any(|(_, burning)| burning.phase == Phase::Critical)
+    };
+    if evidence >= 1.0 && fires(Severity::Page) {
+        Some(Severity::Page)
+    } else {
+        fires(Severity::Ticket).then_some(Severity::Ticket)
     }
 }
 
@@ -130,14 +135,14 @@ mod tests {
         let half = verdict(0.99, |second| u64::from(second % 2 == 0));
         let of =
             |members: &[(&Verdict, f64)]| Verdict::composite(Objective::composite(DAYS), members).unwrap();
-        let left = |members: &[(&Verdict, f64)]| (100.0 * of(members).left().unwrap()).round();
+        let left = |members: &[(&Verdict, f64)]| (100.0 * of(members).left().unwrap()).round() as i64;
         assert_eq!(
             [
                 left(&[(&half, 1.0)]),
                 left(&[(&half, 1.0), (&well, 1.0)]),
                 left(&[(&half, 3.0), (&well, 1.0)])
             ],
-            [50.0, 75.0, 63.0]
+            [50, 75, 63]
         );
         let both = of(&[(&half, 1.0), (&well, 1.0)]);
         assert_eq!((both.state, both.calls), (State::Met, None));
@@ -148,7 +153,7 @@ mod tests {
         );
         // However different what they count is.
         let strict = verdict(0.9999, |second| u64::from(second % 200 == 0));
-        assert_eq!(left(&[(&half, 1.0), (&strict, 1.0)]), 50.0);
+        assert_eq!(left(&[(&half, 1.0), (&strict, 1.0)]), 50);
         assert_eq!(Verdict::composite(Objective::composite(DAYS), &[]), None);
     }
 
