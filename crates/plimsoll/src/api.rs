@@ -38,6 +38,8 @@ use crate::record::Record;
 pub(crate) trait ApiBackend {
     fn record(&self) -> &Record;
     fn objectives(&self) -> Vec<ObjectiveReading>;
+    /// The names of all that may open an alert: objectives, and what is watched beside them.
+    fn concerns(&self) -> Vec<Arc<str>>;
     /// What is doubtful about objectives.
     fn doubts(&self) -> Vec<Doubtful>;
     /// Figures of the business.

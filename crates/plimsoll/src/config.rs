@@ -96,6 +96,8 @@ pub(crate) struct ObjectiveConfig {
     /// Where its events are seen: `gateway`, or elsewhere, from where they are reported.
     pub(crate) vantage: &'static str,
     pub(crate) watch: Watch,
+    /// The share of its events that is reported: more than 0, and 1 of what the gateway sees.
+    pub(crate) sampling: f64,
     /// The objectives that it is made of, with their weights, if it counts nothing itself.
     pub(crate) members: Arc<[(Arc<str>, f64)]>,
 }

@@ -216,6 +216,13 @@ impl Judging {
         })
     }
 
+    /// The names of all that is judged or watched.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Arc<str>> + '_ {
+        let judged = self.judged.iter().map(|judged| &judged.asked.name);
+        let composites = self.composites.iter().map(|(_, asked)| &asked.name);
+        judged.chain(composites).cloned()
+    }
+
     /// What is doubtful about each objective, by what was measured.
     pub(crate) fn doubts(&self) -> Vec<Doubtful> {
         let objectives = self
@@ -354,6 +361,7 @@ fn composite(asked: &ObjectiveConfig, all: &[ObjectiveReading], ladder: &Ladder)
         window: Arc::clone(&asked.window),
         runbook: asked.runbook.clone(),
         vantage: asked.vantage,
+        sampling: asked.sampling,
         rung: ladder.rung(verdict.left()),
         verdict,
         counted: Counts::default(),

@@ -43,6 +43,11 @@ impl ApiBackend for Operators {
         judging.reading(&self.0.reloader.asked().ladder)
     }
 
+    fn concerns(&self) -> Vec<Arc<str>> {
+        let judging = self.0.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        judging.names().collect()
+    }
+
     fn doubts(&self) -> Vec<Doubtful> {
         doubts::find(&self.0)
     }

@@ -188,6 +188,8 @@ pub(crate) struct ObjectiveReading {
     pub(crate) runbook: Option<Arc<str>>,
     /// Where its events are seen: `gateway`, or elsewhere, from where they are reported.
     pub(crate) vantage: &'static str,
+    /// The share of its events that is reported.
+    pub(crate) sampling: f64,
     pub(crate) verdict: Verdict,
     /// What may be risked.
     pub(crate) rung: Rung,

@@ -56,6 +56,10 @@ impl ApiBackend for Arc<Fake> {
         sample::reading().objectives
     }
 
+    fn concerns(&self) -> Vec<Arc<str>> {
+        vec!["checkout".into(), "client-errors:ingress:pay".into()]
+    }
+
     fn doubts(&self) -> Vec<crate::doubts::Doubtful> {
         vec![crate::doubts::Doubtful {
             objective: "checkout".into(),

@@ -60,6 +60,7 @@ pub(super) fn shown(reading: &ObjectiveReading) -> Value {
         "callers_failing": verdict.callers,
         "runbook": reading.runbook.as_deref(),
         "vantage": reading.vantage,
+        "sampling": reading.sampling,
         "members": reading.members.iter().map(|(name, weight)| json!({ "objective": &**name, "weight": weight })).collect::<Vec<_>>(),
     })
 }

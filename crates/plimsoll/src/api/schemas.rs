@@ -149,6 +149,7 @@ pub(super) fn objective() -> Value {
         ("callers_failing", count()),
         ("runbook", or_null(&text())),
         ("vantage", text()),
+        ("sampling", number()),
         (
             "members",
             list(&object(&[("objective", text()), ("weight", number())])),

@@ -31,13 +31,9 @@ pub(super) fn set(ask: &Ask<'_>) -> Result<Reply, Reply> {
         None => name == objective,
     };
     // A silence for a name that is mistyped would keep nobody quiet, and somebody would rely on it.
-    if !ask
-        .backend
-        .objectives()
-        .iter()
-        .any(|reading| named(&reading.name))
-    {
-        return Err(unfit(format!("No objective is called `{objective}`.")));
+    if !ask.backend.concerns().iter().any(|name| named(name)) {
+        let detail = format!("No objective, and nothing that is watched, is called `{objective}`.");
+        return Err(unfit(detail));
     }
     let now = ask.now();
     let said = Said::SilenceSet {

@@ -22,6 +22,10 @@ impl ApiBackend for Fake {
         vec![sample::burning()]
     }
 
+    fn concerns(&self) -> Vec<Arc<str>> {
+        vec!["checkout".into(), "client-errors:ingress:pay".into()]
+    }
+
     fn doubts(&self) -> Vec<Doubtful> {
         vec![Doubtful {
             objective: "checkout".into(),
@@ -249,6 +253,9 @@ fn a_silence_says_for_whom_how_long_and_why() {
         assert_eq!(ask(&fake, &Method::POST, "/silences", &wrong).0, 422, "{wrong}");
     }
     let right = json!({ "objective": "check*", "minutes": 10, "reason": "we know", "author": "ada" });
+    // What is watched can open a ticket, and be silenced.
+    let watched = json!({ "objective": "client-errors:*", "minutes": 30, "reason": "a crawler" });
+    assert_eq!(ask(&fake, &Method::POST, "/silences", &watched).0, 201);
     let (status, body) = ask(&fake, &Method::POST, "/silences", &right);
     assert_eq!(
         (status, &body["holds"], &body["author"]),

@@ -183,6 +183,7 @@ impl Judged {
             window: Arc::clone(&self.asked.window),
             runbook: self.asked.runbook.clone(),
             vantage: self.asked.vantage,
+            sampling: self.asked.sampling,
             verdict,
         }
     }

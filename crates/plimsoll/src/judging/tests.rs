@@ -21,6 +21,7 @@ fn asked(target: f64) -> [ObjectiveConfig; 1] {
         runbook: None,
         vantage: "gateway",
         watch: Watch::Target,
+        sampling: 1.0,
         members: Arc::default(),
     }]
 }

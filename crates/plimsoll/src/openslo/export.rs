@@ -124,6 +124,9 @@ fn share(share: f64) -> f64 {
 fn counted(out: &mut String, objective: &ObjectiveConfig, plan: &ObjectivePlan) {
     if plan.routes.is_empty() {
         _ = writeln!(out, "              vantage: {}", objective.vantage);
+        if objective.sampling < 1.0 {
+            _ = writeln!(out, "              sampling: {}", objective.sampling);
+        }
         if let Good::Seen { within } = plan.good {
             _ = writeln!(out, "              freshness: {}ms", within.as_millis());
         }

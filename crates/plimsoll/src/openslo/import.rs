@@ -268,7 +268,15 @@ fn source(metric: &Node, documents: &Documents) -> Result<Keys, String> {
             }
         });
     }
-    for key in ["vantage", "freshness", "upstream", "version", "tier", "latency"] {
+    for key in [
+        "vantage",
+        "sampling",
+        "freshness",
+        "upstream",
+        "version",
+        "tier",
+        "latency",
+    ] {
         if let Some(value) = text(spec, key) {
             keys.push((key, quoted(value)));
         }

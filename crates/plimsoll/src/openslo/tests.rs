@@ -449,7 +449,7 @@ const OURS: [&str; 10] = [
     "{ name: a, target: 99%, window: quarter }",
     "{ name: a, target: 99%, journey: { routes: [read, pay], key: 'cookie:SID', within: 90s }, latency: 2s }",
     "{ name: a, target: 99%, journey: { routes: [pay, read] }, tier: gold }",
-    "{ name: a, target: 99%, vantage: job, latency: 2s }",
+    "{ name: a, target: 99%, vantage: job, latency: 2s, sampling: 10% }",
     "{ name: a, target: 99%, vantage: database, freshness: 90s }",
 ];
 
@@ -487,7 +487,8 @@ fn what_goes_out_comes_back_as_it_was() {
         let plan = |config: &Config| {
             let plan = &config.plan.objectives[0];
             let counts = (plan.routes.clone(), plan.tier.clone(), plan.good);
-            (counts, plan.walk.clone(), config.objectives[0].vantage)
+            let one = &config.objectives[0];
+            (counts, plan.walk.clone(), one.vantage, one.sampling)
         };
         assert_eq!(plan(&before), plan(&after), "{out}{back}");
     }

@@ -23,6 +23,7 @@ pub(crate) fn unknown() -> ObjectiveReading {
         window: "30d".into(),
         runbook: None,
         vantage: "gateway",
+        sampling: 1.0,
         verdict: judge().verdict(),
         rung: Rung::Careful,
         counted: Counts::default(),
@@ -43,6 +44,7 @@ pub(crate) fn burning() -> ObjectiveReading {
         window: "30d".into(),
         runbook: None,
         vantage: "gateway",
+        sampling: 1.0,
         verdict: judge.verdict(),
         rung: Rung::Frozen,
         counted: Counts {

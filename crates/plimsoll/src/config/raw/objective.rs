@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use crate::config::read::At;
 use crate::config::stanza::{stanza, words};
 use crate::config::value::outside::Link;
-use crate::config::value::quantity::TargetShare;
+use crate::config::value::quantity::{Ratio, TargetShare};
 use crate::config::value::time::WindowWord;
 use crate::config::value::word::Name;
 
@@ -40,6 +40,8 @@ stanza! {
         freshness: Option<Duration> = "null", from "100ms" to "7d";
         /// Where its events are seen. Those of any other place than `gateway` come by `POST /api/v1/outcomes`, and no request counts.
         vantage: Vantage = "gateway";
+        /// The share of those events that is reported, if not all are, as of browsers one in ten. What counts are those that are reported; the gateway counts every request.
+        sampling: Ratio = "100%";
         /// The time in which it is to be met: the last so much, or a period of the calendar, which begins anew with each `day`, `week` (on Mondays), `month`, `quarter` or `year`.
         window: WindowWord = "30d";
         /// How many of those make a period of the calendar: with `window: week`, 2 is a fortnight.

@@ -60,6 +60,7 @@ pub(super) fn resolve(
             .map(|link| link.0.as_str().into()),
         vantage: Vantage::Gateway.word(),
         watch: Watch::Target,
+        sampling: 1.0,
         members: members
             .map(|member| {
                 (

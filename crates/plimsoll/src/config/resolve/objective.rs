@@ -51,6 +51,7 @@ pub(super) fn resolve(
         asked.push(ObjectiveConfig {
             name,
             counted,
+            sampling: resolve_sampling(&objective, scope),
             objective: asked_of,
             window: match &calendar {
                 None => Scalar::render(&objective.window.value).into(),
@@ -93,8 +94,22 @@ pub(super) fn without_target(name: Arc<str>, looks_back: Duration) -> Option<Obj
         runbook: None,
         vantage: Vantage::Gateway.word(),
         watch: Watch::Target,
+        sampling: 1.0,
         members: Arc::default(),
     })
+}
+
+/// The share of its events that is reported.
+fn resolve_sampling(objective: &raw::Objective, scope: &mut Scope<'_>) -> f64 {
+    let (sampling, place) = (objective.sampling.value.0, &objective.sampling.place);
+    if sampling < 1.0 && objective.vantage.value == Vantage::Gateway {
+        let wrong = "the gateway counts every request";
+        scope.problem(place, wrong, "`100%`, or another `vantage` beside it");
+    }
+    if sampling <= 0.0 {
+        scope.problem(place, "of nothing nothing can be said", "more than `0%`");
+    }
+    sampling
 }
 
 /// When an event is good.

@@ -20,11 +20,12 @@ pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
     let mut facts = vec![
         format!("{}.", verdict.sentence()),
         format!(
-            "Asked: {} in {}, by {}, seen from the {}. Measured: {} of it. What may be risked: {}.",
+            "Asked: {} in {}, by {}, seen from the {}{}. Measured: {} of it. What may be risked: {}.",
             asked(&verdict.objective),
             reading.window,
             verdict.objective.budgeting.word(),
             reading.vantage,
+            sampled(reading.sampling),
             percent(verdict.window.coverage()),
             reading.rung.word()
         ),
@@ -80,6 +81,15 @@ pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
         ],
         ..Page::new(format!("{name} {word}"), mood)
     })
+}
+
+/// What of all events is counted, if not all are.
+fn sampled(sampling: f64) -> String {
+    if sampling < 1.0 {
+        format!(", of which {} is reported", exact_percent(sampling))
+    } else {
+        String::new()
+    }
 }
 
 /// The charts, each with what it shows in words.
