@@ -246,6 +246,11 @@ impl Keeping {
                 break;
             }
         }
+        for _ in 0..HOURS_MAX {
+            if !store.thin_out(minute.saturating_sub(KEPT_MINUTES))? {
+                break;
+            }
+        }
         self.forgot_at = now;
         Ok(())
     }

@@ -125,6 +125,13 @@ pub trait Store: Send + std::fmt::Debug {
     /// [`StoreError::Write`].
     fn add_up(&mut self, before: u64) -> Result<bool, StoreError>;
 
+    /// Makes one of the minutes of the oldest hour that is over before this minute and kept by the minute, of what was added
+    /// up: what is read of it from then on are minutes of equal parts. Returns whether there was such an hour.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn thin_out(&mut self, before: u64) -> Result<bool, StoreError>;
+
     /// Forgets what was counted so in the day before this minute: of what nobody looks back to for long.
     ///
     /// # Errors

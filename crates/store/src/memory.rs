@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use plimsoll_slo::{Counts, EvidenceMark};
 
+use crate::minutes::{HOUR, by_minute};
 use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
 
 /// A store that forgets everything when it is dropped.
@@ -19,6 +20,11 @@ pub struct Memory {
     /// By their places.
     facts: BTreeMap<u64, Fact>,
     places: u64,
+}
+
+/// Whether a row is one of somebody who counted, and of nothing that was made of those.
+fn is_apart(instance: &str) -> bool {
+    !instance.is_empty() && *instance != *HOUR
 }
 
 /// Of what, which minute, and by whom.
@@ -42,21 +48,13 @@ impl Store for Memory {
     }
 
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
-        let mut minutes: Vec<Minute> = Vec::new();
-        for ((of, at, instance), row) in &self.rows {
-            if of != key || *at < from || **instance == *but {
-                continue;
-            }
-            match minutes.last_mut().filter(|last| last.minute == *at) {
-                Some(last) => {
-                    last.counts.good += row.counts.good;
-                    last.counts.bad += row.counts.bad;
-                    last.measured = last.measured.max(row.measured);
-                }
-                None => minutes.push(*row),
-            }
-        }
-        Ok(minutes)
+        let of_others = |of: &Key, instance: &str| of == key && *instance != *but;
+        let rows = self
+            .rows
+            .iter()
+            .filter(|((of, _, instance), _)| of_others(of, instance));
+        let rows = rows.map(|((.., instance), row)| (*row, **instance == *HOUR));
+        Ok(by_minute(rows, from))
     }
 
     fn minutes(&mut self, after: Option<&Row>, limit: usize) -> Result<Vec<Row>, StoreError> {
@@ -112,12 +110,12 @@ impl Store for Memory {
     }
 
     fn add_up(&mut self, before: u64) -> Result<bool, StoreError> {
-        let apart = self.rows.keys().filter(|(_, _, instance)| !instance.is_empty());
+        let apart = self.rows.keys().filter(|(.., instance)| is_apart(instance));
         let Some(oldest) = apart.map(|(_, at, _)| *at).min().filter(|at| *at < before) else {
             return Ok(false);
         };
         let before = before.min(oldest + 60);
-        let apart = |(_, at, instance): &RowId| *at < before && !instance.is_empty();
+        let apart = |(_, at, instance): &RowId| *at < before && is_apart(instance);
         let apart: Vec<_> = self.rows.extract_if(.., |id, _| apart(id)).collect();
         for ((key, at, _), row) in apart {
             let sum = self.rows.entry((key, at, "".into())).or_insert(Minute {
@@ -130,6 +128,41 @@ impl Store for Memory {
             sum.measured = sum.measured.max(row.measured);
         }
         Ok(true)
+    }
+
+    fn thin_out(&mut self, before: u64) -> Result<bool, StoreError> {
+        let hours = self.rows.keys().filter(|(.., instance)| **instance == *HOUR);
+        let thinned = hours.map(|(_, at, _)| at + 60).max().unwrap_or(0);
+        let whole = self.rows.keys().map(|(_, at, _)| *at).filter(|at| *at >= thinned);
+        let Some(hour) = whole
+            .min()
+            .map(|at| at / 60 * 60)
+            .filter(|hour| hour + 60 <= before)
+        else {
+            return Ok(false);
+        };
+        let of_hour = |(_, at, instance): &RowId| (hour..hour + 60).contains(at) && instance.is_empty();
+        let whole: Vec<_> = self.rows.extract_if(.., |id, _| of_hour(id)).collect();
+        let mut measured: BTreeMap<Key, u64> = BTreeMap::new();
+        for ((key, ..), row) in &whole {
+            let sum = self
+                .rows
+                .entry((key.clone(), hour, HOUR.into()))
+                .or_insert(Minute {
+                    minute: hour,
+                    counts: Counts::default(),
+                    measured: 0,
+                });
+            sum.counts.good += row.counts.good;
+            sum.counts.bad += row.counts.bad;
+            *measured.entry(key.clone()).or_default() += u64::from(row.measured);
+        }
+        for (key, seconds) in measured {
+            if let Some(sum) = self.rows.get_mut(&(key, hour, HOUR.into())) {
+                sum.measured = (u64::from(sum.measured) + (seconds + 30) / 60).min(60) as u8;
+            }
+        }
+        Ok(!whole.is_empty())
     }
 
     fn forget_counted(&mut self, counted: &str, before: u64) -> Result<(), StoreError> {

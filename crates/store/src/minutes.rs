@@ -1,5 +1,6 @@
 //! What was counted, by the minute.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plimsoll_slo::{Counts, EvidenceMark, MinuteLog};
@@ -29,7 +30,8 @@ pub struct Minute {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Who counted: nobody else writes rows of this name. It begins with the name of the process that it is of. Nothing if
-    /// it is what all have counted: see [`Store::add_up`](crate::Store::add_up).
+    /// it is what all have counted: see [`Store::add_up`](crate::Store::add_up); `hour` if it is that of an hour: see
+    /// [`Store::thin_out`](crate::Store::thin_out).
     pub instance: Arc<str>,
     /// Of what.
     pub key: Key,
@@ -37,6 +39,46 @@ pub struct Row {
     pub minute: Minute,
     /// The same by the second, for those who judge it together; `None` once that is too long ago.
     pub log: Option<MinuteLog>,
+}
+
+/// The instance of rows that are of a whole hour, at its first minute; what is measured of it is of its minutes on average.
+pub(crate) const HOUR: &str = "hour";
+const MINUTES: u64 = 60;
+
+/// What is read of minutes, and of hours, from this minute on: an hour is minutes of equal parts, whose sum is it.
+pub(crate) fn by_minute(rows: impl IntoIterator<Item = (Minute, bool)>, from: u64) -> Vec<Minute> {
+    let mut minutes: BTreeMap<u64, Minute> = BTreeMap::new();
+    let mut add = |minute: Minute| {
+        let known = minutes.entry(minute.minute).or_insert(Minute {
+            counts: Counts::default(),
+            measured: 0,
+            ..minute
+        });
+        known.counts.good += minute.counts.good;
+        known.counts.bad += minute.counts.bad;
+        known.measured = known.measured.max(minute.measured);
+    };
+    for (row, is_hour) in rows {
+        if !is_hour {
+            add(row);
+            continue;
+        }
+        let part = |of: u64, place: u64| {
+            let up_to = |place: u64| (u128::from(of) * u128::from(place) / u128::from(MINUTES)) as u64;
+            up_to(place + 1) - up_to(place)
+        };
+        for place in 0..MINUTES {
+            add(Minute {
+                minute: row.minute + place,
+                counts: Counts {
+                    good: part(row.counts.good, place),
+                    bad: part(row.counts.bad, place),
+                },
+                ..row
+            });
+        }
+    }
+    minutes.split_off(&from).into_values().collect()
 }
 
 impl Row {

@@ -21,11 +21,15 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use self::address::Database;
 use crate::care::Found;
+use crate::minutes::by_minute;
 use crate::packed::{pack, pack_values, unpack, unpack_values};
 use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
 
 /// Every version of the schema, in order.
-const SCHEMA: &[&str] = &[include_str!("postgres/schema/0001-all.sql")];
+const SCHEMA: &[&str] = &[
+    include_str!("postgres/schema/0001-all.sql"),
+    include_str!("postgres/schema/0002-hours.sql"),
+];
 
 /// What is asked of it.
 struct Sql;
@@ -39,6 +43,7 @@ impl Sql {
     const PUT_BACK: &str = include_str!("postgres/sql/put_back.sql");
     const FOUND: &str = include_str!("postgres/sql/found.sql");
     const ADD_UP: &str = include_str!("postgres/sql/add_up.sql");
+    const THIN: &str = include_str!("postgres/sql/thin.sql");
     const PASS: &str = include_str!("postgres/sql/pass.sql");
     const REMEMBER: &str = include_str!("postgres/sql/remember.sql");
     const REMEMBERED: &str = include_str!("postgres/sql/remembered.sql");
@@ -197,6 +202,20 @@ impl Postgres {
     ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
         let asked = self.runtime.block_on(answer(self.client.query(sql, params)));
         asked.map_err(StoreError::Read)
+    }
+
+    /// Changes what is long ago, by one of all who share it at a time. Whether there was anything to change.
+    fn by_one(&mut self, sql: &str, before: u64) -> Result<bool, StoreError> {
+        let client = &mut self.client;
+        let changing = async {
+            let tx = client.transaction().await?;
+            tx.execute("SELECT pg_advisory_xact_lock($1)", &[&ADDING_UP])
+                .await?;
+            let rows = tx.execute(sql, &[&signed(before)]).await?;
+            tx.commit().await?;
+            Ok(rows > 0)
+        };
+        self.runtime.block_on(answer(changing)).map_err(StoreError::Write)
     }
 
     fn change(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
@@ -389,15 +408,18 @@ impl Store for Postgres {
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
         let (objective, counted, but) = (clean(&key.objective), clean(&key.counted), clean(but));
         let rows = self.read(Sql::OTHERS, &[&objective, &counted, &signed(from), &but])?;
-        let minutes = rows.iter().map(|row| Minute {
-            minute: number(row, 0),
-            counts: Counts {
-                good: number(row, 1),
-                bad: number(row, 2),
-            },
-            measured: row.get::<_, i16>(3) as u8,
+        let minutes = rows.iter().map(|row| {
+            let minute = Minute {
+                minute: number(row, 0),
+                counts: Counts {
+                    good: number(row, 1),
+                    bad: number(row, 2),
+                },
+                measured: row.get::<_, i16>(3) as u8,
+            };
+            (minute, row.get(4))
         });
-        Ok(minutes.collect())
+        Ok(by_minute(minutes, from))
     }
 
     fn lately(&mut self, but: Option<&str>, mark: u64) -> Result<(Vec<Row>, u64), StoreError> {
@@ -458,16 +480,11 @@ impl Store for Postgres {
     }
 
     fn add_up(&mut self, before: u64) -> Result<bool, StoreError> {
-        let client = &mut self.client;
-        let adding = async {
-            let tx = client.transaction().await?;
-            tx.execute("SELECT pg_advisory_xact_lock($1)", &[&ADDING_UP])
-                .await?;
-            let rows = tx.execute(Sql::ADD_UP, &[&signed(before)]).await?;
-            tx.commit().await?;
-            Ok(rows > 0)
-        };
-        self.runtime.block_on(answer(adding)).map_err(StoreError::Write)
+        self.by_one(Sql::ADD_UP, before)
+    }
+
+    fn thin_out(&mut self, before: u64) -> Result<bool, StoreError> {
+        self.by_one(Sql::THIN, before)
     }
 
     fn forget_counted(&mut self, counted: &str, before: u64) -> Result<(), StoreError> {

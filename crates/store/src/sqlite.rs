@@ -14,6 +14,7 @@ use std::time::Duration;
 use plimsoll_slo::{Counts, EvidenceMark, Second};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
+use crate::minutes::by_minute;
 use crate::packed::{pack, pack_values, unpack, unpack_values};
 use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
 
@@ -22,6 +23,7 @@ const SCHEMA: &[&str] = &[
     include_str!("sqlite/schema/0001-minutes.sql"),
     include_str!("sqlite/schema/0002-facts.sql"),
     include_str!("sqlite/schema/0003-lately.sql"),
+    include_str!("sqlite/schema/0004-hours.sql"),
 ];
 
 const WRITE: &str = include_str!("sqlite/sql/write.sql");
@@ -32,6 +34,9 @@ const MINUTES: &str = include_str!("sqlite/sql/minutes.sql");
 const OLDEST_APART: &str = include_str!("sqlite/sql/oldest_apart.sql");
 const ADD_UP: &str = include_str!("sqlite/sql/add_up.sql");
 const ADDED_UP: &str = include_str!("sqlite/sql/added_up.sql");
+const OLDEST_WHOLE: &str = include_str!("sqlite/sql/oldest_whole.sql");
+const THIN: &str = include_str!("sqlite/sql/thin.sql");
+const THINNED: &str = include_str!("sqlite/sql/thinned.sql");
 const PASS: &str = include_str!("sqlite/sql/pass.sql");
 const REMEMBER: &str = include_str!("sqlite/sql/remember.sql");
 const REMEMBERED: &str = include_str!("sqlite/sql/remembered.sql");
@@ -213,16 +218,18 @@ impl Store for Sqlite {
     fn others(&mut self, but: &str, key: &Key, from: u64) -> Result<Vec<Minute>, StoreError> {
         let mut statement = self.connection.prepare(OTHERS).map_err(read)?;
         let rows = statement.query_map(params![key.objective, key.counted, signed(from), but], |row| {
-            Ok(Minute {
+            let minute = Minute {
                 minute: number(row, 0)?,
                 counts: Counts {
                     good: number(row, 1)?,
                     bad: number(row, 2)?,
                 },
                 measured: row.get(3)?,
-            })
+            };
+            Ok((minute, row.get(4)?))
         });
-        rows.and_then(Iterator::collect).map_err(read)
+        let rows: Vec<(Minute, bool)> = rows.and_then(Iterator::collect).map_err(read)?;
+        Ok(by_minute(rows, from))
     }
 
     fn lately(&mut self, but: Option<&str>, mark: u64) -> Result<(Vec<Row>, u64), StoreError> {
@@ -290,6 +297,19 @@ impl Store for Sqlite {
         tx.execute(ADDED_UP, [before]).map_err(write)?;
         tx.commit().map_err(write)?;
         Ok(true)
+    }
+
+    fn thin_out(&mut self, before: u64) -> Result<bool, StoreError> {
+        let tx = self.begin()?;
+        let oldest = tx.query_row(OLDEST_WHOLE, [], |row| row.get::<_, Option<i64>>(0));
+        let hour = oldest.map_err(write)?.map(|oldest| oldest / 60 * 60);
+        let Some(hour) = hour.filter(|hour| hour + 60 <= signed(before)) else {
+            return Ok(false);
+        };
+        tx.execute(THIN, [hour]).map_err(write)?;
+        let thinned = tx.execute(THINNED, [hour]).map_err(write)?;
+        tx.commit().map_err(write)?;
+        Ok(thinned > 0)
     }
 
     fn forget_counted(&mut self, counted: &str, before: u64) -> Result<(), StoreError> {

@@ -138,6 +138,63 @@ fn what_is_long_ago_is_added_up_hour_by_hour_and_is_the_same() {
 }
 
 #[test]
+fn what_is_longer_ago_is_kept_by_the_hour_and_adds_up_to_the_same() {
+    every(|store| {
+        // Of a, each minute has another count, and half of the first hour was not measured.
+        let of_a = |at: u64| {
+            row(
+                "one",
+                "a",
+                minute(
+                    at,
+                    at % 7,
+                    u64::from(at.is_multiple_of(3)),
+                    if at < 150 { 0 } else { 60 },
+                ),
+            )
+        };
+        let rows = (120..330).flat_map(|at| [of_a(at), row("one", "b", minute(at, 1_000_000_007, 0, 59))]);
+        store.write(&rows.collect::<Vec<_>>()).unwrap();
+        assert!(!store.thin_out(1_000).unwrap(), "they are not added up");
+        while store.add_up(330).unwrap() {}
+        let sum = |store: &mut dyn Store, of: &str, hour: u64| {
+            let minutes = store.others("two", &key(of, "all"), hour).unwrap();
+            let of_hour = minutes.iter().filter(|minute| minute.minute < hour + 60);
+            of_hour.fold((0, 0, 0), |(good, bad, measured), minute| {
+                (
+                    good + minute.counts.good,
+                    bad + minute.counts.bad,
+                    measured + u64::from(minute.measured),
+                )
+            })
+        };
+        let sums = |store: &mut dyn Store| {
+            [120, 180, 240].map(|hour| [sum(store, "a", hour), sum(store, "b", hour)])
+        };
+        let before = sums(store);
+        assert!(!store.thin_out(179).unwrap(), "it is not over");
+        let hours = std::iter::from_fn(|| store.thin_out(310).unwrap().then_some(())).count();
+        assert_eq!(hours, 3);
+        assert_eq!(sums(store), before);
+        // Two rows for each hour, and what is not so long ago by the minute.
+        assert_eq!(store.minutes(None, 1_000).unwrap().len(), 2 * (3 + 30));
+        let minutes = store.others("two", &key("a", "all"), 130).unwrap();
+        assert_eq!(
+            minutes.first().map(|minute| (minute.minute, minute.measured)),
+            Some((130, 30))
+        );
+        assert_eq!(minutes.len(), 200, "from the middle of an hour on");
+        assert_eq!(minutes[199], minute(329, 0, 0, 60));
+        // What comes after all counts beside it, and nothing is added up twice.
+        store.write(&[row("late", "a", minute(125, 7, 0, 60))]).unwrap();
+        assert!(store.add_up(330).unwrap());
+        assert!(!store.add_up(330).unwrap() && !store.thin_out(310).unwrap());
+        assert_eq!(sum(store, "a", 120).0, before[0][0].0 + 7);
+        assert_eq!(store.forget(240).unwrap(), 2 * 2 + 1);
+    });
+}
+
+#[test]
 fn names_may_be_anything() {
     every(|store| {
         for name in ["a", "'; DROP TABLE minutes; --", "ordre-payé", "a\\b"] {

@@ -216,7 +216,10 @@ async fn a_browser_logs_in_works_and_leaves() {
     let wrong = format!("objective=chekout&minutes=30&reason=we+know&csrf={csrf}");
     let (status, head, body) = form(address, "/silences", &cookie, &wrong).await;
     assert!(status == 422 && head.contains("text/html"), "{head}");
-    assert!(body.contains("and nothing that is watched, is called `chekout`."), "{body}");
+    assert!(
+        body.contains("and nothing that is watched, is called `chekout`."),
+        "{body}"
+    );
 
     let (status, _, _) = form(address, "/logout", &cookie, &format!("csrf={csrf}")).await;
     assert_eq!(status, 303);

@@ -3,11 +3,11 @@
 WITH oldest AS (
     SELECT least($1, min(minute) + 60) AS before
     FROM plimsoll.minutes
-    WHERE instance <> ''
+    WHERE instance <> '' AND instance <> 'hour'
 ),
 apart AS (
     DELETE FROM plimsoll.minutes
-    WHERE instance <> '' AND minute < (SELECT before FROM oldest)
+    WHERE instance <> '' AND instance <> 'hour' AND minute < (SELECT before FROM oldest)
     RETURNING objective, counted, minute, good, bad, measured
 )
 INSERT INTO plimsoll.minutes AS known (objective, counted, minute, instance, good, bad, measured)

@@ -2,7 +2,7 @@
 INSERT INTO minutes (objective, counted, minute, instance, good, bad, measured)
 SELECT objective, counted, minute, '', sum(good), sum(bad), max(measured)
 FROM minutes
-WHERE instance <> '' AND minute < ?1
+WHERE instance <> '' AND instance <> 'hour' AND minute < ?1
 GROUP BY objective, counted, minute
 ON CONFLICT (objective, counted, minute, instance)
 DO UPDATE SET

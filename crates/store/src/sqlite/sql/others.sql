@@ -1,6 +1,6 @@
--- Locks: none (WAL). Index: the primary key, up to the minute. Rows: the minutes that an objective looks back.
-SELECT minute, sum(good), sum(bad), max(measured)
+-- Locks: none (WAL). Index: the primary key, up to the hour. Rows: what an objective looks back.
+SELECT minute, sum(good), sum(bad), max(measured), instance = 'hour'
 FROM minutes
-WHERE objective = ?1 AND counted = ?2 AND minute >= ?3 AND instance <> ?4
-GROUP BY minute
+WHERE objective = ?1 AND counted = ?2 AND minute > ?3 - 60 AND instance <> ?4
+GROUP BY minute, instance = 'hour'
 ORDER BY minute
