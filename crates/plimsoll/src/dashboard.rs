@@ -14,6 +14,7 @@ mod tests;
 mod text;
 
 use crate::access::Caller;
+use crate::api::history::Latencies;
 use crate::reading::ObjectiveReading;
 use crate::record::State;
 use crate::spread::Part;
@@ -32,6 +33,8 @@ pub(crate) struct View<'a> {
     pub(crate) now: u64,
     /// How what counts for an objective was made up in the last hour.
     pub(crate) breakdown: &'a dyn Fn(&str) -> Vec<Part>,
+    /// How long its requests took in the last hour.
+    pub(crate) latencies: &'a dyn Fn(&str) -> Option<Latencies>,
 }
 
 /// A page that can be asked for. `{}` in its path is one segment.

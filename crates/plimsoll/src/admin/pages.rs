@@ -80,6 +80,7 @@ impl<B: AdminBackend> Serving<B> {
                 state,
                 now,
                 breakdown: &|objective| self.backend.breakdown(objective),
+                latencies: &|objective| self.backend.latencies(objective),
             };
             dashboard::page(&view, asked.path)
         });

@@ -39,6 +39,17 @@ fn troubled() -> Record {
     record
 }
 
+/// A hundred requests of 8 ms, and one of 64.
+fn latencies() -> Latencies {
+    let mut counts = vec![0; crate::heat::bounds().count() + 1];
+    (counts[6], counts[12]) = (99, 1);
+    Latencies {
+        minutes: vec![(1, counts)],
+        limit_ms: Some(50),
+        examples: Vec::new(),
+    }
+}
+
 fn part(dimension: &'static str, value: &str) -> Part {
     Part {
         dimension,
@@ -59,6 +70,7 @@ fn page_of(record: &Record, reading: &Reading, path: &str) -> Option<Page> {
             state,
             now: NOON.as_millis() as u64,
             breakdown: &|_| vec![part("tier", "gold"), part("reason", "upstream-reset")],
+            latencies: &|_| Some(latencies()),
         };
         page(&view, path)
     })
@@ -298,4 +310,21 @@ fn what_several_alerts_know_is_said_once() {
     }
     assert!(html.contains("<a href=\"https://wiki.example/slow\">"), "{html}");
     assert!(text.contains("detected") && text.contains("1 min 30 s"), "{text}");
+}
+
+#[test]
+fn what_another_latency_would_say_is_on_the_page_of_an_objective() {
+    let (record, reading) = (troubled(), sample::reading());
+    let text = page_of(&record, &reading, "/objectives/checkout")
+        .unwrap()
+        .to_text();
+    let cells = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = text.lines().map(cells).collect();
+    for line in ["8 ms 1 1.00 %", "45 ms 1 1.00 %", "64 ms 0 0.00 %"] {
+        assert!(lines.iter().any(|known| known == line), "{line}: {text}");
+    }
+    assert!(
+        !lines.iter().any(|line| line.starts_with("4 ms")),
+        "nothing was so quick: {text}"
+    );
 }

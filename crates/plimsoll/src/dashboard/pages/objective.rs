@@ -8,6 +8,7 @@ use super::super::{Field, Figure, Form, Page, ROWS_MAX, View};
 use super::{standing, table};
 use crate::api::ROOT;
 use crate::civil;
+use crate::heat;
 use crate::reading::ObjectiveReading;
 use crate::record::State;
 use crate::record::alerts::Alert;
@@ -75,6 +76,7 @@ pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
             burns(reading),
             budgets(reading),
             targets(reading),
+            latencies(view, name),
             changes(view),
             alerts(name, state),
             corrections(name, state),
@@ -218,6 +220,45 @@ fn targets(reading: &ObjectiveReading) -> Table {
     });
     let head = ["target", "would be left", "might be bad", "were bad"];
     table("With another target", &head, rows.collect(), "not known")
+}
+
+/// How many requests of the last hour would have been too slow for another latency. What is between two bounds is not
+/// known, so it is read at these.
+fn latencies(view: &View<'_>, name: &str) -> Table {
+    let seen = (view.latencies)(name).filter(|seen| seen.limit_ms.is_some());
+    let limit = seen.as_ref().and_then(|seen| seen.limit_ms).unwrap_or_default() as f64;
+    let mut counts = vec![0; heat::bounds().count() + 1];
+    for (_, minute) in seen.iter().flat_map(|seen| &seen.minutes) {
+        counts
+            .iter_mut()
+            .zip(minute)
+            .for_each(|(sum, count)| *sum += count);
+    }
+    let total: u64 = counts.iter().sum();
+    let mut within = 0;
+    let rows = heat::bounds().zip(&counts).filter_map(|(bound, count)| {
+        let before = within;
+        within += count;
+        let millis = 1_000.0 * bound.as_secs_f64();
+        // From where some are quick enough to where all are, and around its own.
+        let is_near = (limit / 4.0..=limit * 4.0).contains(&millis);
+        let tells = within > 0 && before < total;
+        (total > 0 && (tells || is_near)).then(|| {
+            let slower = total - within;
+            vec![
+                format!("{millis:.0} ms"),
+                slower.to_string(),
+                percent(slower as f64 / total as f64),
+            ]
+        })
+    });
+    let head = ["latency", "took longer", "of all"];
+    table(
+        "With another latency, in the last hour",
+        &head,
+        rows.collect(),
+        "it has none, or nothing happened",
+    )
 }
 
 fn changes(view: &View<'_>) -> Table {
