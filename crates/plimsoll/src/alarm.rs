@@ -238,12 +238,14 @@ fn begins(state: &State, behind: &Behind) -> Option<Decision> {
 }
 
 /// Whether what an objective pages for may be why a figure has fallen: a service that both depend on. Of a figure that
-/// others report nobody knows what it depends on.
+/// others report nobody knows what it depends on; and an objective that others report explains none of ours, since a
+/// ticket too many is better than a fall that nobody is told of.
 fn explains(objective: &str, figure: &str, behind: &Behind) -> bool {
     let upstreams = |name: &str| behind.get(name).filter(|upstreams| !upstreams.is_empty());
     match (upstreams(objective), upstreams(figure)) {
         (Some(a), Some(b)) => !a.is_disjoint(b),
-        (None, _) | (_, None) => true,
+        (_, None) => true,
+        (None, Some(_)) => false,
     }
 }
 

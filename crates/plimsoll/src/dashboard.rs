@@ -31,10 +31,10 @@ pub(crate) struct View<'a> {
     pub(crate) state: &'a State,
     /// Milliseconds since the Unix epoch.
     pub(crate) now: u64,
-    /// How what counts for an objective was made up in the last hour.
-    pub(crate) breakdown: &'a dyn Fn(&str) -> Vec<Part>,
-    /// How long its requests took in the last hour.
-    pub(crate) latencies: &'a dyn Fn(&str) -> Option<Latencies>,
+    /// How what counts for the objective that the page is of was made up in the last hour, and how long its requests took.
+    /// Looked up before: whoever makes a page holds the record, and others look at it while they hold what is asked here.
+    pub(crate) breakdown: Vec<Part>,
+    pub(crate) latencies: Option<Latencies>,
 }
 
 /// A page that can be asked for. `{}` in its path is one segment.
@@ -61,13 +61,15 @@ const fn open(path: &'static str, make: fn(&View<'_>, &str) -> Option<Page>) -> 
     }
 }
 
+const OBJECTIVE: &str = "/objectives/{}";
+
 /// All pages, in the order in which they are listed.
 pub(crate) static PAGES: &[Entry] = &[
     listed("/", "Now", |view, _| Some(pages::now::page(view))),
     listed("/objectives", "Objectives", |view, _| {
         Some(pages::objectives::page(view))
     }),
-    open("/objectives/{}", pages::objective::page),
+    open(OBJECTIVE, pages::objective::page),
     listed("/traffic", "Traffic", |view, _| Some(pages::traffic::page(view))),
     listed("/business", "Business", |view, _| {
         Some(pages::business::page(view))
@@ -84,6 +86,11 @@ pub(crate) static PAGES: &[Entry] = &[
     listed("/meta", "Meta", |view, _| Some(pages::meta::page(view))),
     open("/status", |view, _| Some(pages::whole::page(view))),
 ];
+
+/// The objective that a page is of, if it is of one.
+pub(crate) fn objective_of(path: &str) -> Option<&str> {
+    open_part(OBJECTIVE, path)
+}
 
 /// Whether there is a page of this path, whatever stands in its open part.
 pub(crate) fn is_page(path: &str) -> bool {

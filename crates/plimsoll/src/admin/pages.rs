@@ -73,14 +73,17 @@ impl<B: AdminBackend> Serving<B> {
             _ => {}
         }
         let now = self.backend.wall().as_millis() as u64;
+        let of = dashboard::objective_of(asked.path);
+        let breakdown = of.map_or_else(Vec::new, |name| self.backend.breakdown(name));
+        let latencies = of.and_then(|name| self.backend.latencies(name));
         let page = self.backend.record().read(|state| {
             let view = View {
                 status: &status,
                 objectives: &objectives,
                 state,
                 now,
-                breakdown: &|objective| self.backend.breakdown(objective),
-                latencies: &|objective| self.backend.latencies(objective),
+                breakdown,
+                latencies,
             };
             dashboard::page(&view, asked.path)
         });

@@ -69,8 +69,8 @@ fn page_of(record: &Record, reading: &Reading, path: &str) -> Option<Page> {
             objectives: &reading.objectives,
             state,
             now: NOON.as_millis() as u64,
-            breakdown: &|_| vec![part("tier", "gold"), part("reason", "upstream-reset")],
-            latencies: &|_| Some(latencies()),
+            breakdown: vec![part("tier", "gold"), part("reason", "upstream-reset")],
+            latencies: Some(latencies()),
         };
         page(&view, path)
     })

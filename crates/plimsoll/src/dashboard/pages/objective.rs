@@ -72,11 +72,11 @@ pub(in super::super) fn page(view: &View<'_>, name: &str) -> Option<Page> {
         forms: vec![silence(name)],
         figures: figures(reading),
         tables: vec![
-            breakdown(view, name),
+            breakdown(view),
             burns(reading),
             budgets(reading),
             targets(reading),
-            latencies(view, name),
+            latencies(view),
             changes(view),
             alerts(name, state),
             corrections(name, state),
@@ -161,9 +161,8 @@ const SILENCES: [(u32, &str); 5] = [
 ];
 
 /// Of what those that fail are made, and of what all are.
-fn breakdown(view: &View<'_>, name: &str) -> Table {
-    let parts = (view.breakdown)(name);
-    let rows = parts.iter().map(|part| {
+fn breakdown(view: &View<'_>) -> Table {
+    let rows = view.breakdown.iter().map(|part| {
         let events = match part.dimension {
             "reason" => "-".to_owned(),
             _ => part.counts.total().to_string(),
@@ -224,9 +223,9 @@ fn targets(reading: &ObjectiveReading) -> Table {
 
 /// How many requests of the last hour would have been too slow for another latency. What is between two bounds is not
 /// known, so it is read at these.
-fn latencies(view: &View<'_>, name: &str) -> Table {
-    let seen = (view.latencies)(name).filter(|seen| seen.limit_ms.is_some());
-    let limit = seen.as_ref().and_then(|seen| seen.limit_ms).unwrap_or_default() as f64;
+fn latencies(view: &View<'_>) -> Table {
+    let seen = view.latencies.as_ref().filter(|seen| seen.limit_ms.is_some());
+    let limit = seen.and_then(|seen| seen.limit_ms).unwrap_or_default() as f64;
     let mut counts = vec![0; heat::bounds().count() + 1];
     for (_, minute) in seen.iter().flat_map(|seen| &seen.minutes) {
         counts
