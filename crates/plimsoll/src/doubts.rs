@@ -55,10 +55,7 @@ pub(crate) fn find(parts: &Parts) -> Vec<Doubtful> {
 /// Whether all requests are far quicker than what is asked, or none is quick enough.
 fn wrong_unit(seen: &Latencies) -> Option<String> {
     let limit = seen.limit_ms? as f64;
-    let mut sums = vec![0; heat::bounds().count() + 1];
-    for (_, counts) in &seen.minutes {
-        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-    }
+    let sums = seen.sums();
     let total: u64 = sums.iter().sum();
     let millis: Vec<f64> = heat::bounds()
         .map(|bound| 1_000.0 * bound.as_secs_f64())

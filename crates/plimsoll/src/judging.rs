@@ -183,12 +183,9 @@ impl Judging {
     pub(crate) fn past(&self, name: &str) -> Option<Past> {
         let judged = self.judged.iter().find(|judged| *judged.asked.name == *name)?;
         let verdict = judged.judge.verdict();
-        let to = verdict.as_of.minute();
-        let length = verdict.objective.window.length().as_secs() / 60;
+        let (from, to) = looked_at(&verdict);
         Some(Past {
-            from: verdict
-                .period
-                .map_or_else(|| (to + 1).saturating_sub(length), |period| period.from),
+            from,
             to,
             allowed: verdict.forecast.unwrap_or(verdict.budget).allowed,
             minutes: judged.judge.spent().collect(),
@@ -201,11 +198,7 @@ impl Judging {
         let judged = self.judged.iter().find(|judged| *judged.asked.name == *name)?;
         let objective = judged.asked.objective;
         let verdict = judged.judge.verdict();
-        let to = verdict.as_of.minute();
-        let length = objective.window.length().as_secs() / 60;
-        let from = verdict
-            .period
-            .map_or_else(|| (to + 1).saturating_sub(length), |period| period.from);
+        let (from, _) = looked_at(&verdict);
         let minutes = judged
             .judge
             .past()
@@ -347,6 +340,14 @@ impl Judging {
         let judged = self.judged.iter_mut();
         judged.filter(move |judged| *judged.kept.instance == *instance)
     }
+}
+
+/// The first minute of the window or period, and the one that goes on.
+fn looked_at(verdict: &Verdict) -> (u64, u64) {
+    let to = verdict.as_of.minute();
+    let length = verdict.objective.window.length().as_secs() / 60;
+    let rolls_from = (to + 1).saturating_sub(length);
+    (verdict.period.map_or(rolls_from, |period| period.from), to)
 }
 
 /// What is said of one that is made of others, by what is said of those.

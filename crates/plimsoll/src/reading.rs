@@ -99,6 +99,14 @@ impl FallReading {
         )
     }
 
+    /// What is looked at, in a word.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self.measure {
+            Measure::Rate { .. } => "rate",
+            Measure::Share { .. } => "share",
+        }
+    }
+
     /// One of its figures, with its unit.
     pub(crate) fn figure(&self, value: Option<f64>) -> String {
         match (value, self.measure) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use plimsoll_slo::{Counts, EvidenceMark};
+use plimsoll_slo::EvidenceMark;
 
 use crate::minutes::{HOUR, by_minute};
 use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
@@ -118,14 +118,8 @@ impl Store for Memory {
         let apart = |(_, at, instance): &RowId| *at < before && is_apart(instance);
         let apart: Vec<_> = self.rows.extract_if(.., |id, _| apart(id)).collect();
         for ((key, at, _), row) in apart {
-            let sum = self.rows.entry((key, at, "".into())).or_insert(Minute {
-                counts: Counts::default(),
-                measured: 0,
-                ..row
-            });
-            sum.counts.good += row.counts.good;
-            sum.counts.bad += row.counts.bad;
-            sum.measured = sum.measured.max(row.measured);
+            let sum = self.rows.entry((key, at, "".into()));
+            sum.or_insert(Minute::empty(at)).add(&row);
         }
         Ok(true)
     }
@@ -145,14 +139,8 @@ impl Store for Memory {
         let whole: Vec<_> = self.rows.extract_if(.., |id, _| of_hour(id)).collect();
         let mut measured: BTreeMap<Key, u64> = BTreeMap::new();
         for ((key, ..), row) in &whole {
-            let sum = self
-                .rows
-                .entry((key.clone(), hour, HOUR.into()))
-                .or_insert(Minute {
-                    minute: hour,
-                    counts: Counts::default(),
-                    measured: 0,
-                });
+            let sum = self.rows.entry((key.clone(), hour, HOUR.into()));
+            let sum = sum.or_insert(Minute::empty(hour));
             sum.counts.good += row.counts.good;
             sum.counts.bad += row.counts.bad;
             *measured.entry(key.clone()).or_default() += u64::from(row.measured);

@@ -26,6 +26,24 @@ pub struct Minute {
     pub measured: u8,
 }
 
+impl Minute {
+    /// Of which nothing is known.
+    pub(crate) fn empty(minute: u64) -> Self {
+        Self {
+            minute,
+            counts: Counts::default(),
+            measured: 0,
+        }
+    }
+
+    /// What somebody else has counted in it: events add up, and it was measured for as long as one of them did at most.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.counts.good += other.counts.good;
+        self.counts.bad += other.counts.bad;
+        self.measured = self.measured.max(other.measured);
+    }
+}
+
 /// What one instance has counted in one minute so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -49,14 +67,8 @@ const MINUTES: u64 = 60;
 pub(crate) fn by_minute(rows: impl IntoIterator<Item = (Minute, bool)>, from: u64) -> Vec<Minute> {
     let mut minutes: BTreeMap<u64, Minute> = BTreeMap::new();
     let mut add = |minute: Minute| {
-        let known = minutes.entry(minute.minute).or_insert(Minute {
-            counts: Counts::default(),
-            measured: 0,
-            ..minute
-        });
-        known.counts.good += minute.counts.good;
-        known.counts.bad += minute.counts.bad;
-        known.measured = known.measured.max(minute.measured);
+        let known = minutes.entry(minute.minute);
+        known.or_insert(Minute::empty(minute.minute)).add(&minute);
     };
     for (row, is_hour) in rows {
         if !is_hour {

@@ -47,6 +47,17 @@ pub(crate) struct Latencies {
     pub(crate) examples: Vec<crate::record::entry::Example>,
 }
 
+impl Latencies {
+    /// How many requests took up to each bound and more than the one before, and how many took longer than all.
+    pub(crate) fn sums(&self) -> Vec<u64> {
+        let mut sums = vec![0; heat::bounds().count() + 1];
+        for (_, counts) in &self.minutes {
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        sums
+    }
+}
+
 /// The budget that was left at the end of each step, of what the window or period allows by now.
 pub(super) fn budget(ask: &Ask<'_>) -> Result<Reply, Reply> {
     let past = ask

@@ -40,18 +40,13 @@ pub(crate) fn burning() -> ObjectiveReading {
         judge.second(Second(at), Counts { good: 10 - bad, bad }, bad);
     }
     ObjectiveReading {
-        name: "checkout".into(),
-        window: "30d".into(),
-        runbook: None,
-        vantage: "gateway",
-        sampling: 1.0,
         verdict: judge.verdict(),
         rung: Rung::Frozen,
         counted: Counts {
             good: 36_300,
             bad: 300,
         },
-        members: Arc::default(),
+        ..unknown()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gateway::objectives::WalkReading;
-use plimsoll_slo::{Falling, FreshnessReading, Measure, Rising};
+use plimsoll_slo::{Falling, FreshnessReading, Rising};
 
 use super::json::record;
 use crate::civil;
@@ -130,11 +130,7 @@ impl Kpi {
         let moment = |minute: u64| civil::moment(60_000 * minute);
         Self {
             name: reading.name.to_string(),
-            measure: match reading.measure {
-                Measure::Rate { .. } => "rate",
-                Measure::Share { .. } => "share",
-            }
-            .to_owned(),
+            measure: reading.word().to_owned(),
             vantage: reading.vantage.to_owned(),
             present,
             usual,

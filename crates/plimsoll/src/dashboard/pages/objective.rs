@@ -7,6 +7,7 @@ use plimsoll_slo::{Budget, Budgeting, Target, Verdict};
 use super::super::{Field, Figure, Form, Page, ROWS_MAX, View};
 use super::{standing, table};
 use crate::api::ROOT;
+use crate::api::history::Latencies;
 use crate::civil;
 use crate::heat;
 use crate::reading::ObjectiveReading;
@@ -226,13 +227,7 @@ fn targets(reading: &ObjectiveReading) -> Table {
 fn latencies(view: &View<'_>) -> Table {
     let seen = view.latencies.as_ref().filter(|seen| seen.limit_ms.is_some());
     let limit = seen.and_then(|seen| seen.limit_ms).unwrap_or_default() as f64;
-    let mut counts = vec![0; heat::bounds().count() + 1];
-    for (_, minute) in seen.iter().flat_map(|seen| &seen.minutes) {
-        counts
-            .iter_mut()
-            .zip(minute)
-            .for_each(|(sum, count)| *sum += count);
-    }
+    let counts = seen.map_or_else(Vec::new, Latencies::sums);
     let total: u64 = counts.iter().sum();
     let mut within = 0;
     let rows = heat::bounds().zip(&counts).filter_map(|(bound, count)| {

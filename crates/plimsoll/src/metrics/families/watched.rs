@@ -1,6 +1,6 @@
 //! What has no target, and is watched.
 
-use plimsoll_slo::{Falling, Measure, Rising};
+use plimsoll_slo::{Falling, Rising};
 
 use super::gauge;
 use crate::metrics::sheet::{Family, Sheet};
@@ -38,12 +38,23 @@ pub(in crate::metrics) fn client_errors(sheet: &mut impl Sheet, rises: &[RiseRea
         ),
     ];
     for (family, value) in families {
-        sheet.family(family);
-        for rise in rises {
+        let samples = rises.iter().map(|rise| {
             let (listener, route) = rise.route();
-            let labels = [("listener", listener), ("route", route)];
-            sheet.sample_if_known(&labels, value(&rise.rising));
-        }
+            ([("listener", listener), ("route", route)], value(&rise.rising))
+        });
+        known(sheet, family, samples);
+    }
+}
+
+/// A family of which every sample has two labels. What is not known has none.
+fn known<'a>(
+    sheet: &mut impl Sheet,
+    family: Family,
+    samples: impl Iterator<Item = ([(&'static str, &'a str); 2], Option<f64>)>,
+) {
+    sheet.family(family);
+    for (labels, value) in samples {
+        sheet.sample_if_known(&labels, value);
     }
 }
 
@@ -83,14 +94,10 @@ pub(in crate::metrics) fn kpis(sheet: &mut impl Sheet, falls: &[FallReading]) {
         ),
     ];
     for (family, value) in families {
-        sheet.family(family);
-        for fall in falls {
-            let measure = match fall.measure {
-                Measure::Rate { .. } => "rate",
-                Measure::Share { .. } => "share",
-            };
-            let labels = [("kpi", &*fall.name), ("measure", measure)];
-            sheet.sample_if_known(&labels, value(&fall.falling));
-        }
+        let samples = falls.iter().map(|fall| {
+            let labels = [("kpi", &*fall.name), ("measure", fall.word())];
+            (labels, value(&fall.falling))
+        });
+        known(sheet, family, samples);
     }
 }
