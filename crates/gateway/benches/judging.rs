@@ -1,4 +1,4 @@
-//! What judging costs: counting an outcome for an objective, and a second of ten thousand judges.
+//! What judging costs: counting an outcome for an objective, a request of a journey, and a second of ten thousand judges.
 //!
 //! `cargo bench -p gateway`, or `cargo xtask bench judge`, which makes a table of it. One line for each: its name, a
 //! tab, and nanoseconds for each outcome or objective: the least, the median and the greatest of the batches.
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway::objectives::ObjectiveCounts;
-use gateway::plan::{Good, ObjectivePlan};
+use gateway::plan::{Good, ObjectivePlan, WalkKey, WalkPlan};
 use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, Second, Target, Window};
 
 /// Outcomes in a batch, and batches, of which the first tenth only warms up.
@@ -27,6 +27,7 @@ fn main() {
     ] {
         report(name, &counting(class));
     }
+    report("count a step of a journey", &steps());
     for (name, counts, callers) in [
         ("judge a second, all is well", Counts { good: 10, bad: 0 }, 0),
         ("judge a second of an outage", Counts { good: 0, bad: 10 }, 10),
@@ -45,7 +46,7 @@ fn report(name: &str, batches: &[f64]) {
     );
 }
 
-fn counting(class: Class) -> Vec<f64> {
+fn counts(walk: Option<WalkPlan>) -> Arc<ObjectiveCounts> {
     let plan = ObjectivePlan {
         name: "checkout".into(),
         routes: Vec::new(),
@@ -53,15 +54,46 @@ fn counting(class: Class) -> Vec<f64> {
         good: Good::Served {
             latency_max: Some(Duration::from_millis(300)),
         },
-        walk: None,
+        walk,
     };
-    let counts = Arc::new(ObjectiveCounts::new(&plan, 1));
-    let outcome = Outcome {
+    Arc::new(ObjectiveCounts::new(&plan, 1))
+}
+
+fn outcome(class: Class) -> Outcome {
+    Outcome {
         class,
         latency: Duration::from_millis(20),
         first_byte: Duration::from_millis(20),
         attempts: 1,
+    }
+}
+
+/// Journeys of three requests each, of which a thousand are under way at once.
+fn steps() -> Vec<f64> {
+    let counts = counts(Some(WalkPlan {
+        key: WalkKey::Trace,
+        within: Duration::from_mins(30),
+        ends: Vec::new(),
+    }));
+    let outcome = outcome(Class::Good);
+    let batch = |batch: usize| {
+        let now = plimsoll_slo::Instant::from_nanos(1_000_000 * batch as u64);
+        let (of, step) = ((batch / 3) as u64, batch % 3);
+        timed(OUTCOMES as usize, || {
+            for user in 0..u64::from(OUTCOMES) {
+                // As spread as the hash that stands here otherwise.
+                let name = (of * u64::from(OUTCOMES) + user).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let walk = (Some(name >> 7), step == 2);
+                black_box(&counts).record_step(0, now, walk, black_box(&outcome), false, || 0);
+            }
+        })
     };
+    (0..BATCHES).map(batch).collect()
+}
+
+fn counting(class: Class) -> Vec<f64> {
+    let counts = counts(None);
+    let outcome = outcome(class);
     let batch = |_| {
         timed(OUTCOMES as usize, || {
             for caller in 0..OUTCOMES {

@@ -71,6 +71,31 @@ impl ObjectiveCounts {
         self.count(core, self.is_good(outcome, blames), 1, caller);
     }
 
+    /// Counts a request of a journey, of which `name` is a hash of its key, and none if it has none: the journey counts
+    /// once, bad as soon as one of its requests is, and good at its end. `ends` is whether it is at its end if this was good. See [`Self::record`].
+    ///
+    /// # Panics
+    /// If there is no such core.
+    pub fn record_step(
+        &self,
+        core: usize,
+        now: Instant,
+        (name, ends): (Option<u64>, bool),
+        outcome: &Outcome,
+        blames: bool,
+        caller: impl FnOnce() -> u64,
+    ) {
+        let Some((_, walks)) = &self.walks else { return };
+        let step = |is_good| match (is_good, ends) {
+            (false, _) => Step::Bad,
+            (true, false) => Step::Served,
+            (true, true) => Step::Ended,
+        };
+        let is_good = self.is_good(outcome, blames);
+        let is_good = is_good.and_then(|is_good| walks.step(now, Name(name), step(is_good)));
+        self.count(core, is_good, 1, caller);
+    }
+
     fn count(&self, core: usize, is_good: Option<bool>, count: u64, caller: impl FnOnce() -> u64) {
         let core = &self.cores[core];
         match is_good {
@@ -225,28 +250,18 @@ impl Counted {
             outcome,
             blames,
         } = counting;
-        let walk = self
-            .counts
-            .walks
-            .as_ref()
-            .and_then(|(_, all)| Some((all, walks.next()?)));
+        let walk = self.counts.walks.as_ref().and_then(|_| walks.next());
         if self.tier.is_some_and(|only| only != tier) {
             return;
         }
-        let is_good = self.counts.is_good(outcome, blames);
-        let is_good = match (walk, is_good) {
-            (None, is_good) => is_good,
-            (Some(_), None) => None,
-            (Some((all, name)), Some(is_good)) => {
-                let step = match (is_good, self.ends && !blames) {
-                    (false, _) => Step::Bad,
-                    (true, false) => Step::Served,
-                    (true, true) => Step::Ended,
-                };
-                all.step(now, name, step)
+        match walk {
+            None => self.counts.record(core, outcome, blames, caller),
+            Some(Name(name)) => {
+                let ends = self.ends && !blames;
+                self.counts
+                    .record_step(core, now, (name, ends), outcome, blames, caller);
             }
-        };
-        self.counts.count(core, is_good, 1, caller);
+        }
     }
 }
 

@@ -21,26 +21,22 @@ pub(crate) fn export(config: &Config, service: &str) -> String {
         _ = writeln!(out, "spec:\n  target: {}", target.way.word());
     }
     for objective in &*config.objectives {
-        let mut plans = config.plan.objectives.iter();
-        if !objective.members.is_empty() {
-            let names: Vec<&str> = objective.members.iter().map(|(name, _)| &**name).collect();
-            _ = writeln!(
-                out,
-                "---\n# {} is a composite of {}.",
-                objective.name,
-                names.join(", ")
-            );
-        } else if objective.objective.allowed().is_some() {
-            let name = &objective.name;
-            _ = writeln!(
-                out,
-                "---\n# {name} has a budget that is absolute, which OpenSLO has no word for."
-            );
-        } else if let Some(plan) = plans.find(|plan| plan.name == objective.name) {
-            slo(&mut out, config, objective, plan, service);
+        match (objective.members.is_empty(), indicator(config, objective)) {
+            (true, Some(indicator)) => slo(&mut out, config, objective, &indicator, service),
+            (false, _) => composite(&mut out, config, objective, service),
+            (true, None) if objective.objective.allowed().is_some() => no_word(&mut out, &objective.name),
+            (true, None) => {}
         }
     }
     out
+}
+
+/// What OpenSLO cannot say is a comment, so that nobody takes the file for all there is.
+fn no_word(out: &mut String, name: &str) {
+    _ = writeln!(
+        out,
+        "---\n# {name} has a budget that is absolute, which OpenSLO has no word for."
+    );
 }
 
 fn begin(out: &mut String, kind: &str, name: &str) {
@@ -60,30 +56,112 @@ fn label(name: &str) -> String {
     letters.collect::<String>().trim_matches('-').to_owned()
 }
 
-fn slo(out: &mut String, config: &Config, objective: &ObjectiveConfig, plan: &ObjectivePlan, service: &str) {
+fn slo(out: &mut String, config: &Config, objective: &ObjectiveConfig, indicator: &str, service: &str) {
     let asked = &objective.objective;
+    head(out, objective, service);
+    indent(out, "  ", indicator);
+    window(out, objective);
+    _ = writeln!(
+        out,
+        "  budgetingMethod: {}\n  objectives:\n    - target: {}",
+        method(asked.budgeting),
+        share(asked.target.share())
+    );
+    slices(out, asked.budgeting);
+    policies(out, config, objective);
+}
+
+/// A composite says again what each of its members counts; whoever reads it with them can tell by that that they are the
+/// same. Its one method is that of its members, if they have one.
+fn composite(out: &mut String, config: &Config, objective: &ObjectiveConfig, service: &str) {
+    let mut members = Vec::new();
+    for (name, weight) in &*objective.members {
+        let all = &mut config.objectives.iter();
+        let Some(member) = all.find(|one| one.name == *name) else {
+            continue;
+        };
+        let Some(indicator) = indicator(config, member) else {
+            no_word(out, name);
+            _ = writeln!(
+                out,
+                "# So {}, a composite of it, is not here either.",
+                objective.name
+            );
+            return;
+        };
+        members.push((member, *weight, indicator));
+    }
+    let of = |member: &ObjectiveConfig| method(member.objective.budgeting);
+    let first = members.first().map_or("Occurrences", |(member, ..)| of(member));
+    let is_common = members.iter().all(|(member, ..)| of(member) == first);
+    head(out, objective, service);
+    window(out, objective);
+    let method = if is_common { first } else { "Occurrences" };
+    _ = writeln!(out, "  budgetingMethod: {method}\n  objectives:");
+    for (member, weight, indicator) in &members {
+        let target = share(member.objective.target.share());
+        _ = writeln!(
+            out,
+            "    - displayName: {}\n      target: {target}\n      compositeWeight: {weight}",
+            label(&member.name)
+        );
+        if is_common {
+            slices(out, member.objective.budgeting);
+        }
+        indent(out, "      ", indicator);
+    }
+    policies(out, config, objective);
+}
+
+fn head(out: &mut String, objective: &ObjectiveConfig, service: &str) {
     begin(out, "SLO", &label(&objective.name));
     if let Some(runbook) = &objective.runbook {
         _ = writeln!(out, "  annotations:\n    plimsoll.dev/runbook: '{runbook}'");
     }
-    _ = writeln!(
-        out,
-        "spec:\n  service: {service}\n  indicator:\n    metadata:\n      name: {}",
+    _ = writeln!(out, "spec:\n  service: {service}");
+}
+
+fn indent(out: &mut String, by: &str, lines: &str) {
+    for line in lines.lines() {
+        _ = writeln!(out, "{by}{line}");
+    }
+}
+
+/// What of an objective counts and what of that is good; `None` if there is no word for it.
+fn indicator(config: &Config, objective: &ObjectiveConfig) -> Option<String> {
+    if objective.objective.allowed().is_some() {
+        return None;
+    }
+    let mut plans = config.plan.objectives.iter();
+    let plan = plans.find(|plan| plan.name == objective.name)?;
+    let mut out = format!(
+        "indicator:
+  metadata:
+    name: {}
+  spec:
+    ratioMetric:
+      counter: true
+",
         label(&objective.name)
     );
-    out.push_str("    spec:\n      ratioMetric:\n        counter: true\n");
     for (part, limit) in [("good", true), ("total", false)] {
         _ = writeln!(
             out,
-            "        {part}:\n          metricSource:\n            type: Plimsoll\n            spec:"
+            "      {part}:\n        metricSource:\n          type: Plimsoll\n          spec:"
         );
-        counted(out, objective, plan);
+        let mut spec = String::new();
+        counted(&mut spec, objective, plan);
         if let Some(latency) = plan.latency_max().filter(|_| limit) {
-            _ = writeln!(out, "              latency: {}ms", latency.as_millis());
+            _ = writeln!(spec, "latency: {}ms", latency.as_millis());
         }
+        indent(&mut out, "            ", &spec);
     }
+    Some(out)
+}
+
+fn window(out: &mut String, objective: &ObjectiveConfig) {
     out.push_str("  timeWindow:\n");
-    match (&objective.calendar, asked.window) {
+    match (&objective.calendar, objective.objective.window) {
         (Some(calendar), _) => period(out, calendar),
         (None, window) => {
             _ = writeln!(
@@ -93,24 +171,31 @@ fn slo(out: &mut String, config: &Config, objective: &ObjectiveConfig, plan: &Ob
             );
         }
     }
-    let (method, slice) = match asked.budgeting {
-        Budgeting::Occurrences | Budgeting::Absolute { .. } | Budgeting::Composite => ("Occurrences", None),
-        Budgeting::Timeslices { slice, target } => ("Timeslices", Some((slice, Some(target)))),
-        Budgeting::RatioTimeslices { slice } => ("RatioTimeslices", Some((slice, None))),
-    };
-    _ = writeln!(
-        out,
-        "  budgetingMethod: {method}\n  objectives:\n    - target: {}",
-        share(asked.target.share())
-    );
-    if let Some((slice, target)) = slice {
-        _ = writeln!(out, "      timeSliceWindow: {}", shorthand(slice.length()));
-        if let Some(target) = target {
-            _ = writeln!(out, "      timeSliceTarget: {}", share(target.share()));
-        }
+}
+
+fn method(budgeting: Budgeting) -> &'static str {
+    match budgeting {
+        Budgeting::Occurrences | Budgeting::Absolute { .. } | Budgeting::Composite => "Occurrences",
+        Budgeting::Timeslices { .. } => "Timeslices",
+        Budgeting::RatioTimeslices { .. } => "RatioTimeslices",
     }
+}
+
+fn slices(out: &mut String, budgeting: Budgeting) {
+    let (slice, target) = match budgeting {
+        Budgeting::Occurrences | Budgeting::Absolute { .. } | Budgeting::Composite => return,
+        Budgeting::Timeslices { slice, target } => (slice, Some(target)),
+        Budgeting::RatioTimeslices { slice } => (slice, None),
+    };
+    _ = writeln!(out, "      timeSliceWindow: {}", shorthand(slice.length()));
+    if let Some(target) = target {
+        _ = writeln!(out, "      timeSliceTarget: {}", share(target.share()));
+    }
+}
+
+fn policies(out: &mut String, config: &Config, objective: &ObjectiveConfig) {
     out.push_str("  alertPolicies:\n");
-    for rule in asked.rules() {
+    for rule in objective.objective.rules() {
         policy(out, config, objective, &rule);
     }
 }
@@ -123,12 +208,12 @@ fn share(share: f64) -> f64 {
 /// Which events count: in the words of our own objectives.
 fn counted(out: &mut String, objective: &ObjectiveConfig, plan: &ObjectivePlan) {
     if plan.routes.is_empty() {
-        _ = writeln!(out, "              vantage: {}", objective.vantage);
+        _ = writeln!(out, "vantage: {}", objective.vantage);
         if objective.sampling < 1.0 {
-            _ = writeln!(out, "              sampling: {}", objective.sampling);
+            _ = writeln!(out, "sampling: {}", objective.sampling);
         }
         if let Good::Seen { within } = plan.good {
-            _ = writeln!(out, "              freshness: {}ms", within.as_millis());
+            _ = writeln!(out, "freshness: {}ms", within.as_millis());
         }
         return;
     }
@@ -138,16 +223,13 @@ fn counted(out: &mut String, objective: &ObjectiveConfig, plan: &ObjectivePlan) 
         // The one that ends a journey comes last.
         routes.sort_by_key(|route| walk.ends.iter().any(|(_, end)| **end == **route));
     }
-    _ = writeln!(out, "              routes: [{}]", routes.join(", "));
+    _ = writeln!(out, "routes: [{}]", routes.join(", "));
     if let Some(walk) = &plan.walk {
         let (key, within) = (Scalar::render(&walk.key), walk.within.as_secs());
-        _ = writeln!(
-            out,
-            "              journey: {{ key: '{key}', within: {within}s }}"
-        );
+        _ = writeln!(out, "journey: {{ key: '{key}', within: {within}s }}");
     }
     if let Some(tier) = &plan.tier {
-        _ = writeln!(out, "              tier: {tier}");
+        _ = writeln!(out, "tier: {tier}");
     }
 }
 

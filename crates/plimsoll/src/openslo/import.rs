@@ -9,8 +9,9 @@
 //!   total: { metricSource: { type: Plimsoll, spec: { routes: [pay], tier: gold } } }
 //! ```
 //!
-//! with `journey: { key: 'cookie:sid', within: 30m }` beside them if a journey over these routes is one event; or, for a latency alone, a `thresholdMetric` with `op: lte` and a `value` in seconds. An objective whose indicator asks
-//! somebody else is written as a comment, in which only its routes are to be filled in. Alert policies become what
+//! with `journey: { key: 'cookie:sid', within: 30m }` beside them if a journey over these routes is one event; or, for a
+//! latency alone, a `thresholdMetric` with `op: lte` and a `value` in seconds. An objective whose indicator asks somebody
+//! else is written as a comment, in which only its routes are to be filled in. Alert policies become what
 //! Plimsoll does anyway: rules with windows and factors that fit the target.
 
 use std::fmt::Write as _;
@@ -25,36 +26,82 @@ use crate::config::tree::Node;
 const ROLLING_MAX: u64 = 92 * 1_440;
 const SLICE_MAX: u64 = 1_440;
 
+/// The largest weight of a composite's member.
+const WEIGHT_MAX: u32 = 1_000;
+
 /// Keys of an objective in our own words, in their order.
 type Keys = Vec<(&'static str, String)>;
+
+/// An objective that the documents ask for.
+struct Asked {
+    keys: Keys,
+    /// What keeps it from being judged, if something does.
+    missing: Option<String>,
+}
+
+impl Asked {
+    fn name(&self) -> &str {
+        self.keys.first().map_or("", |(_, name)| name)
+    }
+
+    /// Whether the two count the same and want as much of it to be good, in whatever window.
+    fn is_as(&self, other: &Self) -> bool {
+        let says = |asked: &Self| {
+            let keys = asked.keys.iter().filter(|(key, _)| {
+                !matches!(
+                    *key,
+                    "name" | "runbook" | "window" | "window_count" | "window_begins" | "zone"
+                )
+            });
+            let mut says: Vec<(&str, String)> = keys.cloned().collect();
+            says.sort();
+            says
+        };
+        self.missing.is_none() && other.missing.is_none() && says(self) == says(other)
+    }
+
+    fn put(&self, out: &mut String) {
+        let sign = if let Some(missing) = &self.missing {
+            _ = writeln!(out, "  # {missing}");
+            "# "
+        } else {
+            ""
+        };
+        for (place, (key, value)) in self.keys.iter().enumerate() {
+            let dash = if place == 0 { "- " } else { "  " };
+            _ = writeln!(out, "  {sign}{dash}{key}: {value}");
+        }
+    }
+}
 
 /// What of a configuration the documents say, with comments about what it does not.
 pub(crate) fn import(documents: &Documents) -> String {
     let mut out = "# Objectives, from OpenSLO.\nobjectives:\n".to_owned();
-    let mut written = 0;
-    let slos = documents
-        .all
-        .iter()
-        .filter(|document| text(&document.node, "kind") == Some("SLO"));
-    let mut has_policies = false;
-    for document in slos {
-        let spec = document.node.get("spec");
-        has_policies |= spec.and_then(|spec| spec.get("alertPolicies")).is_some();
-        for (keys, missing) in objectives(document, documents) {
-            put(&mut out, &keys, missing.as_deref());
-            written += usize::from(missing.is_none());
-        }
+    let of_kind = |kind: &'static str| {
+        let all = documents.all.iter();
+        all.filter(move |document| text(&document.node, "kind") == Some(kind))
+    };
+    let (composites, simple): (Vec<_>, Vec<_>) =
+        of_kind("SLO").partition(|document| is_composite(&document.node));
+    let mut asked: Vec<Asked> = simple
+        .into_iter()
+        .flat_map(|document| objectives(document, documents))
+        .collect();
+    for document in composites {
+        composite(document, documents, &mut asked);
     }
-    if written == 0 {
+    for objective in &asked {
+        objective.put(&mut out);
+    }
+    if asked.iter().all(|objective| objective.missing.is_some()) {
         // A list of comments is nothing at all, which is no list.
         out = out.replacen("objectives:\n", "objectives: []\n", 1);
     }
-    if has_policies
-        || documents
-            .all
-            .iter()
-            .any(|one| text(&one.node, "kind") == Some("AlertPolicy"))
-    {
+    let has_policies = |document: &Document| {
+        let spec = document.node.get("spec");
+        spec.and_then(|spec| spec.get("alertPolicies")).is_some()
+    };
+    if of_kind("SLO").any(has_policies) || of_kind("AlertPolicy").next().is_some() {
         out.push_str(
             "# Alert policies: Plimsoll makes rules of each target, with windows and factors that fit it.\n\
              # Whom to tell is said under `alerts.targets`.\n",
@@ -63,29 +110,23 @@ pub(crate) fn import(documents: &Documents) -> String {
     out
 }
 
-fn put(out: &mut String, keys: &Keys, missing: Option<&str>) {
-    let sign = if let Some(missing) = missing {
-        _ = writeln!(out, "  # {missing}");
-        "# "
-    } else {
-        ""
-    };
-    for (place, (key, value)) in keys.iter().enumerate() {
-        let dash = if place == 0 { "- " } else { "  " };
-        _ = writeln!(out, "  {sign}{dash}{key}: {value}");
-    }
+fn has_own_indicator(objective: &Node) -> bool {
+    objective.get("indicator").is_some() || objective.get("indicatorRef").is_some()
 }
 
-/// The objectives of an SLO; with what keeps one from being judged, if something does.
-fn objectives(document: &Document, documents: &Documents) -> Vec<(Keys, Option<String>)> {
+fn is_composite(node: &Node) -> bool {
+    let objectives = node.get("spec").and_then(|spec| spec.get("objectives"));
+    objectives.is_some_and(|all| all.items().iter().any(has_own_indicator))
+}
+
+/// The objectives that stand in an SLO.
+fn objectives(document: &Document, documents: &Documents) -> Vec<Asked> {
     let node = &document.node;
     let (Some(name), Some(spec)) = (name_of(node), node.get("spec")) else {
         return Vec::new();
     };
+    let is_composite = is_composite(node);
     let all = spec.get("objectives").map_or(&[][..], Node::items);
-    let has_own =
-        |objective: &Node| objective.get("indicator").is_some() || objective.get("indicatorRef").is_some();
-    let is_composite = all.iter().any(has_own);
     let objectives = all.iter().enumerate().map(|(index, objective)| {
         let name = match index {
             0 if !is_composite => name.to_owned(),
@@ -94,7 +135,7 @@ fn objectives(document: &Document, documents: &Documents) -> Vec<(Keys, Option<S
         let mut keys: Keys = vec![("name", name.clone()), ("target", target(objective))];
         let mut missing = None;
         let mut say = |what: String| missing = missing.take().or(Some(format!("{name}: {what}")));
-        let own = has_own(objective);
+        let own = has_own_indicator(objective);
         match counted(if own { objective } else { spec }, objective, documents) {
             Ok(more) => keys.extend(more),
             Err(what) => {
@@ -108,55 +149,49 @@ fn objectives(document: &Document, documents: &Documents) -> Vec<(Keys, Option<S
                 Err(what) => say(what),
             }
         }
-        let annotations = node
-            .get("metadata")
-            .and_then(|metadata| metadata.get("annotations"));
-        let annotated = |key: &str| annotations.and_then(|annotations| text(annotations, key));
-        if let Some(runbook) = annotated("plimsoll.dev/runbook") {
+        if let Some(runbook) = annotated(node, "plimsoll.dev/runbook") {
             keys.push(("runbook", quoted(runbook)));
         }
         if let Some(tier) =
-            annotated("plimsoll.dev/tier").filter(|_| keys.iter().all(|(key, _)| *key != "tier"))
+            annotated(node, "plimsoll.dev/tier").filter(|_| keys.iter().all(|(key, _)| *key != "tier"))
         {
             keys.push(("tier", quoted(tier)));
         }
-        (keys, missing)
+        Asked { keys, missing }
     });
-    let mut objectives: Vec<_> = objectives.collect();
-    if is_composite {
-        objectives.push(composite(name, spec, all, &objectives));
-    }
-    objectives
+    objectives.collect()
 }
 
-/// Parts of a weight: ours are whole numbers.
-const WEIGHT_PARTS: f64 = 100.0;
+fn annotated<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
+    text(node.get("metadata")?.get("annotations")?, key)
+}
 
-/// The one that others are the members of, in their order.
-fn composite(
-    name: &str,
-    spec: &Node,
-    all: &[Node],
-    members: &[(Keys, Option<String>)],
-) -> (Keys, Option<String>) {
-    let mut missing = members
-        .iter()
-        .any(|(_, missing)| missing.is_some())
-        .then(|| format!("{name}: not all of its members can be judged."));
-    let weights: Vec<f64> = all
-        .iter()
-        .map(|one| number(one, "compositeWeight").unwrap_or(1.0))
-        .collect();
-    let is_whole = weights.iter().all(|weight| weight.fract() == 0.0);
-    let parts = if is_whole { 1.0 } else { WEIGHT_PARTS };
-    let named = members.iter().zip(weights).filter_map(|((keys, _), weight)| {
-        let (_, member) = keys.iter().find(|(key, _)| *key == "name")?;
-        Some(format!(
-            "{{ objective: {member}, weight: {} }}",
-            (weight * parts).round()
-        ))
-    });
-    let named: Vec<String> = named.collect();
+/// Adds a composite, and those of its members that are no objective of another document, which may say the same under a
+/// name and in a window of its own.
+fn composite(document: &Document, documents: &Documents, asked: &mut Vec<Asked>) {
+    let node = &document.node;
+    let (Some(name), Some(spec)) = (name_of(node), node.get("spec")) else {
+        return;
+    };
+    let all = spec.get("objectives").map_or(&[][..], Node::items);
+    let weights = whole(
+        all.iter()
+            .map(|one| number(one, "compositeWeight").unwrap_or(1.0)),
+    );
+    let mut missing = None;
+    let mut named = Vec::new();
+    for (member, weight) in objectives(document, documents).into_iter().zip(weights) {
+        if member.missing.is_some() {
+            missing = Some(format!("{name}: not all of its members can be judged."));
+        }
+        let found = asked.iter().position(|one| one.is_as(&member));
+        let place = found.unwrap_or_else(|| {
+            asked.push(member);
+            asked.len() - 1
+        });
+        let member = asked[place].name();
+        named.push(format!("{{ objective: {member}, weight: {weight} }}"));
+    }
     let mut keys: Keys = vec![
         ("name", name.to_owned()),
         ("composite", format!("[{}]", named.join(", "))),
@@ -166,7 +201,32 @@ fn composite(
         Ok(_) => missing = missing.or(Some(format!("{name}: a composite has a window that rolls."))),
         Err(what) => missing = missing.or(Some(format!("{name}: {what}"))),
     }
-    (keys, missing)
+    if let Some(runbook) = annotated(node, "plimsoll.dev/runbook") {
+        keys.push(("runbook", quoted(runbook)));
+    }
+    asked.push(Asked { keys, missing });
+}
+
+/// Weights of the same proportions in whole numbers, as ours are, up to [`WEIGHT_MAX`]; as near to them as that allows.
+pub(super) fn whole(weights: impl Iterator<Item = f64>) -> Vec<u32> {
+    let weights: Vec<f64> = weights.collect();
+    let most = weights.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let is_whole = |times: f64| {
+        let is_near = |weight: &f64| {
+            let nearest = (weight * times).round().max(1.0);
+            (weight * times - nearest).abs() < 1e-6
+        };
+        weights.iter().all(is_near)
+    };
+    let mut times = (1..=WEIGHT_MAX)
+        .map(f64::from)
+        .take_while(|times| most * times <= f64::from(WEIGHT_MAX));
+    let times = times.find(|times| is_whole(*times));
+    let times = times.unwrap_or(f64::from(WEIGHT_MAX) / most);
+    let weighed = weights
+        .iter()
+        .map(|weight| (weight * times).round().max(1.0) as u32);
+    weighed.collect()
 }
 
 /// A text that may stand for itself in YAML, or else between quotes.
