@@ -5,6 +5,7 @@
 //! What can be written is declared once, in [`raw`]; [`schema`], [`reference`](mod@reference) and [`template`] are
 //! made from it. `plimsoll run --upstream URL` goes the same way, from a text that is made of its flags.
 
+mod broken;
 mod diff;
 pub(crate) mod near;
 pub(crate) mod openapi;
@@ -69,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) telemetry: TelemetryConfig,
     /// How long a new process may take to be ready in an upgrade.
     pub(crate) upgrade_max: Duration,
+    /// Why objectives and figures were left out: only ever at a start, see [`Config::load_to_start`].
+    pub(crate) broken: Vec<String>,
     /// Threads that carry traffic; 0 takes every core.
     pub(crate) cores: usize,
     /// A flag says how many, whatever the file says.
@@ -265,11 +268,16 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] if the file cannot be read, or with everything that is wrong with it.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let bytes = read_bytes(path, Bounds::CONFIG).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self::read(&shown(path), &bytes)?)
+        Ok(Self::read(&shown(path), &bytes_of(path)?)?)
+    }
+
+    /// The same for a process that would otherwise not start: an objective or a figure of the business that is wrong is
+    /// left out, and [`Config::broken`] says why. Traffic does not wait for what is only said about it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file cannot be read, or something else is wrong with it.
+    pub(crate) fn load_to_start(path: &Path) -> Result<Self, ConfigError> {
+        Ok(broken::read(&shown(path), &bytes_of(path)?)?)
     }
 
     /// Where what outlives a restart is kept, if the configuration was read from `file` and a supervisor has given a
@@ -296,13 +304,18 @@ impl Config {
     pub(crate) fn read(file: &str, bytes: &[u8]) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let node = parse(bytes, Bounds::CONFIG, &mut problems);
+        Self::of(node.as_ref(), problems).map_err(|problems| Problems::new(file, problems))
+    }
+
+    /// What a tree says, if nothing was wrong with its text.
+    fn of(node: Option<&Node>, problems: Vec<Problem>) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader::new(problems);
         let config = node
-            .and_then(|node| TopLevel::read(&node, &mut reader))
+            .and_then(|node| TopLevel::read(node, &mut reader))
             .map(|root| resolve::resolve(root, &mut reader));
         match config {
             Some(config) if reader.problems.is_empty() => Ok(config),
-            _ => Err(Problems::new(file, reader.problems)),
+            _ => Err(reader.problems),
         }
     }
 
@@ -381,6 +394,13 @@ pub(crate) fn shown(path: &Path) -> String {
     } else {
         path.display().to_string()
     }
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    read_bytes(path, Bounds::CONFIG).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// One byte more than the bound at most, so that what is too long is seen to be.

@@ -286,6 +286,8 @@ pub(crate) struct ConfigReading {
     pub(crate) at_next_start: Vec<String>,
     /// Why the last reload was refused; empty when it was applied, or none was asked for.
     pub(crate) problems: Vec<String>,
+    /// Why objectives and figures of the business are not judged: what is wrong with them.
+    pub(crate) broken: Vec<String>,
 }
 
 /// What telemetry itself did, good and bad.

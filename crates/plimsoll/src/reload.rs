@@ -71,6 +71,8 @@ struct Last {
     /// Keys that were applied and have no effect before the next start.
     at_next_start: Vec<String>,
     problems: Vec<String>,
+    /// Why objectives and figures are not judged.
+    broken: Vec<String>,
 }
 
 /// What a reload did.
@@ -115,6 +117,13 @@ impl Reloader {
         supervisor: Supervisor,
     ) -> Self {
         let applied_at = gateway.env().wall();
+        for problem in &current.broken {
+            journal.error(
+                "not judged, since it is wrong",
+                &[("problem", Value::from(&**problem))],
+            );
+        }
+        let broken = current.broken.clone();
         Self {
             file,
             started: current.clone(),
@@ -129,6 +138,7 @@ impl Reloader {
                 applied_at,
                 at_next_start: Vec::new(),
                 problems: Vec::new(),
+                broken,
             }),
         }
     }
@@ -221,6 +231,8 @@ impl Reloader {
                     applied_at: self.gateway.env().wall(),
                     at_next_start: at_next_start.clone(),
                     problems: Vec::new(),
+                    // It would have been refused otherwise.
+                    broken: Vec::new(),
                 };
                 let count = changes.len().to_string();
                 self.journal
@@ -256,6 +268,7 @@ impl Reloader {
             reloads_refused: self.refused.load(Relaxed),
             at_next_start: last.at_next_start.clone(),
             problems: last.problems.clone(),
+            broken: last.broken.clone(),
         }
     }
 }

@@ -245,6 +245,8 @@ record! {
         at_next_start: Vec<String>,
         /// Why the last reload was refused.
         problems: Vec<String>,
+        /// What is wrong with objectives and figures that are not judged for it.
+        broken: Vec<String>,
     }
 
     /// How full the process and the machine are.
@@ -549,6 +551,7 @@ fn config(scrape: &Scrape<'_>) -> Config {
         reloads_refused: config.reloads_refused,
         at_next_start: config.at_next_start.clone(),
         problems: config.problems.clone(),
+        broken: config.broken.clone(),
     }
 }
 

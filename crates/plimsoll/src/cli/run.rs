@@ -39,16 +39,21 @@ impl RunArgs {
         }
     }
 
-    /// What to run.
+    /// What to run. If it `replaces` a process that runs, everything has to be right, as for a reload.
     ///
     /// # Errors
     /// [`ConfigError`] if the file cannot be read, or with everything that is wrong.
-    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
+    pub(crate) fn config(&self, replaces: bool) -> Result<Config, ConfigError> {
+        let load = if replaces {
+            Config::load
+        } else {
+            Config::load_to_start
+        };
         let mut config = match (self.file(), &self.upstream) {
             (None, Some(upstream)) => {
                 Config::in_front_of(upstream, self.listen.as_deref(), self.admin.as_deref())?
             }
-            (file, _) => Config::load(file.unwrap_or(Path::new("plimsoll.yaml")))?,
+            (file, _) => load(file.unwrap_or(Path::new("plimsoll.yaml")))?,
         };
         if let Some(cores) = self.cores {
             config.set_cores(cores);
@@ -62,9 +67,10 @@ impl RunArgs {
 /// # Errors
 /// The configuration is wrong, or something that it names cannot be used.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
-    let config = args.config()?;
+    let inheritance = Inheritance::receive()?;
+    let config = args.config(inheritance.predecessor.is_some())?;
     let beginning = Beginning {
-        inheritance: Inheritance::receive()?,
+        inheritance,
         program: Program::current(),
         supervisor: Supervisor::of_environment(),
         state_directory: supervisor::state_directory(),

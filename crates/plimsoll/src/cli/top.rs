@@ -254,7 +254,7 @@ mod tests {
             let found = lines.iter().position(|line| line.contains(words));
             found.unwrap_or_else(|| panic!("{words} is not in\n{}", lines.join("\n")))
         };
-        assert_eq!(place("▲ serving, 12 things need attention"), 0);
+        assert_eq!(place("▲ serving, 13 things need attention"), 0);
         assert!(
             lines[1].contains("at 2026-11-23T20:10:00.250Z · q ends"),
             "{}",

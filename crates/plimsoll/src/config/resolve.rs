@@ -191,6 +191,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         telemetry: telemetry::resolve(telemetry.value, &mut scope),
         upgrade_max: upgrade_max.value,
         cores: cores.value,
+        broken: Vec::new(),
         cores_by_flag: false,
         plan,
         effective,

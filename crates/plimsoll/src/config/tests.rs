@@ -441,3 +441,54 @@ fn state_may_be_kept_in_a_database_and_then_nowhere_else() {
         assert!(!refused.contains("secret"), "{refused}");
     }
 }
+
+#[test]
+fn at_a_start_what_is_judged_and_wrong_is_left_out_and_said() {
+    let start = |judged: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{SMALL}\n{judged}")).unwrap();
+        let strict = Config::load(file.path()).map_err(|error| error.to_string());
+        let config = Config::load_to_start(file.path()).map_err(|error| error.to_string());
+        (file, strict, config)
+    };
+    let (file, strict, config) = start(
+        "objectives:
+- { name: gone, target: 99%, routes: [nowhere] }
+- { name: good, target: 99% }
+- { name: odd, target: 400%, windw: 3d }
+- { name: of-both, composite: [{ objective: good }, { objective: gone }] }
+- { name: of-one, composite: [{ objective: good }] }
+kpis: [{ name: no, routes: [nowhere] }]",
+    );
+    let (refused, config) = (strict.unwrap_err(), config.unwrap());
+    let names: Vec<&str> = config.objectives.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["good", "of-one"]);
+    let said = config
+        .broken
+        .join("\n")
+        .replace(&file.path().display().to_string(), "FILE");
+    for wrong in [
+        "objectives.gone.routes[0]: there is no route",
+        "objectives.odd.target",
+        "objectives.odd.windw",
+        "kpis.no",
+        "objectives.of-both.composite[1]",
+    ] {
+        assert!(said.contains(wrong), "{wrong} is not in: {said}");
+    }
+    assert!(refused.contains("objectives.gone"), "{refused}");
+    assert!(said.starts_with("FILE:"), "{said}");
+
+    // What else is wrong is refused, with all that is wrong; and what is right says nothing.
+    let (_, _, mixed) =
+        start("objectives: [{ name: gone, target: 99%, routes: [nowhere] }]\ndrain_max: never");
+    let mixed = mixed.unwrap_err();
+    assert!(
+        mixed.contains("objectives.gone") && mixed.contains("drain_max"),
+        "{mixed}"
+    );
+    let (_, _, list) = start("objectives: 3");
+    assert!(list.is_err());
+    let (_, _, right) = start("objectives: [{ name: good, target: 99% }]");
+    assert_eq!(right.unwrap().broken, [""; 0]);
+}

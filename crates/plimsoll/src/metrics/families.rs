@@ -8,7 +8,8 @@ use plimsoll_slo::Reason;
 use super::sheet::{Distribution, Family, Kind, Number, Sheet};
 use super::{BOUNDS, Scrape};
 use crate::reading::{
-    EndpointReading, ListenerReading, MemoryReading, Phase, Series, UpstreamReading, breaker_word,
+    ConfigReading, EndpointReading, ListenerReading, MemoryReading, Phase, Series, UpstreamReading,
+    breaker_word,
 };
 use crate::saturation::Saturation;
 
@@ -320,6 +321,34 @@ pub(super) fn upstreams(sheet: &mut impl Sheet, upstreams: &[UpstreamReading]) {
     admission::families(sheet, upstreams);
 }
 
+fn config(sheet: &mut impl Sheet, config: &ConfigReading) {
+    sheet.family(counter(
+        "plimsoll_config_reloads",
+        "",
+        "Reloads that were asked for, by what became of them.",
+    ));
+    sheet.sample(&[("result", "applied")], config.reloads_applied);
+    sheet.sample(&[("result", "refused")], config.reloads_refused);
+    sheet.family(gauge(
+        "plimsoll_config_generation",
+        "",
+        "Counts the configurations that were applied.",
+    ));
+    sheet.sample(&[], config.generation);
+    sheet.family(gauge(
+        "plimsoll_config_broken",
+        "",
+        "What is wrong with objectives and figures that are not judged for it.",
+    ));
+    sheet.sample(&[], config.broken.len() as u64);
+    sheet.family(gauge(
+        "plimsoll_config_last_success_timestamp_seconds",
+        "seconds",
+        "When the running configuration was applied, in Unix time.",
+    ));
+    sheet.sample(&[], config.applied_at.as_secs_f64());
+}
+
 /// Plimsoll itself: listeners, configuration, what telemetry lost.
 pub(super) fn plimsoll(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
     let reading = scrape.reading;
@@ -357,26 +386,7 @@ pub(super) fn plimsoll(sheet: &mut impl Sheet, scrape: &Scrape<'_>) {
     sheet.sample(&[], reading.state_unwritten);
     telemetry(sheet, scrape);
     memory(sheet, &reading.memory);
-    let config = &reading.config;
-    sheet.family(counter(
-        "plimsoll_config_reloads",
-        "",
-        "Reloads that were asked for, by what became of them.",
-    ));
-    sheet.sample(&[("result", "applied")], config.reloads_applied);
-    sheet.sample(&[("result", "refused")], config.reloads_refused);
-    sheet.family(gauge(
-        "plimsoll_config_generation",
-        "",
-        "Counts the configurations that were applied.",
-    ));
-    sheet.sample(&[], config.generation);
-    sheet.family(gauge(
-        "plimsoll_config_last_success_timestamp_seconds",
-        "seconds",
-        "When the running configuration was applied, in Unix time.",
-    ));
-    sheet.sample(&[], config.applied_at.as_secs_f64());
+    config(sheet, &reading.config);
     sheet.family(gauge(
         "plimsoll_draining",
         "",

@@ -280,13 +280,18 @@ pub(crate) fn reading() -> Reading {
             held: 12 << 20,
             limit: Some(1 << 30),
         },
-        config: ConfigReading {
+        config: config(),
+    }
+}
+
+fn config() -> ConfigReading {
+    ConfigReading {
             generation: 4,
             applied_at: Duration::from_secs(1_795_460_000),
             reloads_applied: 3,
             reloads_refused: 1,
             at_next_start: vec!["admin.listen".to_owned(), "cores".to_owned()],
             problems: vec!["plimsoll.yaml:3:5: unknown key".to_owned()],
-        },
-    }
+            broken: vec!["plimsoll.yaml:9:5: objectives.old.routes[0]: there is no route `cart`; right would be one of pay, read".to_owned()],
+        }
 }

@@ -39,16 +39,18 @@ pub(super) fn sentences(status: &Status) -> Vec<String> {
         protections(upstream, status, &mut said);
     }
     limits(status, &mut said);
-    if let Some(problem) = status.config.problems.first() {
-        let more = status.config.problems.len() - 1;
-        let more = if more > 0 {
-            format!(" (and {more} more)")
-        } else {
-            String::new()
-        };
-        said.push(format!(
-            "The last reload was refused, and what ran before runs on: {problem}{more}"
-        ));
+    for (what, problems) in [
+        ("Broken since the start, and not judged", &status.config.broken),
+        (
+            "The last reload was refused, and what ran before runs on",
+            &status.config.problems,
+        ),
+    ] {
+        match &**problems {
+            [] => {}
+            [problem] => said.push(format!("{what}: {problem}")),
+            [problem, more @ ..] => said.push(format!("{what}: {problem} (and {} more)", more.len())),
+        }
     }
     if !status.config.at_next_start.is_empty() {
         said.push(format!(

@@ -492,6 +492,12 @@ fn config(status: &Status) -> Rows {
             .iter()
             .map(|problem| vec!["refused because".to_owned(), problem.clone()]),
     );
+    rows.extend(
+        config
+            .broken
+            .iter()
+            .map(|problem| vec!["not judged because".to_owned(), problem.clone()]),
+    );
     rows
 }
 

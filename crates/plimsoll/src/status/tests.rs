@@ -64,6 +64,7 @@ fn calm() -> Reading {
     reading.state_failing = false;
     reading.config.problems.clear();
     reading.config.at_next_start.clear();
+    reading.config.broken.clear();
     reading
 }
 
@@ -73,7 +74,7 @@ fn the_text_says_who_is_hurt_and_what_protects() {
     for expected in [
         "Of what route pay answers 40.0 % tells a caller that it is at fault, where 1.2 % is usual",
         "A figure of the business has fallen: orders-per-minute came to 12.5 a minute",
-        "serving, 12 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
+        "serving, 13 things need attention, at 2026-11-23T20:10:00.250Z, up 1 h 16 min",
         "! Incident checkout-3 (acknowledged), which began at 2026-11-23T20:09:00.000Z: checkout.",
         "! oncall does not know of an alert: it answered 503: no thanks.",
         "! Objective checkout (page): 300 of 36,600 failed in the last hour, 8.2 times what the target allows, 300 callers in this minute; the budget is overspent by 720 %, by 61 minutes of 30 days.",
@@ -82,6 +83,7 @@ fn the_text_says_who_is_hurt_and_what_protects() {
         "! The breaker of orders is tripped: its requests are refused.",
         "! orders is asked for more than it can do: 18 requests at a time, and the rest waits or is shed.",
         "! orders has 1 of 2 endpoints; the others are down or ejected.",
+        "! Broken since the start, and not judged: plimsoll.yaml:9:5: objectives.old.routes[0]: there is no route `cart`",
         "! The last reload was refused, and what ran before runs on: plimsoll.yaml:3:5: unknown key",
         "! The state cannot be written: a restart would forget what objectives have counted; the log says why.",
         "! What a reload has changed takes effect at the next start: admin.listen, cores.",

@@ -213,6 +213,36 @@ fn a_hangup_reloads_all_or_nothing() {
 }
 
 #[test]
+fn an_objective_that_is_broken_keeps_nobody_from_starting() {
+    let (_service, address) = service("http_service.py", &[]);
+    let with = |objectives: &str| format!("{}objectives: [{objectives}]\n", in_front(&address, "10s"));
+    let good = "{ name: good, target: 99% }";
+    let plimsoll = Plimsoll::configured(&with(&format!(
+        "{{ name: gone, target: 99%, routes: [nowhere] }}, {good}"
+    )));
+    assert!(curl(&[&plimsoll.url("/headers")]).contains(" 200"));
+    let judged = curl(&[&plimsoll.admin_url("/api/v1/objectives")]);
+    assert!(
+        judged.contains("\"good\"") && !judged.contains("\"gone\""),
+        "{judged}"
+    );
+    let status = curl(&["-H", "accept: text/plain", &plimsoll.admin_url("/status")]);
+    assert!(
+        status.contains("! Broken since the start, and not judged: ")
+            && status.contains("objectives.gone.routes[0]: there is no route `nowhere`"),
+        "{status}"
+    );
+    // What runs is not given up for one that is broken; and it is mended by one that is not.
+    let answer = curl(&["-X", "POST", &plimsoll.admin_url("/reload?text")]);
+    assert!(answer.contains("objectives.gone.routes[0]"), "{answer}");
+    plimsoll.rewrite(&with(good));
+    let answer = curl(&["-X", "POST", &plimsoll.admin_url("/reload?text")]);
+    assert!(answer.contains("applied"), "{answer}");
+    let status = curl(&["-H", "accept: text/plain", &plimsoll.admin_url("/status")]);
+    assert!(!status.contains("not judged"), "{status}");
+}
+
+#[test]
 fn a_reload_says_what_has_to_wait_for_the_next_start() {
     let (_service, address) = service("http_service.py", &[]);
     let first = in_front(&address, "10s");
