@@ -10,6 +10,7 @@ mod budget;
 mod burn;
 mod callers;
 mod change_point;
+mod comparison;
 mod composite;
 mod correction;
 mod evidence;
@@ -40,6 +41,9 @@ mod what_if;
 pub use budget::{Allowance, Budget, Rate, time_left};
 pub use burn::{BurnRule, Burning, Phase, Severity};
 pub use callers::{CallerSet, Callers};
+pub use comparison::{
+    Arm, Comparison, Epoch, Finding, KeySlots, SLOTS, SLOW, Seen, Sign, SlotSet, Terms, Weighed, beyond,
+};
 pub use correction::{Corrected, Correction};
 pub use evidence::{Evidence, ROUND};
 pub use fall::{FALL_LOOKS_BACK, Falling, Measure};

@@ -1,6 +1,7 @@
 //! Promises of the judge that hold for all inputs, and that the fuzzer in `fuzz/` plays too.
 
 mod budgeting;
+mod comparison;
 mod dice;
 mod durations;
 mod fall;
