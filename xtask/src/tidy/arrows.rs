@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plimsoll-policy", &["plimsoll-slo"]),
     ("plimsoll-tower", &["plimsoll-policy", "plimsoll-slo"]),
     ("gateway", &["plimsoll-policy", "plimsoll-slo"]),
+    ("change", &["plimsoll-slo"]),
     ("private-postgres", &[]),
     ("store", &["plimsoll-slo", "private-postgres"]),
     ("order-desk", &["private-postgres"]),

@@ -1,0 +1,5 @@
+//! The Change machine, by its promises.
+
+mod changes;
+mod machine;
+mod schedules;
