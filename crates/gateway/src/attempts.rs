@@ -39,7 +39,7 @@ pub(crate) struct Work<'a> {
 pub(crate) async fn make(work: &Work<'_>, ticket: &mut Ticket) -> Result<Answer, Box<Refused>> {
     let flow = work.flow;
     let core = flow.core;
-    flow.upstream.shared.budget.deposit();
+    flow.budget().deposit();
     let mut tried = Vec::new();
     let mut sent_at = if flow.faults.delay.is_some() {
         core.env.now()
@@ -63,7 +63,13 @@ pub(crate) async fn make(work: &Work<'_>, ticket: &mut Ticket) -> Result<Answer,
             note(ticket, &attempt, sent_at);
             attempt
         };
-        let (Some(failure), Some(retry)) = (Failed::of(&attempt, &core.env), &flow.route.plan.retry) else {
+        let failure = Failed::of(&attempt, &core.env);
+        if failure.is_some() && flow.instead.is_some() && number == 1 && is_unsent(&attempt) {
+            // Nothing was asked of the candidate, so this is no retry for the stable version.
+            ticket.went_back();
+            continue;
+        }
+        let (Some(failure), Some(retry)) = (failure, &flow.route.plan.retry) else {
             return conclude(flow, attempt, ticket);
         };
         match work.again(retry, &failure, number) {
@@ -72,14 +78,18 @@ pub(crate) async fn make(work: &Work<'_>, ticket: &mut Ticket) -> Result<Answer,
                 return conclude(flow, attempt, ticket);
             }
             RetryDecision::Again(wait) => {
+                ticket.failed_once();
                 tried.extend(endpoint(&attempt).map(|endpoint| endpoint.shared.id));
                 // The failed answer, its permit and the slot go before the wait: a wait holds nothing but its token.
                 drop(attempt);
                 let parked = flow.slot.map(Slot::park);
-                let held = HeldToken(Some(&flow.upstream.shared.budget));
+                let held = HeldToken(Some(flow.budget()));
                 core.env.sleep(wait).await;
                 drop(parked);
                 held.spend();
+                if flow.instead.is_some() {
+                    ticket.went_back();
+                }
                 sent_at = core.env.now();
             }
         }
@@ -106,8 +116,9 @@ impl<'a> Work<'a> {
     async fn attempt(&self, number: u32, now: Instant, tried: &[u64]) -> Result<Answered, Missed> {
         let sending = self.sending(number, now, tried)?;
         let flow = self.flow;
+        let upstream = flow.instead.filter(|_| number > 1).unwrap_or(flow.upstream);
         flow.core
-            .attempt(flow.upstream, &sending, self.build(number, now))
+            .attempt(upstream, &sending, self.build(number, now))
             .await
     }
 
@@ -147,7 +158,7 @@ impl<'a> Work<'a> {
                 waits_for_caller: !flow.deadline.asked,
                 learned: limit.is_some() && config.per_try.is_none(),
             },
-            budget: &flow.upstream.shared.budget,
+            budget: flow.budget(),
             usual: &flow.route.times.usual,
             journey: flow.journey.as_deref(),
         })
@@ -182,7 +193,7 @@ impl<'a> Work<'a> {
             && self.repeatable != Repeatable::Undelivered
             && self.outgoing.came_as == 1
             && self.is_replayable()
-            && self.flow.upstream.shared.budget.balance() >= 1.0;
+            && self.flow.budget().balance() >= 1.0;
         self.flow.route.times.p999().filter(|_| again)
     }
 
@@ -206,13 +217,7 @@ impl<'a> Work<'a> {
         };
         let mut dice = flow.core.dice.borrow_mut();
         let now = flow.core.env.now();
-        retry.decide(
-            now,
-            &attempted,
-            &failed.failure,
-            &flow.upstream.shared.budget,
-            &mut *dice,
-        )
+        retry.decide(now, &attempted, &failed.failure, flow.budget(), &mut *dice)
     }
 }
 
@@ -245,6 +250,11 @@ impl Failed {
     }
 }
 
+/// Whether nothing was sent, since a permit, an endpoint or a breaker was in the way.
+fn is_unsent(attempt: &Result<Answered, Missed>) -> bool {
+    attempt.as_ref().is_err_and(|missed| missed.endpoint.is_none())
+}
+
 fn endpoint(attempt: &Result<Answered, Missed>) -> Option<&Rc<CoreEndpoint>> {
     match attempt {
         Ok(answered) => Some(&answered.endpoint),
@@ -271,7 +281,7 @@ impl Drop for HeldToken<'_> {
 
 /// Notes an attempt that ran alone.
 pub(crate) fn note(ticket: &mut Ticket, attempt: &Result<Answered, Missed>, sent: Instant) {
-    if attempt.as_ref().is_err_and(|missed| missed.endpoint.is_none()) {
+    if is_unsent(attempt) {
         ticket.unsent();
     }
     // Only requests that are told need notes; the first good attempt of an unsampled request is not worth a string.

@@ -11,6 +11,7 @@ mod attempts;
 mod body;
 mod connection;
 
+mod entering;
 pub mod env;
 pub mod event;
 mod fields;
@@ -41,6 +42,7 @@ pub mod reconcile;
 mod respond;
 mod route;
 pub mod running;
+pub mod splits;
 mod ticket;
 mod tls;
 mod upgrade;

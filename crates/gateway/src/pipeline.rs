@@ -3,8 +3,7 @@
 //! It is one straight function over pure policies. A refusal anywhere is an `Err(Refused)`, which becomes an answer
 //! in one place; an outcome is counted by the [`Ticket`], which no path can lose.
 //!
-//! Places kept for what comes next: idempotency keys and preconditions before *version*, splitting and shadowing at
-//! *version*.
+//! Places kept for what comes next: idempotency keys and preconditions before the attempts, shadowing at *version*.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,15 +11,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
-use plimsoll_policy::{DeadlineDecision, PaceConfig, Priority, RateDecision, hash_key, parse_grpc_timeout};
+use plimsoll_policy::{
+    DeadlineDecision, PaceConfig, Priority, RateDecision, RetryBudget, hash_key, parse_grpc_timeout,
+};
 use plimsoll_slo::{Class, Delivered, Instant, Reason};
 
-use crate::admission::{Asking, Slot};
+use crate::admission::Slot;
 use crate::attempts::{self, Work};
 use crate::body::Inbound;
 use crate::body::answer::AnswerBody;
 use crate::body::upload::{Upload, UploadLimits};
 use crate::connection::Caught;
+use crate::entering::enter;
 use crate::fields::{Fields, Known, Own};
 use crate::framing::head::is_authority;
 use crate::http2;
@@ -36,7 +38,6 @@ use crate::respond::{self, Refused};
 use crate::route::Found;
 use crate::running::{Listener, Route};
 use crate::ticket::{Drawn, Ticket};
-use crate::upstream::Upstream;
 
 /// Everything known about a request once it is routed: what the attempts work from.
 pub(crate) struct Flow<'a> {
@@ -44,6 +45,8 @@ pub(crate) struct Flow<'a> {
     pub(crate) listener: &'a Listener,
     pub(crate) route: &'a Route,
     pub(crate) upstream: &'a CoreUpstream,
+    /// The stable version, to which whatever a candidate has failed at goes.
+    pub(crate) instead: Option<&'a CoreUpstream>,
     pub(crate) callers: &'a CallersPlan,
     pub(crate) grpc: bool,
     pub(crate) deadline: Deadline,
@@ -54,6 +57,14 @@ pub(crate) struct Flow<'a> {
     pub(crate) journey: Option<Arc<Journey>>,
     /// The peer, as it goes into `X-Forwarded-For`.
     pub(crate) peer_text: Option<&'a HeaderValue>,
+}
+
+impl Flow<'_> {
+    /// The budget that retries are paid from: that of who gets them. A candidate with little traffic could not pay for its
+    /// failures.
+    pub(crate) fn budget(&self) -> &RetryBudget {
+        &self.instead.unwrap_or(self.upstream).shared.budget
+    }
 }
 
 /// When the request is given up.
@@ -139,16 +150,14 @@ async fn flow(
     let index = find(listener, &head)?;
     let route = &listener.routes[index];
     ticket.routed(index, &head.fields);
-    let upstream = &view.upstreams[route.upstream];
-
     // By when?
     let deadline = deadline(route, &head.fields, ticket)?;
 
     // Within its rate?
     limit(view, route, &head.fields, ticket, rates)?;
 
-    // Can the upstream do it now, or soon?
-    let slot = admit(view, route, &upstream.shared, &head.fields, deadline, ticket).await?;
+    // Which version? Can it do it now, or soon?
+    let (upstream, instead, slot) = enter(core, view, route, &head.fields, deadline, ticket).await?;
     if view.running.joins && listener.plan.direction == Direction::Ingress {
         depart(core, view, &head.fields, deadline, slot.as_ref(), ticket);
     }
@@ -156,7 +165,7 @@ async fn flow(
     // Is a fault to be played?
     let faults = play(core, route, &head.fields, deadline, ticket.caller.trusted).await?;
 
-    // Idempotency keys and preconditions will stand here; then the choice of a version.
+    // Idempotency keys and preconditions will stand here.
 
     // Attempts.
     let limits = UploadLimits {
@@ -173,6 +182,7 @@ async fn flow(
         listener,
         route,
         upstream,
+        instead,
         callers: &view.running.plan.callers,
         grpc,
         deadline,
@@ -186,6 +196,7 @@ async fn flow(
     };
     let upgrade = if conn.http2 { None } else { head.upgrade() };
     if let Some(protocol) = upgrade {
+        ticket.untimed();
         // Boxed: it is rare, and would make every request's future larger.
         return Box::pin(crate::upgrade::carry(&flow, conn, *head, protocol, ticket)).await;
     }
@@ -200,38 +211,6 @@ async fn flow(
         return Err(Box::new(refused));
     }
     attempts::make(&Work::of(&flow, *head, upload, ticket), ticket).await
-}
-
-/// Takes a slot of the upstream, waits for one, or refuses. `None` if the upstream has no adaptive limit.
-async fn admit<'a>(
-    view: &View,
-    route: &Route,
-    upstream: &'a Upstream,
-    fields: &Fields,
-    deadline: Deadline,
-    ticket: &mut Ticket,
-) -> Result<Option<Slot<'a>>, Box<Refused>> {
-    let callers = &view.running.plan.callers;
-    let usual = ticket
-        .called_by
-        .as_ref()
-        .map_or(route.plan.priority, |(journey, _)| journey.priority);
-    ticket.priority = identity::priority(fields, callers, usual, ticket.caller.trusted);
-    if upstream.plan.adaptive.is_none() {
-        return Ok(None);
-    }
-    let asking = Asking {
-        priority: ticket.priority,
-        deadline: deadline.at,
-        usual: route.times.usual.get().unwrap_or_default(),
-    };
-    let client = ticket.caller.client;
-    let cohort = |salt| match tenant(fields, callers, ticket) {
-        Some(tenant) => hash_key(salt, &[tenant]),
-        None => hash_key(salt, &[&identity::client_key(client)]),
-    };
-    let slot = upstream.state.admission.enter(asking, cohort).await;
-    Ok(Some(slot.map_err(|shed| Box::new(Refused::from(shed)))?))
 }
 
 fn is_grpc(fields: &Fields) -> bool {
@@ -327,7 +306,7 @@ fn depart(
 }
 
 /// The tenant of a request: the one it names, or that of the request which it is a call of.
-fn tenant<'a>(fields: &'a Fields, callers: &CallersPlan, ticket: &'a Ticket) -> Option<&'a [u8]> {
+pub(crate) fn tenant<'a>(fields: &'a Fields, callers: &CallersPlan, ticket: &'a Ticket) -> Option<&'a [u8]> {
     let inherited = || ticket.called_by.as_ref()?.0.tenant.as_deref();
     identity::tenant(fields, callers).or_else(inherited)
 }

@@ -17,9 +17,11 @@ use plimsoll_policy::{
 
 mod network;
 mod objective;
+mod split;
 
 pub use self::network::Network;
 pub use self::objective::{Good, ObjectivePlan, WalkKey, WalkPlan};
+pub use self::split::SplitPlan;
 
 /// Everything the data plane needs to know.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Plan {
     pub listeners: Vec<ListenerPlan>,
     /// Where traffic goes.
     pub upstreams: Vec<UpstreamPlan>,
+    /// Which of them are two versions of one service; of one upstream, there is one at most.
+    pub splits: Vec<SplitPlan>,
     /// How callers are told apart.
     pub callers: CallersPlan,
     /// Which requests leave a trace and a line in the log.
@@ -423,6 +427,7 @@ impl Plan {
         Self {
             listeners: vec![listener],
             upstreams: vec![upstream],
+            splits: Vec::new(),
             callers: CallersPlan::default(),
             observe: ObservePlan::default(),
             objectives: Vec::new(),
@@ -452,6 +457,21 @@ impl Plan {
                 .chain(&self.kpis)
                 .flat_map(|objective| self.astray(objective)),
         );
+        unique(
+            "split of upstream",
+            self.splits.iter().map(|split| &split.stable),
+            &mut problems,
+        );
+        for split in &self.splits {
+            for name in [&split.stable, &split.candidate] {
+                if !self.upstreams.iter().any(|upstream| upstream.name == *name) {
+                    problems.push(format!(
+                        "the split of {} is of unknown upstream {name}",
+                        split.change
+                    ));
+                }
+            }
+        }
         if self.listeners.is_empty() {
             problems.push("there is no listener".to_owned());
         }

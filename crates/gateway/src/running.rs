@@ -17,6 +17,7 @@ use crate::objectives::{self, Counted, ObjectiveCounts};
 use crate::plan::{Direction, ListenerPlan, ObjectivePlan, Plan, PlanError, Protocol, RatePlan, RoutePlan};
 use crate::rates::RateLimit;
 use crate::route::RouteTable;
+use crate::splits::{self, RouteSplit, Split};
 use crate::tls::{self, TlsError};
 use crate::upstream::Upstream;
 
@@ -32,6 +33,8 @@ pub struct Running {
     renamed: Vec<(Arc<str>, usize)>,
     /// In the order of the plan.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// In the order of the plan.
+    pub splits: Vec<Arc<Split>>,
     /// In the order of the plan.
     pub objectives: Vec<Arc<ObjectiveCounts>>,
     /// In the order of [`objectives::watched`].
@@ -69,6 +72,8 @@ pub(crate) struct Route {
     pub(crate) upstream: usize,
     /// By tier.
     pub(crate) series: Vec<SeriesId>,
+    /// Another version may get its requests.
+    pub(crate) split: Option<RouteSplit>,
     pub(crate) rates: Vec<Arc<RateLimit>>,
     pub(crate) times: Arc<RouteTimes>,
     /// The objectives that its requests count for, and what is watched beside them.
@@ -169,6 +174,7 @@ impl Running {
         let objectives = objectives::build(&plan.objectives, cores, old.map(|old| &*old.objectives));
         let plans = objectives::watched(&plan);
         let watched = objectives::build(&plans, cores, old.map(|old| &*old.watched));
+        let splits = splits::build(&plan.splits, cores, old.map(|old| &*old.splits));
         let mut limits = kept_limits(old);
         let mut listeners = Vec::new();
         for listener in &plan.listeners {
@@ -179,6 +185,7 @@ impl Running {
                 ledger,
                 objectives: &objectives,
                 watched: (&plans, &watched),
+                splits: &splits,
                 limits: &mut limits,
             };
             listeners.push(Arc::new(build.listener(listener, before.map(AsRef::as_ref))?));
@@ -192,6 +199,7 @@ impl Running {
             listeners,
             renamed,
             upstreams,
+            splits,
             objectives,
             watched,
             joins,
@@ -233,6 +241,7 @@ struct ListenerBuild<'a> {
     ledger: &'a Ledger,
     objectives: &'a [Arc<ObjectiveCounts>],
     watched: (&'a [ObjectivePlan], &'a [Arc<ObjectiveCounts>]),
+    splits: &'a [Arc<Split>],
     limits: &'a mut Limits,
 }
 
@@ -264,9 +273,24 @@ impl ListenerBuild<'_> {
     }
 
     fn route(&mut self, listener: &ListenerPlan, route: &RoutePlan, old: Option<&Listener>) -> Route {
-        let upstream = self.plan.upstreams.iter().position(|u| u.name == route.upstream);
-        let upstream = upstream.expect("Plan::check found every upstream");
-        let series = self.series(listener, &route.name, Some(upstream));
+        let place = |name: &Arc<str>| {
+            let place = self.plan.upstreams.iter().position(|u| u.name == *name);
+            place.expect("Plan::check found every upstream")
+        };
+        let upstream = place(&route.upstream);
+        let series = self.series(listener, &route.name, Some((upstream, upstream)));
+        let split = self
+            .splits
+            .iter()
+            .find(|split| split.plan.stable == route.upstream);
+        let split = split.map(|split| {
+            let candidate = place(&split.plan.candidate);
+            RouteSplit {
+                split: Arc::clone(split),
+                candidate,
+                series: self.series(listener, &route.name, Some((upstream, candidate))),
+            }
+        });
         let rates = route.rates.iter().map(|rate| self.rate(rate)).collect();
         let before = old.and_then(|old| old.routes.iter().find(|r| r.plan.name == route.name));
         let times = before.map_or_else(Arc::default, |before| Arc::clone(&before.times));
@@ -279,6 +303,7 @@ impl ListenerBuild<'_> {
             plan: route.clone(),
             upstream,
             series,
+            split,
             rates,
             times,
             objectives: self.objectives(listener, route),
@@ -304,9 +329,11 @@ impl ListenerBuild<'_> {
         }
     }
 
-    /// The series of a route, one per tier, the undeclared one last.
-    fn series(&self, listener: &ListenerPlan, route: &str, upstream: Option<usize>) -> Vec<SeriesId> {
-        let upstream = upstream.map(|index| &self.plan.upstreams[index]);
+    /// The series of a route, one per tier, the undeclared one last: of the upstream with this place, and the version that
+    /// the one with the other place is.
+    fn series(&self, listener: &ListenerPlan, route: &str, to: Option<(usize, usize)>) -> Vec<SeriesId> {
+        let upstream = to.map(|(service, _)| &self.plan.upstreams[service]);
+        let version = to.map(|(_, version)| &self.plan.upstreams[version]);
         let tiers = 0..=self.plan.callers.tiers.len();
         tiers
             .map(|tier| {
@@ -315,7 +342,7 @@ impl ListenerBuild<'_> {
                     route: route.into(),
                     tier: identity::tier_name(&self.plan.callers, tier).into(),
                     upstream: upstream.map_or_else(|| "-".into(), |u| Arc::clone(&u.name)),
-                    version: upstream.map_or_else(|| "-".into(), |u| Arc::clone(&u.version)),
+                    version: version.map_or_else(|| "-".into(), |u| Arc::clone(&u.version)),
                 })
             })
             .collect()

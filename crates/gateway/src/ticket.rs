@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 use plimsoll_policy::{Priority, Stop, hash_key};
-use plimsoll_slo::{Class, Instant, Outcome, Reason, blames_caller};
+use plimsoll_slo::{Arm, Class, Instant, Outcome, Reason, blames_caller};
 
 use crate::event::{AttemptNote, Event, Traced};
 use crate::fields::Fields;
@@ -23,6 +23,8 @@ use crate::ledger::SeriesId;
 use crate::message::Target;
 use crate::objectives::{Counting, Name};
 use crate::percore::{Core, World};
+use crate::running::Route;
+use crate::splits::Assigned;
 use crate::wire::Wire;
 
 /// See the module's header.
@@ -55,7 +57,19 @@ pub(crate) struct Ticket {
     pub(crate) under_way: Option<UnderWay>,
     /// The journey that it is a call of, and that it is out.
     pub(crate) called_by: Option<(Arc<Journey>, Calling)>,
+    drawn: Option<Version>,
     counted: bool,
+}
+
+/// The version that a request got, where there are two.
+struct Version {
+    assigned: Assigned,
+    /// Its first attempt failed, whatever became of it then.
+    has_failed: bool,
+    /// The stable version has it now.
+    went_back: bool,
+    /// How long it takes says nothing: it is a tunnel.
+    is_untimed: bool,
 }
 
 /// What a ticket is drawn with.
@@ -98,6 +112,7 @@ impl Ticket {
             first_byte: None,
             under_way: None,
             called_by: None,
+            drawn: None,
             counted: false,
         }
     }
@@ -152,6 +167,46 @@ impl Ticket {
     pub(crate) fn is_within_rate(&self) -> bool {
         let route = self.route.map(|route| &self.world.listener().routes[route]);
         route.is_some_and(|route| !route.rates.is_empty())
+    }
+
+    /// It got this version.
+    pub(crate) fn assigned(&mut self, assigned: Assigned) {
+        self.drawn = Some(Version {
+            assigned,
+            has_failed: false,
+            went_back: false,
+            is_untimed: false,
+        });
+    }
+
+    /// The version that it got has failed it once.
+    pub(crate) fn failed_once(&mut self) {
+        if let Some(drawn) = &mut self.drawn {
+            drawn.has_failed = true;
+        }
+    }
+
+    /// The stable version has it now, since the candidate has failed it.
+    pub(crate) fn went_back(&mut self) {
+        self.failed_once();
+        if let Some(drawn) = &mut self.drawn {
+            drawn.went_back = true;
+        }
+    }
+
+    /// It is a tunnel, of which it does not matter how long it stands.
+    pub(crate) fn untimed(&mut self) {
+        if let Some(drawn) = &mut self.drawn {
+            drawn.is_untimed = true;
+        }
+    }
+
+    /// The place of what answers it among the upstreams.
+    fn upstream(&self, route: &Route) -> usize {
+        match (&route.split, &self.drawn) {
+            (Some(split), Some(drawn)) if drawn.is_candidates() => split.candidate,
+            _ => route.upstream,
+        }
     }
 
     /// An attempt is being sent.
@@ -214,9 +269,13 @@ impl Ticket {
     }
 
     fn series(&self) -> SeriesId {
-        match self.route {
-            Some(route) => self.world.listener().routes[route].series[self.tier],
-            None => self.world.listener().unrouted[self.tier],
+        let listener = self.world.listener();
+        let Some(route) = self.route.map(|route| &listener.routes[route]) else {
+            return listener.unrouted[self.tier];
+        };
+        match (&route.split, &self.drawn) {
+            (Some(split), Some(drawn)) if drawn.is_candidates() => split.series[self.tier],
+            _ => route.series[self.tier],
         }
     }
 
@@ -240,8 +299,16 @@ impl Ticket {
                 blames: blames_caller(self.status, self.grpc),
             };
             let mut walks = self.walks.iter().copied();
-            for objective in &self.world.listener().routes[route].objectives {
+            let route = &self.world.listener().routes[route];
+            for objective in &route.objectives {
                 objective.record(counting, &mut walks, caller);
+            }
+            if let (Some(split), Some(drawn)) = (&route.split, &self.drawn) {
+                let has_failed = drawn.has_failed || matches!(class, Class::Bad(_));
+                let took = (!drawn.is_untimed).then_some(latency);
+                split
+                    .split
+                    .record(self.core.index, drawn.assigned, has_failed, took);
             }
         }
         let observe = &self.world.view.running.plan.observe;
@@ -264,7 +331,7 @@ impl Ticket {
     fn event(&mut self, outcome: Outcome, traced: Option<Traced>, logged: bool) -> Event {
         let (running, listener) = (&self.world.view.running, self.world.listener());
         let route = self.route.map(|route| &listener.routes[route]);
-        let upstream = route.map(|route| &running.upstreams[route.upstream].plan);
+        let upstream = route.map(|route| &running.upstreams[self.upstream(route)].plan);
         let none: fn() -> Arc<str> = || "-".into();
         Event {
             began: self.core.env.wall().saturating_sub(outcome.latency),
@@ -272,7 +339,7 @@ impl Ticket {
             route: route.map_or_else(none, |route| Arc::clone(&route.plan.name)),
             tier: identity::tier_name(&running.plan.callers, self.tier).into(),
             priority: self.priority,
-            upstream: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.name)),
+            upstream: route.map_or_else(none, |route| Arc::clone(&route.plan.upstream)),
             version: upstream.map_or_else(none, |upstream| Arc::clone(&upstream.version)),
             method: self.method.clone(),
             path: self.target.as_ref().map_or("-", Target::path).into(),
@@ -290,6 +357,12 @@ impl Ticket {
             traced,
             logged,
         }
+    }
+}
+
+impl Version {
+    fn is_candidates(&self) -> bool {
+        self.assigned.arm == Arm::Candidate && !self.went_back
     }
 }
 

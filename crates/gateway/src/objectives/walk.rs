@@ -183,13 +183,18 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 /// The walk that a request belongs to.
 pub(crate) fn name(key: &WalkKey, fields: &Fields, trace: &Trace) -> Name {
+    Name(key_of(key, fields, trace))
+}
+
+/// A hash of what a request has in common with others by this key; `None` if it does not say.
+pub(crate) fn key_of(key: &WalkKey, fields: &Fields, trace: &Trace) -> Option<u64> {
     let named = match key {
-        WalkKey::Trace => return Name(Some(hash_key(0, &[&trace.trace_id.to_be_bytes()]))),
+        WalkKey::Trace => return Some(hash_key(0, &[&trace.trace_id.to_be_bytes()])),
         WalkKey::Header(name) => fields.named(name),
         WalkKey::Cookie(name) => cookie(fields, name),
     };
     let named = named.filter(|value| !value.is_empty());
-    Name(named.map(|value| hash_key(0, &[value])))
+    named.map(|value| hash_key(0, &[value]))
 }
 
 /// The value of a cookie. A request by HTTP/2 may have a field for each (RFC 9113, section 8.2.3).

@@ -28,6 +28,7 @@ mod reconcile;
 mod retries;
 mod secure;
 mod slow;
+mod splits;
 mod still;
 mod streams;
 mod upgrade;

@@ -164,6 +164,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     let mut plan = Plan {
         objectives: Vec::new(),
         kpis: Vec::new(),
+        splits: Vec::new(),
         callers: resolve_callers(callers.value, &mut scope),
         observe: resolve_observe(observe.value),
         memory: resolve_memory(limits.value),
