@@ -18,10 +18,12 @@ mod origin;
 mod overload;
 mod pages;
 mod peers;
+mod plot;
 mod policy;
 mod process;
 mod report;
 mod results;
+mod rollouts;
 mod setting;
 mod tools;
 mod upgrades;
@@ -61,6 +63,11 @@ const BENCHES: &[(&str, &str, Run)] = &[
         "policy",
         "nanoseconds per decision, and that admitting allocates nothing",
         policy::run,
+    ),
+    (
+        "rollouts",
+        "how soon a bad candidate is found, and how seldom a good one is taken for one",
+        rollouts::run,
     ),
     (
         "upgrades",

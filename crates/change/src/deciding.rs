@@ -36,6 +36,8 @@ pub struct Seen<'a> {
     pub comparison: Option<&'a Comparison>,
     /// Whether what the gate of a step without a comparison asks for is shown: nothing that it touches got worse.
     pub guarded: bool,
+    /// Whether nothing is under way any more at what it replaces, to which nothing new goes after the probation.
+    pub replaced_idle: bool,
     /// An objective that it touches and that has been failing since more was exposed.
     pub burning: Option<&'a str>,
     /// What may be risked.
@@ -80,6 +82,8 @@ pub enum Wait {
     Window,
     /// For its probation to end: so many milliseconds.
     Probation(u64),
+    /// For what it replaces to end what is under way there.
+    Idle,
     /// For what it did to be undone.
     Undoing,
     /// For another change to be taken back first.
@@ -180,6 +184,9 @@ impl Standing {
                 let left = left.saturating_sub(seen.now.saturating_sub(self.since()));
                 if left > 0 {
                     return Next::Wait(Wait::Probation(left));
+                }
+                if !seen.replaced_idle {
+                    return Next::Wait(Wait::Idle);
                 }
                 Next::Say(Transition::Finished { evidence: None })
             }

@@ -1,6 +1,6 @@
 //! What a decision was made by, so that anybody can make it again.
 
-use plimsoll_slo::{Comparison, Epoch, Finding, Seen, Sign, Terms};
+use plimsoll_slo::{Comparison, Epoch, Finding, Seen, Sign, Terms, failures_left};
 use serde::{Deserialize, Serialize};
 
 /// The counts and terms of a comparison, and what was found.
@@ -41,6 +41,7 @@ struct Asked {
     beta: f64,
     tolerated: f64,
     tolerated_slow: f64,
+    times_known: bool,
     allowed: Option<f64>,
     next: f64,
     harm: f64,
@@ -65,6 +66,7 @@ impl Evidence {
             beta,
             tolerated,
             tolerated_slow,
+            times_known,
             allowed,
             next,
             harm,
@@ -77,6 +79,7 @@ impl Evidence {
                 beta,
                 tolerated,
                 tolerated_slow,
+                times_known,
                 allowed,
                 next,
                 harm,
@@ -102,30 +105,51 @@ impl Evidence {
         epochs.collect()
     }
 
+    /// How many more failures of the candidate's would make it bad: see [`failures_left`].
+    pub fn failures_left(&self, most: u64) -> Option<u64> {
+        failures_left(&self.epochs(), self.step, &self.terms(), most)
+    }
+
     /// Makes the comparison again: what is found now, and whether that is what is written down.
     pub fn replay(&self) -> (Comparison, bool) {
+        let found = Comparison::of(&self.epochs(), self.step, &self.terms());
+        // Sums of thousands of logarithms, written down with 17 digits.
+        let is_near = (found.worse - self.worse).abs() <= 1e-6 * self.worse.abs().max(1.0);
+        (found, is_near && word(found.finding) == self.found)
+    }
+
+    fn terms(&self) -> Terms {
         let Asked {
             alpha,
             beta,
             tolerated,
             tolerated_slow,
+            times_known,
             allowed,
             next,
             harm,
         } = self.terms;
-        let terms = Terms {
+        Terms {
             alpha,
             beta,
             tolerated,
             tolerated_slow,
+            times_known,
             allowed,
             next,
             harm,
-        };
-        let found = Comparison::of(&self.epochs(), self.step, &terms);
-        // Sums of thousands of logarithms, written down with 17 digits.
-        let is_near = (found.worse - self.worse).abs() <= 1e-6 * self.worse.abs().max(1.0);
-        (found, is_near && word(found.finding) == self.found)
+        }
+    }
+
+    /// What was seen of the candidate and of the stable version in the step that was judged.
+    pub fn of_step(&self) -> (Seen, Seen) {
+        let epochs = self.epochs();
+        let of_step = epochs.get(self.step..).unwrap_or_default();
+        of_step
+            .iter()
+            .fold(Default::default(), |(candidate, stable): (Seen, Seen), epoch| {
+                (candidate.and(epoch.candidate), stable.and(epoch.stable))
+            })
     }
 
     /// What was found, in a word.

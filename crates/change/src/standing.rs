@@ -188,6 +188,17 @@ impl Standing {
         entered.any(|reversibility| reversibility == Reversibility::None)
     }
 
+    /// The same at a time, in milliseconds since the Unix epoch: after its probation nothing is held back any more.
+    pub fn exposed_at(&self, now: u64) -> f64 {
+        let ends = self
+            .promoted_at
+            .map(|at| at.saturating_add(self.change.probation_ms));
+        if self.phase() == Phase::Promoted && ends.is_some_and(|ends| now >= ends) {
+            return 1.0;
+        }
+        self.exposed()
+    }
+
     /// Why it was cut, and when.
     pub fn cut(&self) -> Option<(u64, &Cause)> {
         self.cut.as_ref().map(|(at, cause)| (*at, cause))
@@ -218,6 +229,21 @@ impl Standing {
             Phase::Parked => self.parked.as_ref().map(|(at, _)| *at),
         };
         since.unwrap_or(self.proposed_at)
+    }
+
+    /// When somebody was exposed to it first: milliseconds since the Unix epoch.
+    pub fn exposed_since(&self) -> Option<u64> {
+        self.entered.values().copied().chain(self.promoted_at).min()
+    }
+
+    /// When it came to be all there is; `None` if it is not.
+    pub fn finished_at(&self) -> Option<u64> {
+        self.finished_at
+    }
+
+    /// When everybody had it first.
+    pub fn promoted_at(&self) -> Option<u64> {
+        self.promoted_at
     }
 
     /// The share that comes after the one that it has, for what a comparison has to exclude.

@@ -43,6 +43,8 @@ pub struct Split {
     salt: u64,
     /// The epoch in the upper half, the boundary in the lower: read at once.
     drawn_by: AtomicU32,
+    /// Failures of the candidate's that are left before it gets nothing more.
+    fuse: AtomicU64,
     epochs: [OnceLock<Box<Epoch>>; EPOCHS_MAX],
     cores: usize,
 }
@@ -133,6 +135,7 @@ impl Split {
             salt: hash_key(0, &[plan.change.as_bytes()]),
             plan,
             drawn_by: AtomicU32::new(0),
+            fuse: AtomicU64::new(u64::MAX),
             epochs: std::array::from_fn(|_| OnceLock::new()),
             cores,
         }
@@ -147,6 +150,20 @@ impl Split {
         }
         self.drawn_by
             .store((epoch as u32) << 16 | u32::from(boundary), Relaxed);
+    }
+
+    /// After so many more failures the candidate gets nothing, until the share is set again; `None` for however many there
+    /// are. So whoever decides by what is counted, now and then, is not late.
+    pub fn arm(&self, failures: Option<u64>) {
+        self.fuse.store(failures.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// A failure of the candidate's, in the epoch that runs.
+    fn burn(&self, epoch: usize) {
+        let burnt = |left: u64| (left != u64::MAX && left > 0).then(|| left - 1);
+        if self.fuse.fetch_update(Relaxed, Relaxed, burnt) == Ok(1) && self.current().0 == epoch {
+            self.drawn_by.store((epoch as u32) << 16, Relaxed);
+        }
     }
 
     /// The epoch, and the slots of the candidate.
@@ -202,7 +219,7 @@ impl Split {
         let Some((epoch, slot)) = assigned.counts else {
             return;
         };
-        let Some(epoch) = self.epochs[epoch].get() else {
+        let (number, Some(epoch)) = (epoch, self.epochs[epoch].get()) else {
             return;
         };
         let slow = |place: usize| match (took, self.plan.slow) {
@@ -218,6 +235,9 @@ impl Split {
                 counts.events.fetch_add(1, Relaxed);
                 if failed {
                     counts.failed.fetch_add(1, Relaxed);
+                    if assigned.arm == Arm::Candidate {
+                        self.burn(number);
+                    }
                 }
                 for (place, count) in counts.slow.iter().enumerate() {
                     if slow(place) {
@@ -233,8 +253,8 @@ impl Split {
                         }
                     }
                 }
-                if failed {
-                    keys.failed.insert(slot);
+                if failed && keys.failed.insert(slot) && assigned.arm == Arm::Candidate {
+                    self.burn(number);
                 }
             }
         }
@@ -389,6 +409,42 @@ mod tests {
             (assign(&split, &mut dice).arm, split.current()),
             (Arm::Stable, (1, 0))
         );
+    }
+
+    #[test]
+    fn a_candidate_that_has_failed_often_enough_gets_nothing_more() {
+        let split = split(None);
+        let mut dice = SeededDice::new(1);
+        split.set(0, SLOTS);
+        split.arm(Some(3));
+        let fail = |dice: &mut SeededDice| {
+            let one = assign(&split, dice);
+            split.record(0, one, one.arm == Arm::Candidate, None);
+            one.arm
+        };
+        let arms: Vec<Arm> = (0..5).map(|_| fail(&mut dice)).collect();
+        assert_eq!(
+            arms,
+            [
+                Arm::Candidate,
+                Arm::Candidate,
+                Arm::Candidate,
+                Arm::Stable,
+                Arm::Stable
+            ]
+        );
+        // Whoever decides may think otherwise; and what is late of an epoch before changes nothing.
+        split.set(1, SLOTS);
+        split.arm(Some(1));
+        let early = Assigned {
+            arm: Arm::Candidate,
+            counts: Some((0, 7)),
+        };
+        split.record(0, early, true, None);
+        assert_eq!(split.current(), (1, SLOTS));
+        split.arm(None);
+        (0..100).for_each(|_| _ = fail(&mut dice));
+        assert_eq!(split.current(), (1, SLOTS));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -48,6 +49,7 @@ use crate::history::Window;
 use crate::metrics::Scrape;
 use crate::reading::{Reading, TelemetryReading};
 use crate::reload::Reloaded;
+use crate::rollout::Looked;
 use crate::saturation::Saturation;
 use crate::spread::Part;
 use crate::status;
@@ -75,6 +77,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) trait AdminBackend: ApiBackend + Send + Sync + 'static {
     /// How what counts for an objective was made up in the last hour.
     fn breakdown(&self, objective: &str) -> Vec<Part>;
+    /// What was seen of changes that are on their way.
+    fn looked_at(&self) -> BTreeMap<String, Looked>;
     /// The data plane now.
     fn reading(&self) -> Reading;
     /// What happened in the last `length` before `reading`.

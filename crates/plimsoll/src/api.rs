@@ -6,6 +6,7 @@
 
 mod alerts;
 mod audit;
+pub(crate) mod changes;
 mod corrections;
 mod document;
 pub(crate) mod history;
@@ -27,12 +28,15 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use self::changes::Stable;
 use self::history::{Counted, Latencies, Past};
 use self::outcomes::{Event, Heard, Reported};
 use crate::access::{Caller, Role};
+use crate::config::ChangesConfig;
 use crate::doubts::Doubtful;
 use crate::reading::{FallReading, ObjectiveReading};
 use crate::record::Record;
+use crate::rollout::Looked;
 
 /// What the API is about.
 pub(crate) trait ApiBackend {
@@ -54,6 +58,17 @@ pub(crate) trait ApiBackend {
     fn report(&self, name: &str, event: &Event) -> Reported;
     /// The reports that were heard lately.
     fn heard(&self) -> MutexGuard<'_, Heard>;
+    /// How versions are rolled out.
+    fn changes(&self) -> Arc<ChangesConfig>;
+    /// What is known of the upstream of this name.
+    fn stable(&self, upstream: &str) -> Option<Stable>;
+    /// Whether something listens at each of these endpoints.
+    ///
+    /// # Errors
+    /// Where nothing does, and why.
+    fn reach(&self, endpoints: &[String]) -> Result<(), String>;
+    /// What was seen of the change of this name when it was looked at last.
+    fn looked(&self, change: &str) -> Option<Looked>;
     /// Since the Unix epoch.
     fn wall(&self) -> Duration;
 }
@@ -317,6 +332,53 @@ pub(crate) static ROUTES: &[Route] = &[
         schemas::reported,
     )
     .takes(schemas::outcomes),
+    get(
+        "/changes",
+        "changes, those that were asked for last first",
+        changes::list,
+        schemas::changes,
+    ),
+    post(
+        "/changes",
+        "rolls out a version of an upstream",
+        changes::propose,
+        schemas::change,
+    )
+    .takes(schemas::new_change)
+    .made(schemas::change),
+    get(
+        "/changes/{}",
+        "one change, with what was said of it and by what",
+        changes::one,
+        schemas::change,
+    ),
+    post(
+        "/changes/{}/revert",
+        "takes it back, and first what needs it",
+        changes::revert,
+        schemas::change,
+    )
+    .takes(schemas::why_revert),
+    post(
+        "/changes/{}/promote",
+        "lets it enter its next step, or all of them, whatever is known of it",
+        changes::promote,
+        schemas::change,
+    )
+    .takes(schemas::why_promote),
+    post(
+        "/changes/{}/pause",
+        "keeps it where it is; danger still takes it back",
+        changes::pause,
+        schemas::change,
+    )
+    .takes(schemas::why_pause),
+    post(
+        "/changes/{}/resume",
+        "has it go on",
+        changes::resume,
+        schemas::change,
+    ),
     get(
         "/audit",
         "what people did, the latest first",

@@ -1,6 +1,7 @@
 //! The command line: one verb, one file.
 
 mod asking;
+mod change;
 mod check;
 mod completions;
 mod demo;
@@ -73,6 +74,7 @@ enum Verb {
     Slo(slo::Args),
     Incident(incident::Args),
     Silence(silence::Args),
+    Change(change::Args),
     State(state::Args),
     Token(token::Args),
     Check(check::Args),
@@ -109,6 +111,7 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
         Verb::Slo(args) => slo::run(&args),
         Verb::Incident(args) => incident::run(&args),
         Verb::Silence(args) => silence::run(&args),
+        Verb::Change(args) => change::run(&args),
         Verb::State(args) => state::run(&args),
         Verb::Token(args) => token::run(&args),
         Verb::Check(args) => check::run(&args),

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use change::Undecided;
 use gateway::plan::{Plan, TlsClientPlan, TlsServerPlan};
 use jiff::tz::TimeZone;
 use plimsoll_slo::{Ladder, Measure, Objective};
@@ -64,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) alerts: Arc<AlertsConfig>,
     /// What may be risked, by what is left of a budget.
     pub(crate) ladder: Ladder,
+    /// How versions are rolled out.
+    pub(crate) changes: Arc<ChangesConfig>,
     /// Where what outlives a restart is kept.
     pub(crate) state: StateConfig,
     pub(crate) admin: AdminConfig,
@@ -115,6 +118,22 @@ pub(crate) enum Watch {
     Callers,
     /// It has no target: whether a figure has fallen below what is usual at this time of the day, which is that of a zone.
     Figure { measure: Measure, zone: TimeZone },
+}
+
+/// How versions are rolled out, unless whoever asks for one says otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ChangesConfig {
+    /// Shares of traffic, growing.
+    pub(crate) steps: Vec<f64>,
+    pub(crate) undecided: Undecided,
+    pub(crate) probation: Duration,
+    pub(crate) hold_back: f64,
+    /// As [`plimsoll_slo::Terms`] has them.
+    pub(crate) alpha: f64,
+    pub(crate) tolerated: f64,
+    pub(crate) tolerated_slow: f64,
+    /// Of two times nobody notices a difference of so much.
+    pub(crate) unnoticed: Duration,
 }
 
 /// Who is told of alerts.

@@ -13,10 +13,13 @@ mod pages;
 mod tests;
 mod text;
 
+use std::collections::BTreeMap;
+
 use crate::access::Caller;
 use crate::api::history::Latencies;
 use crate::reading::ObjectiveReading;
 use crate::record::State;
+use crate::rollout::Looked;
 use crate::spread::Part;
 use crate::status::Status;
 use crate::status::tables::Table;
@@ -35,6 +38,8 @@ pub(crate) struct View<'a> {
     /// Looked up before: whoever makes a page holds the record, and others look at it while they hold what is asked here.
     pub(crate) breakdown: Vec<Part>,
     pub(crate) latencies: Option<Latencies>,
+    /// What was seen of changes that are on their way, by their names.
+    pub(crate) looked: BTreeMap<String, Looked>,
 }
 
 /// A page that can be asked for. `{}` in its path is one segment.
@@ -81,6 +86,8 @@ pub(crate) static PAGES: &[Entry] = &[
         Some(pages::incidents::page(view))
     }),
     open("/incidents/{}", pages::incident::page),
+    listed("/changes", "Changes", |view, _| Some(pages::changes::page(view))),
+    open("/changes/{}", pages::change::page),
     listed("/budget", "Budget", |view, _| Some(pages::budget::page(view))),
     listed("/audit", "Audit", |view, _| Some(pages::audit::page(view))),
     listed("/meta", "Meta", |view, _| Some(pages::meta::page(view))),

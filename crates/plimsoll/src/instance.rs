@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gateway::env::Env;
-use gateway::{Acceptor, CoreSeat, Gateway, Phase};
+use gateway::{Acceptor, CoreSeat, Gateway, Phase, Plan};
 use plimsoll_policy::Dice as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
@@ -40,6 +40,7 @@ use crate::otlp::{Collector, Meter, MeterEnd};
 use crate::processors::Processors;
 use crate::record::{MACHINE, Record, Said};
 use crate::reload::{Reloaded, Reloader};
+use crate::rollout::{self, LOOKS_EVERY, Rollouts, versions};
 use crate::signals;
 use crate::spread::{Part, counts_for};
 use crate::supervisor::Supervisor;
@@ -89,6 +90,7 @@ pub(crate) struct Parts {
     pub(crate) record: Arc<Record>,
     pub(crate) desk: Arc<Desk>,
     watching: Mutex<Watching>,
+    pub(crate) rollouts: Mutex<Rollouts>,
     /// The reports from elsewhere that were heard lately.
     pub(crate) heard: Mutex<Heard>,
     /// What is judged cannot be written down.
@@ -165,6 +167,7 @@ impl Instance {
             record: record(&name, state.is_some()),
             desk: Arc::default(),
             watching: Mutex::default(),
+            rollouts: Mutex::default(),
             heard: Mutex::default(),
             state_failing: AtomicBool::new(false),
             keeper: OnceLock::new(),
@@ -179,8 +182,7 @@ impl Instance {
             journal,
         });
         let cores = parts.begin(seats, inheritance.predecessor.take())?;
-        parts.tell_addresses();
-        parts.tell_inheritance(&inheritance);
+        parts.tell_addresses(&inheritance);
         let admin_address = admin.address();
         let address = ("address", admin_address.to_string().into());
         parts.journal.info("operators may ask", &[address]);
@@ -325,6 +327,13 @@ impl Parts {
             loop {
                 let pause = parts.memory.run_once(&parts.gateway, &parts.journal);
                 parts.gateway.env().sleep(pause).await;
+            }
+        });
+        let parts = Arc::clone(self);
+        env.spawn(async move {
+            loop {
+                rollout::run_once(&parts).await;
+                parts.gateway.env().sleep(LOOKS_EVERY).await;
             }
         });
         let gateway = self.gateway.clone();
@@ -508,7 +517,7 @@ impl Parts {
         }
     }
 
-    fn tell_addresses(&self) {
+    fn tell_addresses(&self, inheritance: &Inheritance) {
         for (name, address) in self.gateway.addresses() {
             let address = address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
             self.journal.info(
@@ -519,11 +528,17 @@ impl Parts {
                 ],
             );
         }
+        self.tell_inheritance(inheritance);
+    }
+
+    /// What is configured, with the versions that deploys have brought.
+    pub(crate) fn composed(&self, plan: Plan) -> Plan {
+        self.record.read(|state| versions::compose(plan, &state.changes))
     }
 
     /// Reads the configuration again; what that changes is remembered, for whoever looks for a cause.
     pub(crate) async fn reload(&self) -> Reloaded {
-        let reloaded = self.reloader.reload().await;
+        let reloaded = self.reloader.reload(|plan| self.composed(plan)).await;
         if let Some(what) = Reloader::changed(&reloaded) {
             self.record
                 .say(self.gateway.env().wall(), None, Said::Changed { what });

@@ -34,6 +34,7 @@ mod processors;
 mod reading;
 mod record;
 mod reload;
+mod rollout;
 mod saturation;
 mod signals;
 mod spread;

@@ -1,6 +1,7 @@
 //! What operators may ask of an instance, and who may: the joint between the admin port and the parts that it is
 //! about.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ use tokio::sync::watch;
 use crate::access::{Kept, Key};
 use crate::admin::{AdminBackend, AdminConfig};
 use crate::api::ApiBackend;
+use crate::api::changes::Stable;
 use crate::api::history::{Counted, Latencies, Past};
 use crate::api::outcomes::{Event, Heard, Reported};
 use crate::api::stream::Judged;
-use crate::config::{self, Watch};
+use crate::config::{self, ChangesConfig, Watch};
 use crate::doubts::{self, Doubtful};
 use crate::exemplars::Exemplars;
 use crate::history::Window;
@@ -26,6 +28,7 @@ use crate::observe;
 use crate::reading::{FallReading, ObjectiveReading, Reading, TelemetryReading};
 use crate::record::Record;
 use crate::reload::Reloaded;
+use crate::rollout::{self, Looked};
 use crate::spread::Part;
 use crate::upgrade;
 
@@ -92,6 +95,24 @@ impl ApiBackend for Operators {
         self.0.latencies(objective)
     }
 
+    fn changes(&self) -> Arc<ChangesConfig> {
+        self.0.reloader.asked().changes
+    }
+
+    fn stable(&self, upstream: &str) -> Option<Stable> {
+        rollout::stable(&self.0, upstream)
+    }
+
+    fn reach(&self, endpoints: &[String]) -> Result<(), String> {
+        // Whoever asks waits for it, and the other thread of the control runtime serves the rest.
+        tokio::task::block_in_place(|| rollout::reach(endpoints))
+    }
+
+    fn looked(&self, change: &str) -> Option<Looked> {
+        let rollouts = self.0.rollouts.lock().unwrap_or_else(PoisonError::into_inner);
+        rollouts.looked(change).cloned()
+    }
+
     fn wall(&self) -> Duration {
         self.0.gateway.env().wall()
     }
@@ -126,6 +147,11 @@ fn count(counts: &ObjectiveCounts, event: &Event, now: u64) -> Reported {
 impl AdminBackend for Operators {
     fn breakdown(&self, objective: &str) -> Vec<Part> {
         self.0.breakdown(objective)
+    }
+
+    fn looked_at(&self) -> BTreeMap<String, Looked> {
+        let rollouts = self.0.rollouts.lock().unwrap_or_else(PoisonError::into_inner);
+        rollouts.all().clone()
     }
 
     fn reading(&self) -> Reading {

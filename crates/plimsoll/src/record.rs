@@ -10,6 +10,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod changes;
 pub(crate) mod corrections;
 pub(crate) mod entry;
 pub(crate) mod incidents;
@@ -17,14 +18,18 @@ pub(crate) mod silences;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use store::Fact;
 
+use crate::rollout;
+
 use self::alerts::Alerts;
 use self::audit::Audit;
+use self::changes::Changes;
 use self::corrections::Corrections;
 pub(crate) use self::entry::{Entry, Said};
 use self::incidents::Incidents;
@@ -75,6 +80,7 @@ pub(crate) struct State {
     pub(crate) incidents: Incidents,
     pub(crate) silences: Silences,
     pub(crate) corrections: Corrections,
+    pub(crate) changes: Changes,
     pub(crate) audit: Audit,
     /// The latest facts of all, the latest last.
     pub(crate) latest: VecDeque<Entry>,
@@ -85,7 +91,8 @@ pub(crate) struct State {
 impl State {
     fn apply(&mut self, entry: &Entry) {
         self.alerts.apply(entry);
-        self.incidents.apply(entry, &self.alerts);
+        self.changes.apply(entry);
+        self.incidents.apply(entry, &self.alerts, &self.changes);
         self.silences.apply(entry);
         self.corrections.apply(entry);
         self.audit.apply(entry);
@@ -98,11 +105,15 @@ impl State {
     }
 
     /// What changed in the time before `now`, the latest first: in words, and when.
-    pub(crate) fn changes(&self, now: u64, within: Duration) -> impl Iterator<Item = (u64, &str)> {
+    pub(crate) fn changes(&self, now: u64, within: Duration) -> impl Iterator<Item = (u64, Cow<'_, str>)> {
         let from = now.saturating_sub(within.as_millis() as u64);
         let latest = self.latest.iter().rev().take_while(move |entry| entry.at >= from);
         latest.filter_map(|entry| match &entry.said {
-            Said::Changed { what } => Some((entry.at, what.as_str())),
+            Said::Changed { what } => Some((entry.at, Cow::Borrowed(what.as_str()))),
+            Said::ChangeWent(said) => {
+                let standing = self.changes.machine.get(&entry.about)?;
+                Some((entry.at, Cow::Owned(rollout::words::news(standing, said)?)))
+            }
             _ => None,
         })
     }

@@ -12,13 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gateway::{Gateway, Phase};
+use gateway::{Gateway, Phase, Plan};
 use plimsoll_slo::Ladder;
 
 use crate::access::Key;
-use crate::config::{AlertsConfig, Config, ConfigError, ObjectiveConfig};
+use crate::config::{AlertsConfig, ChangesConfig, Config, ConfigError, ObjectiveConfig};
 use crate::journal::{Journal, Value};
 use crate::reading::ConfigReading;
+use crate::rollout::versions;
 use crate::supervisor::Supervisor;
 
 /// Bytes of a change that are remembered: it may be a whole stanza, and goes with every alert of the next hour.
@@ -48,6 +49,7 @@ pub(crate) struct Asked {
     pub(crate) watched: Arc<[ObjectiveConfig]>,
     pub(crate) alerts: Arc<AlertsConfig>,
     pub(crate) ladder: Ladder,
+    pub(crate) changes: Arc<ChangesConfig>,
     /// Who may ask the port for operators.
     pub(crate) keys: Arc<[Key]>,
 }
@@ -59,6 +61,7 @@ impl Asked {
             watched: Arc::clone(&config.watched),
             alerts: Arc::clone(&config.alerts),
             ladder: config.ladder,
+            changes: Arc::clone(&config.changes),
             keys: Arc::clone(&config.admin.keys),
         }
     }
@@ -161,8 +164,25 @@ impl Reloader {
         })
     }
 
-    /// Reads the file and applies it.
-    pub(crate) async fn reload(&self) -> Reloaded {
+    /// Has the gateway run what is configured, with what `compose` makes of it, if that is not what it runs.
+    ///
+    /// # Errors
+    /// Why the gateway cannot; what ran before runs on.
+    pub(crate) async fn recompose(&self, compose: impl Fn(Plan) -> Plan) -> Result<(), String> {
+        let current = self.current.lock().await;
+        let plan = compose(current.plan.clone());
+        if *self.gateway.phase().borrow() != Phase::Serving
+            || versions::is_same(&plan, &self.gateway.running().plan)
+        {
+            return Ok(());
+        }
+        let applied = self.gateway.apply(plan).await;
+        applied.map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+        Ok(())
+    }
+
+    /// Reads the file and applies it, with what `compose` makes of it.
+    pub(crate) async fn reload(&self, compose: impl Fn(Plan) -> Plan) -> Reloaded {
         let mut current = self.current.lock().await;
         // What binds an address now would keep it from whoever is started next.
         if *self.gateway.phase().borrow() != Phase::Serving {
@@ -176,7 +196,7 @@ impl Reloader {
             Err(problems) => Reloaded::Refused(problems),
             Ok(new) => {
                 let (changes, at_next_start) = (current.changes(&new), self.started.at_next_start(&new));
-                let applied = self.gateway.apply(new.plan.clone()).await;
+                let applied = self.gateway.apply(compose(new.plan.clone())).await;
                 applied.map_or_else(
                     |error| Reloaded::Refused(vec![format!("{:#}", anyhow::Error::new(error))]),
                     |_| {

@@ -20,7 +20,8 @@
 //! finds the same. Kin to Lindon and Malek, "Anytime-valid inference for multinomial count data", NeurIPS 2022.
 //!
 //! **Three answers.** [`Bad`](Finding::Bad): `E ≥ 1/α`. [`Good`](Finding::Good): the mirror image of it has ruled out that
-//! the candidate is so much worse that the next step would hurt more than is allowed ([`Terms::excludes`]).
+//! the candidate is so much worse that the next step would hurt more than is allowed ([`Terms::excludes`]), or what is bad
+//! of it is seldom enough by itself: within its objective, or slow no more often than it was before the change began.
 //! [`Undecided`](Finding::Undecided): neither; time alone never makes it good.
 //!
 //! **What it takes for an event** is a request's first attempt, or, if requests with one key keep to one version, the first
@@ -37,7 +38,7 @@ mod slots;
 pub use epoch::{Arm, Epoch, Seen};
 pub use slots::{KeySlots, SLOTS, SlotSet};
 
-use self::e_value::{Log, split};
+use self::e_value::{Log, Split, split};
 
 /// Quantiles of the stable version's times, of which the candidate is to be slower no more often.
 pub const SLOW: [f64; 3] = [0.5, 0.9, 0.99];
@@ -51,9 +52,9 @@ const BETTER: [f64; 4] = [1.737, 1.0, 0.515, 0.234];
 const UNEVEN: [f64; 6] = [0.5, 0.67, 0.8, 1.25, 1.5, 2.0];
 
 /// How the probability of a wrong `Bad` is spent: on failures, on slowness of each kind, on the split.
-const OF_FAILURES: f64 = 0.5;
-const OF_SLOW: f64 = 0.25;
-const OF_SPLIT: f64 = 0.25;
+const OF_FAILURES: f64 = 0.7;
+const OF_SLOW: f64 = 0.2;
+const OF_SPLIT: f64 = 0.1;
 
 /// What is asked of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,6 +68,8 @@ pub struct Terms {
     pub tolerated: f64,
     /// How many times as often it may be slow: 1 or more.
     pub tolerated_slow: f64,
+    /// Whether it is known what is slow; if not, nobody can show that the candidate is not, and it is not asked for.
+    pub times_known: bool,
     /// The share of requests that the objective allows to fail, if there is one: more than 0, less than 1.
     pub allowed: Option<f64>,
     /// The share of requests that the candidate gets next, if it is good: more than 0, at most 1.
@@ -83,6 +86,7 @@ impl Default for Terms {
             beta: 0.05,
             tolerated: 1.1,
             tolerated_slow: 1.2,
+            times_known: true,
             allowed: None,
             next: 1.0,
             harm: 1.0,
@@ -175,9 +179,9 @@ pub struct Weighed {
     pub ratio: Option<f64>,
     /// The evidence that the candidate is worse, over what suffices: 1 and more is enough by itself.
     pub worse: f64,
-    /// The evidence that it is not as bad as is to be excluded, over what suffices: 1 and more is enough. 1 if it is not
-    /// asked for.
-    pub as_good: f64,
+    /// The evidence that it is not as bad as is to be excluded, over what suffices: 1 and more is enough. `None` if it is
+    /// not asked for.
+    pub as_good: Option<f64>,
 }
 
 /// A candidate beside what it is to replace.
@@ -210,32 +214,79 @@ impl Comparison {
     pub fn of(epochs: &[Epoch], step: usize, terms: &Terms) -> Self {
         let of_step = epochs.get(step..).unwrap_or_default();
         let mut all = Log::ZERO;
+        let mut more = Some(0.0);
         let signs = Sign::ALL.map(|sign| {
             let worse = worse(epochs, sign, terms);
             all = all.plus(worse.times(sign.weight()));
+            let as_good = as_good(of_step, sign, terms);
+            if let Some(found) = as_good {
+                more = more.zip(left(found, terms)).map(|(a, b): (f64, f64)| a.max(b));
+            }
             Weighed {
                 sign,
                 ratio: ratio(epochs, sign),
                 worse: worse.times(sign.weight() * terms.alpha).value(),
-                as_good: as_good(of_step, sign, terms).map_or(1.0, |log| log.times(terms.beta).value()),
+                as_good: as_good.map(|found| found.times(terms.beta).value()),
             }
         });
         let worse = all.times(terms.alpha).value();
         let finding = if worse >= 1.0 {
             let strongest = signs.iter().max_by(|a, b| a.worse.total_cmp(&b.worse));
             Finding::Bad(strongest.map_or(Sign::Failures, |weighed| weighed.sign))
-        } else if signs.iter().all(|weighed| weighed.as_good >= 1.0) {
+        } else if signs
+            .iter()
+            .all(|weighed| weighed.as_good.is_none_or(|found| found >= 1.0))
+        {
             Finding::Good
         } else {
             Finding::Undecided
         };
         Self {
             finding,
-            worse,
-            more: more(of_step, terms),
             signs,
+            worse,
+            more,
         }
     }
+}
+
+/// How many more failures of the candidate's would make it [`Finding::Bad`], if nothing else happened: at least 1, and
+/// `None` if `most` would not. Whoever counts them need not wait for the next look.
+///
+/// ```
+/// use plimsoll_slo::{Epoch, Seen, Terms, failures_left};
+///
+/// let begun = Epoch { share: 0.05, candidate: Seen::default(), stable: Seen::default() };
+/// assert_eq!(failures_left(&[begun], 0, &Terms::default(), 32), Some(4));
+/// ```
+pub fn failures_left(epochs: &[Epoch], step: usize, terms: &Terms, most: u64) -> Option<u64> {
+    let mut epochs = epochs.to_vec();
+    let is_bad = |more: u64, epochs: &mut Vec<Epoch>| {
+        if let Some(last) = epochs.last_mut() {
+            last.candidate.failed += more;
+            last.candidate.events += more;
+        }
+        let found = Comparison::of(epochs, step, terms).finding;
+        if let Some(last) = epochs.last_mut() {
+            last.candidate.failed -= more;
+            last.candidate.events -= more;
+        }
+        matches!(found, Finding::Bad(_))
+    };
+    if !is_bad(most, &mut epochs) {
+        return None;
+    }
+    // More failures are more evidence, so the first that suffices is found by halves.
+    let (mut enough, mut few) = (most, 0);
+    while enough - few > 1 {
+        let middle = few.midpoint(enough);
+        if is_bad(middle, &mut epochs) {
+            enough = middle;
+        } else {
+            few = middle;
+        }
+    }
+    Some(enough)
 }
 
 /// The evidence that more of it is the candidate's than is tolerated, since the first epoch or since a later one.
@@ -247,8 +298,17 @@ fn worse(epochs: &[Epoch], sign: Sign, terms: &Terms) -> Log {
     };
     e_value::since_any(epochs.len(), ratios.len(), |epoch, ratio| {
         let epoch = &epochs[epoch];
-        split(epoch.share, tolerated, ratios[ratio]).of(sign.of(&epoch.candidate), sign.of(&epoch.stable))
+        let bet = |w| split(w, tolerated, ratios[ratio]);
+        bet_on(epoch, sign, bet)
     })
+}
+
+/// What an epoch makes of a bet, as a logarithm; nothing if nothing happened.
+fn bet_on(epoch: &Epoch, sign: Sign, bet: impl Fn(f64) -> Split) -> f64 {
+    match (sign.of(&epoch.candidate), sign.of(&epoch.stable)) {
+        (0, 0) => 0.0,
+        (candidate, stable) => bet(epoch.share).of(candidate, stable),
+    }
 }
 
 /// The evidence that less of it is the candidate's than is to be excluded; `None` if that is not asked of this sign.
@@ -256,42 +316,36 @@ fn as_good(epochs: &[Epoch], sign: Sign, terms: &Terms) -> Option<Log> {
     let excluded = terms.excludes();
     let by_ratio = |sign: Sign| {
         let all = BETTER.map(|power| {
-            let of = |epoch: &Epoch| {
-                split(epoch.share, excluded, excluded.powf(-power))
-                    .of(sign.of(&epoch.candidate), sign.of(&epoch.stable))
-            };
+            let times = excluded.powf(-power);
+            let of = |epoch: &Epoch| bet_on(epoch, sign, |w| split(w, excluded, times));
             Log(epochs.iter().map(of).sum())
         });
         Log::mean(&all)
     };
+    // What hardly ever happens tells nothing by how it is shared out; but it may be seldom enough by itself.
+    let within = |most: f64| {
+        let candidate = epochs.iter().map(|epoch| epoch.candidate);
+        let (bad, events) = candidate.fold((0, 0), |(bad, events), seen| {
+            (bad + sign.of(&seen), events + seen.events)
+        });
+        let within = e_value::share_below(events.saturating_sub(bad), bad, most.min(1.0));
+        Log::mean(&[by_ratio(sign), within])
+    };
     match sign {
         Sign::Split => None,
-        Sign::Slow(_) => Some(by_ratio(sign)),
-        // What hardly ever fails tells nothing by what fails; but it may be good enough by itself.
         Sign::Failures => Some(match terms.allowed {
             None => by_ratio(sign),
-            Some(allowed) => {
-                let candidate = epochs.iter().map(|epoch| epoch.candidate);
-                let (failed, events) = candidate.fold((0, 0), |(failed, events), seen| {
-                    (failed + seen.failed, events + seen.events)
-                });
-                let most = (allowed * terms.harm / terms.next).min(1.0);
-                let within = e_value::share_below(events.saturating_sub(failed), failed, most);
-                Log::mean(&[by_ratio(sign), within])
-            }
+            Some(allowed) => within(allowed * terms.harm / terms.next),
         }),
+        // So many were slow before.
+        Sign::Slow(place) => terms.times_known.then(|| within((1.0 - SLOW[place]) * excluded)),
     }
 }
 
-/// See [`Comparison::more`].
-fn more(epochs: &[Epoch], terms: &Terms) -> Option<f64> {
+/// See [`Comparison::more`]: of this evidence alone.
+fn left(Log(found): Log, terms: &Terms) -> Option<f64> {
     let needed = -terms.beta.ln();
-    let left = |sign: Sign| {
-        let Log(found) = as_good(epochs, sign, terms)?;
-        Some((found > 0.0).then(|| (needed / found - 1.0).max(0.0)))
-    };
-    let all = Sign::ALL.into_iter().filter_map(left);
-    all.reduce(|a, b| Some(a?.max(b?))).flatten()
+    (found > 0.0).then(|| (needed / found - 1.0).max(0.0))
 }
 
 /// Of epochs with different shares, each weighed by how much it can tell (Mantel and Haenszel, 1959).

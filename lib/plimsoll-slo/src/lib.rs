@@ -43,6 +43,7 @@ pub use burn::{BurnRule, Burning, Phase, Severity};
 pub use callers::{CallerSet, Callers};
 pub use comparison::{
     Arm, Comparison, Epoch, Finding, KeySlots, SLOTS, SLOW, Seen, Sign, SlotSet, Terms, Weighed, beyond,
+    failures_left,
 };
 pub use correction::{Corrected, Correction};
 pub use evidence::{Evidence, ROUND};

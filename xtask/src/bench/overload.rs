@@ -11,7 +11,6 @@ mod judge;
 mod lines;
 mod peers;
 mod pictures;
-mod plot;
 mod samples;
 mod scenarios;
 mod service;

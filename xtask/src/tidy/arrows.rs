@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "plimsoll",
         &[
+            "change",
             "gateway",
             "order-desk",
             "plimsoll-policy",

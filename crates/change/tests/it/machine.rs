@@ -29,6 +29,7 @@ pub(crate) fn seen(now: u64) -> Seen<'static> {
         health: Health::Ready,
         comparison: None,
         guarded: false,
+        replaced_idle: true,
         burning: None,
         rung: Rung::Free,
         glass_broken: false,
@@ -92,7 +93,15 @@ fn a_good_one_goes_up_step_by_step_and_stays() {
         };
         if standing.phase() == Phase::Promoted {
             assert!(matches!(waits(&standing, &what), Wait::Probation(_)));
+            assert!((standing.exposed_at(now) - 0.95).abs() < 1e-9);
             now += 600_000;
+            let busy = Seen {
+                replaced_idle: false,
+                now,
+                ..what.clone()
+            };
+            assert_eq!(waits(&standing, &busy), Wait::Idle);
+            assert!((standing.exposed_at(now) - 1.0).abs() < 1e-9);
         }
         let said = say(&standing, &Seen { now, ..what });
         standing.hear(now, &said);

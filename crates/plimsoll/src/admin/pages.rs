@@ -20,7 +20,7 @@ use crate::upgrade;
 const EVERY: std::ops::RangeInclusive<u64> = 1..=3600;
 
 /// What there is, for whoever mistypes.
-const PAGES: &str = "There are GET /, /objectives, /objectives/NAME, /business, /traffic, /saturation, /incidents, /incidents/ID, /budget, /audit, /meta, /status, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
+const PAGES: &str = "There are GET /, /objectives, /objectives/NAME, /business, /traffic, /saturation, /incidents, /incidents/ID, /changes, /changes/ID, /budget, /audit, /meta, /status, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
     and POST /reload, /upgrade and /drain.";
 
 impl<B: AdminBackend> Serving<B> {
@@ -76,6 +76,7 @@ impl<B: AdminBackend> Serving<B> {
         let of = dashboard::objective_of(asked.path);
         let breakdown = of.map_or_else(Vec::new, |name| self.backend.breakdown(name));
         let latencies = of.and_then(|name| self.backend.latencies(name));
+        let looked = self.backend.looked_at();
         let page = self.backend.record().read(|state| {
             let view = View {
                 status: &status,
@@ -84,6 +85,7 @@ impl<B: AdminBackend> Serving<B> {
                 now,
                 breakdown,
                 latencies,
+                looked,
             };
             dashboard::page(&view, asked.path)
         });

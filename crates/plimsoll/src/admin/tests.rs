@@ -92,6 +92,33 @@ impl ApiBackend for Arc<Fake> {
         None
     }
 
+    fn changes(&self) -> Arc<crate::config::ChangesConfig> {
+        crate::config::Config::in_front_of("http://127.0.0.1:1", None, None)
+            .unwrap()
+            .changes
+    }
+
+    fn stable(&self, upstream: &str) -> Option<crate::api::changes::Stable> {
+        (upstream == "orders").then(|| crate::api::changes::Stable {
+            name: "orders".to_owned(),
+            endpoints: vec!["http://127.0.0.1:3000".to_owned()],
+            version: "v1".to_owned(),
+            slow_us: Some([20_000, 80_000, 200_000]),
+            allowed: Some(0.001),
+        })
+    }
+
+    fn reach(&self, endpoints: &[String]) -> Result<(), String> {
+        match endpoints.iter().find(|endpoint| endpoint.ends_with(":9")) {
+            Some(endpoint) => Err(format!("{endpoint}: Connection refused")),
+            None => Ok(()),
+        }
+    }
+
+    fn looked(&self, _: &str) -> Option<Looked> {
+        None
+    }
+
     fn wall(&self) -> Duration {
         Env::real().wall()
     }
@@ -100,6 +127,10 @@ impl ApiBackend for Arc<Fake> {
 impl AdminBackend for Arc<Fake> {
     fn breakdown(&self, _: &str) -> Vec<Part> {
         Vec::new()
+    }
+
+    fn looked_at(&self) -> BTreeMap<String, Looked> {
+        BTreeMap::new()
     }
 
     fn reading(&self) -> Reading {

@@ -132,7 +132,7 @@ fn operation(route: &Route) -> Value {
 fn is_list(path: &str) -> bool {
     matches!(
         path,
-        "/alerts" | "/incidents" | "/silences" | "/corrections" | "/audit"
+        "/alerts" | "/changes" | "/incidents" | "/silences" | "/corrections" | "/audit"
     )
 }
 

@@ -166,7 +166,7 @@ pub(super) fn history() -> Value {
         ("at_s", list(&count())),
         ("budget_left", shares.clone()),
         ("budget_left_as_counted", or_null(&shares)),
-        ("changes", changes()),
+        ("changes", happened()),
     ])
 }
 
@@ -184,7 +184,7 @@ pub(super) fn what_if() -> Value {
 }
 
 /// What changed, for the axis of time.
-fn changes() -> Value {
+fn happened() -> Value {
     list(&object(&[("at_s", count()), ("what", text())]))
 }
 
@@ -195,7 +195,7 @@ pub(super) fn latency() -> Value {
         ("counts", list(&list(&count()))),
         ("limit_ms", or_null(&count())),
         ("examples", list(&json!({ "type": "object" }))),
-        ("changes", changes()),
+        ("changes", happened()),
     ])
 }
 
@@ -363,6 +363,106 @@ pub(super) fn reported() -> Value {
         ("repeated", count()),
         ("refused", list(&refused)),
     ])
+}
+
+pub(super) fn changes() -> Value {
+    object(&[("changes", list(&change()))])
+}
+
+pub(super) fn change() -> Value {
+    let arm = object(&[("events", count()), ("failed", count()), ("slow", list(&count()))]);
+    let sign = object(&[
+        ("sign", text()),
+        ("ratio", or_null(&number())),
+        ("worse", number()),
+        ("as_good", or_null(&number())),
+    ]);
+    let verdict = object(&[
+        ("finding", one_of(&["bad", "good", "undecided"])),
+        ("worse", number()),
+        ("more", or_null(&number())),
+        ("candidate", arm.clone()),
+        ("stable", arm),
+        ("signs", list(&sign)),
+    ]);
+    let line = object(&[
+        ("at", time()),
+        ("author", text()),
+        ("says", text()),
+        ("said", json!({ "type": "object" })),
+    ]);
+    object(&[
+        ("id", text()),
+        ("kind", text()),
+        ("target", text()),
+        ("to", text()),
+        ("phase", text()),
+        ("step", or_null(&count())),
+        ("steps", list(&number())),
+        ("exposed", number()),
+        ("proposed_at", time()),
+        ("since", time()),
+        ("says", text()),
+        ("waits", or_null(&text())),
+        ("paused", or_null(&text())),
+        ("verdict", or_null(&verdict)),
+        ("told", list(&line)),
+    ])
+}
+
+pub(super) fn new_change() -> Value {
+    let endpoints = json!({
+        "type": "array", "items": text(), "minItems": 1, "maxItems": super::changes::ENDPOINTS_MAX,
+        "description": "where the candidate is, such as `http://10.0.0.7:3000`",
+    });
+    let shares = json!({
+        "type": "array", "items": text(), "maxItems": super::changes::STEPS_MAX,
+        "description": "shares of traffic such as `5%`, growing; after the last, everybody has it",
+    });
+    told(
+        &[
+            ("upstream", words("the upstream whose version it is to be")),
+            ("version", words("what the candidate is called")),
+            ("candidate", endpoints),
+        ],
+        &[
+            ("steps", or_null(&shares)),
+            (
+                "at_once",
+                json!({ "type": ["boolean", "null"], "description": "in one switch, blue/green" }),
+            ),
+            (
+                "key",
+                or_null(&words(
+                    "`cookie:sid` or `header:x-user`, if users keep to a version",
+                )),
+            ),
+            (
+                "hold_max",
+                or_null(&words("how long a step is held while nobody can tell")),
+            ),
+            ("undecided", json!({ "enum": ["revert", "ask", null] })),
+            (
+                "probation",
+                or_null(&words("how long the version before is kept warm")),
+            ),
+            ("needs", or_null(&list(&text()))),
+            ("offers", or_null(&list(&text()))),
+        ],
+    )
+}
+
+pub(super) fn why_revert() -> Value {
+    told(&[("reason", words("why it is taken back"))], &[])
+}
+
+pub(super) fn why_promote() -> Value {
+    let all = json!({ "type": ["boolean", "null"], "description": "all steps that are left, and not only the next" });
+    told(&[("reason", words("why it may go on"))], &[("all", all)])
+}
+
+pub(super) fn why_pause() -> Value {
+    told(&[("reason", words("why it waits"))], &[])
 }
 
 pub(super) fn audit() -> Value {

@@ -1,4 +1,7 @@
 use super::*;
+
+mod changes;
+
 use crate::reading::sample;
 use crate::record::Said;
 use crate::record::entry::{Calls, Example, Opened};
@@ -82,6 +85,33 @@ impl ApiBackend for Fake {
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap()
+    }
+
+    fn changes(&self) -> Arc<ChangesConfig> {
+        crate::config::Config::in_front_of("http://127.0.0.1:1", None, None)
+            .unwrap()
+            .changes
+    }
+
+    fn stable(&self, upstream: &str) -> Option<Stable> {
+        (upstream == "orders").then(|| Stable {
+            name: "orders".to_owned(),
+            endpoints: vec!["http://127.0.0.1:3000".to_owned()],
+            version: "v1".to_owned(),
+            slow_us: Some([20_000, 80_000, 200_000]),
+            allowed: Some(0.001),
+        })
+    }
+
+    fn reach(&self, endpoints: &[String]) -> Result<(), String> {
+        match endpoints.iter().find(|endpoint| endpoint.ends_with(":9")) {
+            Some(endpoint) => Err(format!("{endpoint}: Connection refused")),
+            None => Ok(()),
+        }
+    }
+
+    fn looked(&self, _: &str) -> Option<Looked> {
+        None
     }
 
     fn wall(&self) -> Duration {

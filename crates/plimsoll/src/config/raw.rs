@@ -5,6 +5,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod alerts;
+pub(crate) mod changes;
 pub(crate) mod kpi;
 pub(crate) mod listener;
 pub(crate) mod objective;
@@ -23,6 +24,7 @@ use super::value::word::{DatabaseAddress, EnvName, Name, StateFile};
 use crate::config::read::At;
 use admin::Admin;
 use alerts::Alerts;
+use changes::Changes;
 use kpi::Kpi;
 use listener::Listener;
 use objective::Objective;
@@ -47,6 +49,8 @@ stanza! {
         alerts: Alerts = "{}";
         /// What may be risked, by what is left of a budget.
         budget_policy: BudgetPolicy = "{}";
+        /// How versions are rolled out.
+        changes: Changes = "{}";
         /// What outlives a restart.
         state: State = "{}";
         /// The port for operators: metrics, state, the dashboard.

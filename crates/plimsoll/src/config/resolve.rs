@@ -5,6 +5,7 @@
 
 mod admin;
 mod alerts;
+mod changes;
 mod composite;
 mod counting;
 mod kpi;
@@ -146,6 +147,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         kpis,
         alerts,
         budget_policy,
+        changes,
         state,
         admin,
         telemetry,
@@ -161,6 +163,10 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     scope.some(&listeners, "listener");
     scope.some(&upstreams, "upstream");
     let listeners_place = listeners.place.clone();
+    let upstreams = upstreams.value.into_iter();
+    let upstreams = upstreams.map(|one| upstream::resolve(one, &mut scope)).collect();
+    let listeners = listeners.value.into_iter();
+    let listeners = listeners.map(|one| listener::resolve(one, &mut scope)).collect();
     let mut plan = Plan {
         objectives: Vec::new(),
         kpis: Vec::new(),
@@ -170,16 +176,8 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         memory: resolve_memory(limits.value),
         drain_max: drain_max.value,
         drain_idle: drain_idle.value,
-        upstreams: upstreams
-            .value
-            .into_iter()
-            .map(|u| upstream::resolve(u, &mut scope))
-            .collect(),
-        listeners: listeners
-            .value
-            .into_iter()
-            .map(|l| listener::resolve(l, &mut scope))
-            .collect(),
+        upstreams,
+        listeners,
     };
     let (objectives, watched) = judged(objectives.value, kpis.value, &mut plan, &mut scope);
     let config = Config {
@@ -187,6 +185,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         watched,
         alerts: alerts::resolve(alerts.value, &mut scope).into(),
         ladder: resolve_policy(&budget_policy.value, &mut scope),
+        changes: changes::resolve(changes.value, &mut scope).into(),
         state: state::resolve(state.value, &mut scope),
         admin: admin::resolve(admin.value, &mut scope),
         telemetry: telemetry::resolve(telemetry.value, &mut scope),

@@ -248,6 +248,7 @@ fn every_key_is_applied_or_waits() {
             "budget_policy",
             SMALL.to_owned() + "budget_policy: { careful: 60% }",
         ),
+        ("changes", SMALL.to_owned() + "changes: { steps: [5%, 50%] }"),
         ("limits", SMALL.to_owned() + "limits: { memory: 1GiB }"),
         ("drain_max", SMALL.to_owned() + "drain_max: 1s"),
         ("drain_idle", SMALL.to_owned() + "drain_idle: 1s"),
@@ -260,10 +261,11 @@ fn every_key_is_applied_or_waits() {
             watched,
             alerts,
             ladder,
+            changes,
             upgrade_max,
             ..
         } = read(text).unwrap();
-        format!("{plan:?} {objectives:?} {watched:?} {alerts:?} {ladder:?} {upgrade_max:?}")
+        format!("{plan:?} {objectives:?} {watched:?} {alerts:?} {ladder:?} {changes:?} {upgrade_max:?}")
     };
     for (key, text) in &applied {
         assert_ne!(plan(SMALL), plan(text), "{key}");

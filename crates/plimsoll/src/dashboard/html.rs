@@ -269,6 +269,7 @@ impl std::fmt::Display for Cell<'_> {
         let at = match *head {
             "objective" => "/objectives/",
             "incident" => "/incidents/",
+            "change" => "/changes/",
             _ => return write!(f, "{}", Linked(cell)),
         };
         let name = Escaped(cell);

@@ -3,6 +3,8 @@
 pub(super) mod audit;
 pub(super) mod budget;
 pub(super) mod business;
+pub(super) mod change;
+pub(super) mod changes;
 pub(super) mod incident;
 pub(super) mod incidents;
 pub(super) mod meta;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use plimsoll_slo::Counts;
 
+mod changes;
+
 use super::*;
 use crate::access::Role;
 use crate::reading::Reading;
@@ -36,6 +38,7 @@ fn troubled() -> Record {
         };
         record.say(NOON, Some("checkout-1"), said);
     }
+    changes::rolled_out(&record);
     record
 }
 
@@ -71,6 +74,7 @@ fn page_of(record: &Record, reading: &Reading, path: &str) -> Option<Page> {
             now: NOON.as_millis() as u64,
             breakdown: vec![part("tier", "gold"), part("reason", "upstream-reset")],
             latencies: Some(latencies()),
+            looked: changes::looked(),
         };
         page(&view, path)
     })
@@ -85,7 +89,7 @@ fn operator() -> Caller {
 }
 
 /// Every path that has a page.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 14] = [
     "/",
     "/objectives",
     "/objectives/checkout",
@@ -94,6 +98,8 @@ const PATHS: [&str; 12] = [
     "/saturation",
     "/incidents",
     "/incidents/checkout-1",
+    "/changes",
+    "/changes/orders-1",
     "/budget",
     "/audit",
     "/meta",
@@ -121,7 +127,7 @@ fn every_page_is_there_and_nothing_else() {
     ] {
         assert!(!is_page(path), "{path}");
     }
-    for path in ["/objectives/nobody", "/incidents/nobody"] {
+    for path in ["/objectives/nobody", "/incidents/nobody", "/changes/nobody"] {
         assert!(
             is_page(path) && page_of(&record, &reading, path).is_none(),
             "{path}"

@@ -88,6 +88,7 @@ fn did(said: &Said) -> String {
             format!("{what} {objective} from {from} to {to}: {reason}")
         }
         Said::CorrectionWithdrawn { reason } => format!("withdrew the correction: {reason}"),
+        Said::ChangeWent(said) => format!("said of the change: {}", said.word()),
         Said::Changed { what } | Said::Operated { what } => what.clone(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use change::Transition;
 use plimsoll_slo::{Corrected, Correction, Severity};
 use serde::{Deserialize, Serialize};
 use store::Fact;
@@ -73,6 +74,8 @@ pub(crate) enum Said {
     CorrectionWithdrawn {
         reason: String,
     },
+    /// A change goes on its way, or comes to its end.
+    ChangeWent(Box<Transition>),
     /// Something changed that may be why: a configuration, a version, a breaker.
     Changed {
         what: String,
@@ -234,6 +237,11 @@ mod tests {
                 ..Opened::default()
             })),
             Said::IncidentAcknowledged,
+            Said::ChangeWent(Box::new(Transition::Armed)),
+            Said::ChangeWent(Box::new(Transition::Cut {
+                cause: change::Cause::Bad("failures".to_owned()),
+                evidence: None,
+            })),
             Said::AlertTold {
                 target: "oncall".to_owned(),
                 told: Told::Resolved,

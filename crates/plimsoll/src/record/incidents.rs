@@ -14,7 +14,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::alerts::Alerts;
+use super::changes::Changes;
 use super::entry::{Entry, Said};
+use crate::rollout::words;
 
 /// Incidents that are remembered, and lines of one.
 const INCIDENTS_MAX: usize = 500;
@@ -133,7 +135,7 @@ impl Incidents {
             .find(|incident| incident.alerts.iter().any(|id| **id == *alert))
     }
 
-    pub(super) fn apply(&mut self, entry: &Entry, alerts: &Alerts) {
+    pub(super) fn apply(&mut self, entry: &Entry, alerts: &Alerts, changes: &Changes) {
         match &entry.said {
             Said::IncidentOpened { alert, began } => self.begin(entry, alert, *began, alerts),
             Said::AlertClosed { why } => {
@@ -146,8 +148,12 @@ impl Incidents {
                 }
             }
             Said::Changed { what } => {
-                for incident in self.all.iter_mut().filter(|one| one.resolved.is_none()) {
-                    incident.line(entry, what.clone());
+                self.note_all(entry, what);
+            }
+            Said::ChangeWent(said) => {
+                let standing = changes.machine.get(&entry.about);
+                if let Some(what) = standing.and_then(|standing| words::news(standing, said)) {
+                    self.note_all(entry, &what);
                 }
             }
             _ => {
@@ -155,6 +161,13 @@ impl Incidents {
                     follow(incident, entry, alerts);
                 }
             }
+        }
+    }
+
+    /// A line of every incident that goes on.
+    fn note_all(&mut self, entry: &Entry, what: &str) {
+        for incident in self.all.iter_mut().filter(|one| one.resolved.is_none()) {
+            incident.line(entry, what.to_owned());
         }
     }
 

@@ -4,19 +4,21 @@ use std::path::Path;
 
 use crate::blessing;
 use crate::operators::token;
-use crate::world::{Plimsoll, busy, client, curl_until, service};
+use crate::world::{Plimsoll, busy, client, curl, curl_until, service};
 
 /// Pictures that the book shows.
-const SHOWN: [&str; 4] = [
+const SHOWN: [&str; 5] = [
     "now-light-1200",
     "objectives-checkout-light-1200",
     "incidents-checkout-1-light-1200",
     "now-dark-420",
+    "changes-app-1-light-1200",
 ];
 
 #[test]
 fn people_find_their_way() {
     let _busy = busy();
+    let (_candidate, candidate) = service("http_service.py", &[]);
     let (_service, service) = service("http_service.py", &[]);
     let (token, lines) = token("ada", "operator");
     let plimsoll = Plimsoll::configured(&format!(
@@ -37,6 +39,22 @@ admin:
     let incident = plimsoll.admin_url("/api/v1/incidents/checkout-1");
     curl_until(&["-H", &bearer, &incident], |answer| {
         answer.contains("\"timeline\"")
+    });
+    let change =
+        format!("{{ \"upstream\": \"app\", \"version\": \"v2\", \"candidate\": [\"http://{candidate}\"] }}");
+    let json = ["-H", "Content-Type: application/json", "-d", &change];
+    curl(
+        &[
+            &["-H", &bearer],
+            &json[..],
+            &[&plimsoll.admin_url("/api/v1/changes")],
+        ]
+        .concat(),
+    );
+    // So much has failed that nothing may be risked.
+    let change = plimsoll.admin_url("/api/v1/changes/app-1");
+    curl_until(&["-H", &bearer, &change], |answer| {
+        answer.contains("for the budget, which is frozen")
     });
     let pictures = tempfile::tempdir().unwrap();
     let said = client(

@@ -18,6 +18,7 @@ mod memory;
 mod operators;
 mod processes;
 mod reported;
+mod rollouts;
 mod rules;
 mod shared;
 mod supervised;

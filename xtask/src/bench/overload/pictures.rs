@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::Findings;
 use super::arrivals::Class;
-use super::plot::{Axis, Chart, Line, Scale};
 use super::scenarios::SERVICE;
 use super::scenarios::outage::{OUTAGE, end};
 use super::scenarios::sweep::{Level, SETTLE, Sweep};
+use crate::bench::plot::{Axis, Chart, Line, Scale};
 
 /// The level whose course over time is drawn.
 const STEP: f64 = 10.0;

@@ -54,7 +54,7 @@ pub(in super::super) fn page(view: &View<'_>) -> Page {
         (many, ..) => (format!("{many} objectives page"), Mood::Attention),
     };
     let changes = view.state.changes(view.now, CHANGES_WITHIN).take(CHANGES_MAX);
-    let changes = changes.map(|(at, what)| vec![civil::moment(at), what.to_owned()]);
+    let changes = changes.map(|(at, what)| vec![civil::moment(at), what.into_owned()]);
     let mut page = Page {
         warnings: warnings(&open, view),
         facts: vec![format!(

@@ -257,7 +257,7 @@ fn latencies(view: &View<'_>) -> Table {
 
 fn changes(view: &View<'_>) -> Table {
     let all = view.state.changes(view.now, CHANGES_WITHIN).take(ROWS_MAX);
-    let rows = all.map(|(at, what)| vec![civil::moment(at), what.to_owned()]);
+    let rows = all.map(|(at, what)| vec![civil::moment(at), what.into_owned()]);
     table(
         "What changed in the last day",
         &["at", "what"],

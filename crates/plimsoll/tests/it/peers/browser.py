@@ -14,7 +14,8 @@ from playwright.sync_api import expect, sync_playwright
 
 ADDRESS, TOKEN, PICTURES = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 PAGES = [
-    "/", "/objectives", "/objectives/checkout", "/business", "/traffic", "/saturation", "/incidents", "/incidents/checkout-1",
+    "/", "/objectives", "/objectives/checkout", "/business", "/traffic", "/saturation", "/incidents", "/incidents/checkout-1", "/changes",
+    "/changes/app-1",
     "/budget", "/audit", "/meta", "/status",
 ]
 # Without these it looks for Google's hosts at every start.

@@ -8,6 +8,10 @@ const STYLES: &[(&str, &str, &str)] = &[
     ("haproxy", "#d98200", "7 3"),
     ("envoy", "#c0479b", "2 3"),
     ("no proxy", "#808080", "10 3 2 3"),
+    ("ours", "#0a7cc9", ""),
+    ("Flagger-like", "#d98200", "7 3"),
+    ("z-test, each 10 s", "#c0479b", "2 3"),
+    ("z-test, once", "#808080", "10 3 2 3"),
 ];
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 400.0;

@@ -1,0 +1,164 @@
+//! What a deploy is made of, and the plan with the versions that deploys have brought.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use change::{Change, Kind, Phase, Standing};
+use gateway::plan::{EndpointPlan, Plan, SplitPlan, UpstreamPlan, WalkKey};
+use serde::{Deserialize, Serialize};
+
+use crate::config;
+use crate::config::{Endpoint, Scalar};
+use crate::record::changes::Changes;
+
+/// What has to be known to roll out a version, in the words of the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Deploy {
+    /// The upstream whose version it is to be.
+    pub(crate) upstream: String,
+    /// Where the candidate is, as a configuration would say.
+    pub(crate) endpoints: Vec<String>,
+    /// Where that was which it replaces.
+    pub(crate) replaces: Vec<String>,
+    /// What requests that keep to one version have in common, as for a journey.
+    pub(crate) key: Option<String>,
+    /// Microseconds beyond which a request is slow: the median and the 90th and 99th percentile of before, and what nobody
+    /// notices.
+    pub(crate) slow_us: Option<[u64; 3]>,
+    pub(crate) alpha: f64,
+    pub(crate) tolerated: f64,
+    pub(crate) tolerated_slow: f64,
+    /// The share of its requests that an objective allows to fail.
+    pub(crate) allowed: Option<f64>,
+}
+
+impl Deploy {
+    /// `None` if the change is another kind, or of a release that says it otherwise.
+    pub(crate) fn of(change: &Change) -> Option<Self> {
+        (change.kind == Kind::Deploy).then_some(())?;
+        serde_json::from_str(&change.how).ok()
+    }
+
+    fn key(&self) -> Option<WalkKey> {
+        config::flag(self.key.as_deref()?).ok()
+    }
+
+    /// The candidate beside the version that it is to replace: the same in all but where it is.
+    fn candidate(&self, version: &str, stable: &UpstreamPlan) -> UpstreamPlan {
+        UpstreamPlan {
+            name: format!("{}@{version}", self.upstream).into(),
+            version: version.into(),
+            endpoints: self.endpoints.iter().filter_map(|text| endpoint(text)).collect(),
+            ..stable.clone()
+        }
+    }
+}
+
+/// An endpoint of a plan, from the text of a configuration.
+fn endpoint(text: &str) -> Option<EndpointPlan> {
+    Some(match Endpoint::parse(text)? {
+        Endpoint::Host { host, port, .. } => EndpointPlan::Host(host, port),
+        Endpoint::Unix(path) => EndpointPlan::Unix(path),
+    })
+}
+
+/// Where an upstream is, as a configuration would say.
+pub(crate) fn texts(upstream: &UpstreamPlan) -> Vec<String> {
+    let tls = upstream.tls.is_some();
+    let text = |endpoint: &EndpointPlan| match endpoint {
+        EndpointPlan::Host(host, port) => Scalar::render(&Endpoint::Host {
+            tls,
+            host: host.clone(),
+            port: *port,
+        }),
+        EndpointPlan::Unix(path) => Scalar::render(&Endpoint::Unix(path.clone())),
+    };
+    upstream.endpoints.iter().map(text).collect()
+}
+
+/// What the file says, with what deploys have made of it: those that are final stand in the place of what they have
+/// replaced, for as long as the file still says that; those that are under way are candidates beside it.
+pub(crate) fn compose(mut plan: Plan, changes: &Changes) -> Plan {
+    let mut last: BTreeMap<u64, (&Standing, Deploy)> = BTreeMap::new();
+    for standing in changes.machine.all() {
+        if let (Some(at), Some(deploy)) = (standing.finished_at(), Deploy::of(&standing.change)) {
+            last.insert(at, (standing, deploy));
+        }
+    }
+    for (standing, deploy) in last.values() {
+        let mut upstreams = plan.upstreams.iter_mut();
+        let stable = upstreams.find(|upstream| *upstream.name == *deploy.upstream);
+        if let Some(stable) = stable.filter(|stable| texts(stable) == deploy.replaces) {
+            stable.endpoints = deploy
+                .endpoints
+                .iter()
+                .filter_map(|text| endpoint(text))
+                .collect();
+            stable.version = standing.change.to.as_str().into();
+        }
+    }
+    for standing in changes
+        .machine
+        .all()
+        .filter(|standing| !standing.phase().is_over())
+    {
+        let Some(deploy) = Deploy::of(&standing.change) else {
+            continue;
+        };
+        let mut upstreams = plan.upstreams.iter();
+        let Some(stable) = upstreams.find(|upstream| *upstream.name == *deploy.upstream) else {
+            continue;
+        };
+        let candidate = deploy.candidate(&standing.change.to, stable);
+        // Nothing is there twice, and what was written by a release that knows more is left alone.
+        let is_taken = plan
+            .upstreams
+            .iter()
+            .any(|upstream| upstream.name == candidate.name);
+        if is_taken || candidate.endpoints.is_empty() {
+            continue;
+        }
+        plan.splits.push(SplitPlan {
+            change: standing.change.id.as_str().into(),
+            stable: stable.name.clone(),
+            candidate: candidate.name.clone(),
+            key: deploy.key(),
+            slow: deploy.slow_us.map(|slow| slow.map(Duration::from_micros)),
+        });
+        plan.upstreams.push(candidate);
+    }
+    plan
+}
+
+/// Whether two plans have the same versions in the same places.
+pub(crate) fn is_same(a: &Plan, b: &Plan) -> bool {
+    let places = |plan: &Plan| -> Vec<_> {
+        let all = plan.upstreams.iter();
+        all.map(|upstream| {
+            (
+                upstream.name.clone(),
+                upstream.version.clone(),
+                upstream.endpoints.clone(),
+            )
+        })
+        .collect()
+    };
+    a.splits == b.splits && places(a) == places(b)
+}
+
+/// The epoch of a split in which a change is: one for each step, and some for its probation, so that what becomes worse
+/// late is seen for itself.
+pub(crate) fn epoch(standing: &Standing, now: u64) -> usize {
+    const ROUNDS: u64 = 16;
+    let steps = standing.change.steps.len();
+    match (standing.phase(), standing.promoted_at()) {
+        (Phase::Promoted, Some(promoted)) => {
+            let round = standing.change.probation_ms / ROUNDS;
+            let passed = now.saturating_sub(promoted) / round.max(1);
+            // The last is for what comes after it, when nothing is held back.
+            steps + passed.min(ROUNDS) as usize
+        }
+        _ => standing.step().unwrap_or(0),
+    }
+}

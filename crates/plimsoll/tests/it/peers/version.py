@@ -1,0 +1,48 @@
+"""A version of a service in another language.
+
+    version.py NAME [--fails SHARE] [--slow MILLISECONDS] [--only TIER]
+
+Prints its address on the first line, and answers every request with its name: a share of them with 500, all of them so
+much later, or both for requests of one tier only (`X-Tier`). /healthy is always well.
+"""
+import argparse
+import asyncio
+import random
+
+parser = argparse.ArgumentParser()
+parser.add_argument("name")
+parser.add_argument("--fails", type=float, default=0)
+parser.add_argument("--slow", type=float, default=0)
+parser.add_argument("--only")
+args = parser.parse_args()
+dice = random.Random(args.name)
+
+
+async def serve(reader, writer):
+    try:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = head.partition("content-length: ")[2].partition("\r\n")[0]
+            await reader.readexactly(int(length or 0))
+            meant = not head.startswith("get /healthy ") and (not args.only or f"x-tier: {args.only}\r\n" in head)
+            if meant and args.slow:
+                await asyncio.sleep(args.slow / 1000)
+            fails = meant and dice.random() < args.fails
+            status = "500 Internal Server Error" if fails else "200 OK"
+            body = args.name.encode()
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    print(f"{host}:{port}", flush=True)
+    await server.serve_forever()
+
+
+asyncio.run(main())

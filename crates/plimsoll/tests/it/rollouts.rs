@@ -1,0 +1,322 @@
+//! Versions in another language that are rolled out in front of users, by the command line.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Output};
+
+use crate::world::{Plimsoll, Process, busy, caller, curl_until, service};
+
+/// In front of a version, with more about the route to it.
+fn in_front(stable: &str, more: &str) -> Plimsoll {
+    let more = if more.is_empty() {
+        String::new()
+    } else {
+        format!(", {more}")
+    };
+    Plimsoll::configured(&format!(
+        "listeners: [{{ name: ingress, listen: '127.0.0.1:0', routes: [{{ name: all, path: '/{{*rest}}', upstream: orders{more} }}] }}]
+upstreams: [{{ name: orders, version: v1, endpoints: ['http://{stable}'], health: {{ path: /healthy, interval: 300ms, timeout: 300ms }} }}]
+admin: {{ listen: '127.0.0.1:0' }}
+callers: {{ tiers: [gold, free], tier_header: x-tier }}
+objectives: [{{ name: answered, target: 90%, runbook: 'https://wiki.example/orders' }}]
+changes: {{ steps: [10%, 50%], probation: 2s, hold_max: 60s }}
+"
+    ))
+}
+
+fn change(plimsoll: &Plimsoll, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    command
+        .arg("change")
+        .arg(args[0])
+        .args(["--admin", &plimsoll.admin_url("")]);
+    command
+        .args(&args[1..])
+        .env_remove("GITHUB_STEP_SUMMARY")
+        .output()
+        .unwrap()
+}
+
+/// What the command line printed, and how it ended.
+#[track_caller]
+fn said(output: &Output) -> (Option<i32>, String) {
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), text)
+}
+
+/// Ends users, and counts what they got.
+fn got(mut users: Process) -> BTreeMap<String, u64> {
+    users.nudge();
+    users.wait_for("a count", |line| serde_json::from_str(line).ok())
+}
+
+/// So many have been answered by the version that runs, so that it is known what is slow.
+fn until_usual(plimsoll: &Plimsoll) {
+    curl_until(&[&plimsoll.admin_url("/metrics")], |metrics| {
+        let counts = metrics
+            .lines()
+            .filter(|line| line.starts_with("plimsoll_requests_total{"));
+        let good = counts.filter(|line| line.contains("class=\"good\""));
+        let sum: f64 = good
+            .filter_map(|line| line.split(' ').nth(1)?.parse::<f64>().ok())
+            .sum();
+        sum >= 1_100.0
+    });
+}
+
+#[test]
+fn a_good_version_is_promoted_by_evidence_and_takes_the_place_of_the_old() {
+    let _busy = busy();
+    let (mut old_process, old) = service("version.py", &["old"]);
+    let (_new, new) = service("version.py", &["new"]);
+    let plimsoll = in_front(&old, "");
+    let users = caller("users.py", &[&plimsoll.ingress, "400"]);
+    until_usual(&plimsoll);
+    let candidate = format!("http://{new}");
+    let args = [
+        "deploy",
+        "orders",
+        "--candidate",
+        &candidate,
+        "--version",
+        "v2",
+        "--as",
+        "ada",
+        "--wait",
+    ];
+    let (code, text) = said(&change(&plimsoll, &args));
+    assert_eq!(code, Some(0), "{text}");
+    for line in [
+        "ada  orders-1 is asked for",
+        "orders-1 gets 10 % (step 1 of 2)",
+        "orders-1 gets 50 % (step 2 of 2); 0 of",
+        "orders-1 is promoted: everybody has it, but for 5 %",
+    ] {
+        assert!(text.contains(line), "{line} is not in: {text}");
+    }
+    let (code, replayed) = said(&change(&plimsoll, &["replay", "orders-1"]));
+    assert_eq!(code, Some(0), "{replayed}");
+    assert!(
+        replayed.contains("promoted: good") && replayed.contains("the same"),
+        "{replayed}"
+    );
+    curl_until(&[&plimsoll.admin_url("/api/v1/changes/orders-1")], |shown| {
+        shown.contains("\"phase\": \"final\"")
+    });
+    // What it has replaced is not needed any more, and the file says the old place still.
+    curl_until(&[&plimsoll.url("/")], |answer| answer.ends_with("new"));
+    old_process.signal("-KILL");
+    old_process.end();
+    for _ in 0..20 {
+        assert!(crate::world::curl(&[&plimsoll.url("/")]).ends_with("new"));
+    }
+    let counts = got(users);
+    let failed: Vec<_> = counts
+        .iter()
+        .filter(|(answer, _)| !answer.starts_with("200 "))
+        .collect();
+    assert!(failed.is_empty() && counts["200 new"] > 100, "{counts:?}");
+    let (code, text) = said(&change(&plimsoll, &["revert", "orders-1", "--reason", "no"]));
+    assert!(
+        code == Some(3) && text.contains("deploy the version before"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_version_that_was_promoted_is_there_after_a_restart() {
+    let (mut old_process, old) = service("version.py", &["old"]);
+    let (_new, new) = service("version.py", &["new"]);
+    let mut plimsoll = in_front(&old, "");
+    let candidate = format!("http://{new}");
+    let args = ["deploy", "orders", "--candidate", &candidate, "--version", "v2"];
+    let (code, text) = said(&change(&plimsoll, &args));
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = said(&change(
+        &plimsoll,
+        &[
+            "promote",
+            "orders-1",
+            "--all",
+            "--reason",
+            "I have looked",
+            "--as",
+            "ada",
+        ],
+    ));
+    assert!(
+        code == Some(0) && text.contains("whatever is known of it: I have looked"),
+        "{text}"
+    );
+    let shown = [&*plimsoll.admin_url("/api/v1/changes/orders-1")];
+    curl_until(&shown, |shown| shown.contains("\"phase\": \"final\""));
+    // It is written down within a second; then it can be taken away at any time.
+    curl_until(&[&plimsoll.admin_url("/metrics")], |metrics| {
+        metrics.contains("\nplimsoll_facts_unwritten 0\n")
+    });
+    plimsoll.process.signal("-KILL");
+    plimsoll.process.end();
+    old_process.signal("-KILL");
+    old_process.end();
+    let again = plimsoll.again();
+    curl_until(&[&again.url("/")], |answer| answer.ends_with("new"));
+    let (_, text) = said(&change(&again, &["show", "orders-1"]));
+    assert!(
+        text.contains("final at 100 %") && text.contains("ada  orders-1 may go to everybody"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_version_that_fails_is_rolled_back_before_many_notice() {
+    let _busy = busy();
+    let (_old, old) = service("version.py", &["old"]);
+    let (_new, new) = service("version.py", &["new", "--fails", "1"]);
+    let plimsoll = in_front(&old, "");
+    let users = caller("users.py", &[&plimsoll.ingress, "400"]);
+    until_usual(&plimsoll);
+    let candidate = format!("http://{new}");
+    let args = [
+        "deploy",
+        "orders",
+        "--candidate",
+        &candidate,
+        "--version",
+        "v2",
+        "--wait",
+    ];
+    let (code, text) = said(&change(&plimsoll, &args));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("orders-1 is rolled back, because it is worse than what it was to replace (failures)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("orders-1 is rolled back: nothing of it is left"),
+        "{text}"
+    );
+    let counts = got(users);
+    let noticed: u64 = counts
+        .iter()
+        .filter(|(answer, _)| !answer.starts_with("200 "))
+        .map(|(_, count)| count)
+        .sum();
+    assert!((4..60).contains(&noticed), "{counts:?}");
+    let (_, text) = said(&change(&plimsoll, &["replay", "orders-1"]));
+    assert!(
+        text.contains("cut: bad:failures") && text.contains("the same"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_version_that_is_slow_for_some_is_rolled_back() {
+    let _busy = busy();
+    let (_old, old) = service("version.py", &["old"]);
+    let (_new, new) = service("version.py", &["new", "--slow", "150", "--only", "gold"]);
+    // A try that is late would be made again, and then it is a failure.
+    let plimsoll = in_front(&old, "retry: off");
+    let users = caller("users.py", &[&plimsoll.ingress, "400"]);
+    until_usual(&plimsoll);
+    let candidate = format!("http://{new}");
+    let args = [
+        "deploy",
+        "orders",
+        "--candidate",
+        &candidate,
+        "--version",
+        "v2",
+        "--key",
+        "header:x-user",
+        "--wait",
+    ];
+    let (code, text) = said(&change(&plimsoll, &args));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("(slow-p"), "{text}");
+    drop(users);
+}
+
+#[test]
+fn a_candidate_that_dies_is_lost_and_nobody_waits_for_it() {
+    let (_old, old) = service("version.py", &["old"]);
+    let (mut new_process, new) = service("version.py", &["new"]);
+    let plimsoll = in_front(&old, "");
+    let candidate = format!("http://{new}");
+    let deploy = [
+        "deploy",
+        "orders",
+        "--candidate",
+        &candidate,
+        "--version",
+        "v2",
+        "--as",
+        "ada",
+    ];
+    let nobody = [
+        "deploy",
+        "orders",
+        "--candidate",
+        "http://127.0.0.1:1",
+        "--version",
+        "v2",
+    ];
+    let (code, text) = said(&change(&plimsoll, &nobody));
+    assert!(
+        code == Some(3) && text.contains("The candidate does not answer: http://127.0.0.1:1: "),
+        "{text}"
+    );
+    assert_eq!(said(&change(&plimsoll, &deploy)).0, Some(0));
+    let (_, text) = said(&change(
+        &plimsoll,
+        &["pause", "orders-1", "--reason", "lunch", "--as", "ada"],
+    ));
+    assert!(text.contains("is paused: lunch"), "{text}");
+    let (code, text) = said(&change(&plimsoll, &deploy));
+    assert!(
+        code == Some(3) && text.contains("orders-1 is changing orders"),
+        "{text}"
+    );
+    assert_eq!(said(&change(&plimsoll, &["resume", "orders-1"])).0, Some(0));
+    let shown = [&*plimsoll.admin_url("/api/v1/changes/orders-1")];
+    curl_until(&shown, |shown| shown.contains("\"exposed\": 0.1"));
+    new_process.signal("-KILL");
+    new_process.end();
+    let ended = curl_until(&shown, |shown| shown.contains("\"phase\": \"reverted\""));
+    assert!(
+        ended.contains("because nothing of it answers any more"),
+        "{ended}"
+    );
+}
+
+#[test]
+fn people_take_back_what_they_asked_for() {
+    let (_old, old) = service("version.py", &["old"]);
+    let plimsoll = in_front(&old, "");
+    let (_new, new) = service("version.py", &["new"]);
+    let candidate = format!("http://{new}");
+    let deploy = [
+        "deploy",
+        "orders",
+        "--candidate",
+        &candidate,
+        "--version",
+        "v3",
+        "--at-once",
+    ];
+    assert_eq!(said(&change(&plimsoll, &deploy)).0, Some(0));
+    let (_, text) = said(&change(
+        &plimsoll,
+        &["revert", "orders-1", "--reason", "changed my mind", "--as", "ada"],
+    ));
+    assert!(
+        text.contains("because somebody said so: changed my mind"),
+        "{text}"
+    );
+    let shown = [&*plimsoll.admin_url("/api/v1/changes/orders-1")];
+    curl_until(&shown, |shown| shown.contains("\"phase\": \"reverted\""));
+    let (_, text) = said(&change(&plimsoll, &["list"]));
+    assert!(
+        text.starts_with("orders-1  orders to v3  reverted at 0 %"),
+        "{text}"
+    );
+}
