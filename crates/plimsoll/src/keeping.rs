@@ -10,7 +10,7 @@
 //! and reads what the others have written since it last did. Once a minute they leave each other what evidence had come
 //! to, for those who come later.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use plimsoll_slo::Instant;
-use store::{Postgres, Sqlite, Store, StoreError};
+use store::{Postgres, Shared, Sqlite, Store, StoreError};
 
 use crate::config::secrets::{Secret, TokenSource};
 use crate::config::{CLIENT_ERRORS, StatePlace};
@@ -27,6 +27,7 @@ use crate::instance::Parts;
 use crate::journal::Value;
 use crate::judging::Judging;
 use crate::record::Record;
+use crate::rollout::{LED_FOR, sharing};
 
 /// How often it is written if nobody says that there is something: a killed process loses what was counted since.
 const EVERY: Duration = Duration::from_secs(1);
@@ -112,6 +113,8 @@ struct Keeping {
     /// Up to where it was read what others have written, and where that was a minute ago, two, and so on.
     heard_to: u64,
     marks: VecDeque<u64>,
+    /// What this process has left of changes, by their parts: how much it was.
+    left: BTreeMap<(Arc<str>, u32), u64>,
     /// When evidence was exchanged.
     exchanged_at: Option<Instant>,
     /// When minutes were forgotten: not in the first hour, in which a clock may yet be set.
@@ -127,6 +130,7 @@ impl Keeping {
             is_behind: false,
             heard_to: 0,
             marks: VecDeque::new(),
+            left: BTreeMap::new(),
             exchanged_at: None,
             forgot_at: parts.gateway.env().now(),
         }
@@ -171,6 +175,7 @@ impl Keeping {
                 judging(parts).hear_anew();
                 (self.heard_to, self.exchanged_at) = (0, None);
                 self.marks.clear();
+                self.left.clear();
                 opened
             }
         };
@@ -178,6 +183,7 @@ impl Keeping {
         store.write(&rows)?;
         judging(parts).wrote(&rows);
         keep_facts(store.as_mut(), &parts.record)?;
+        keep_changes(store.as_mut(), parts, &mut self.left)?;
         let env = parts.gateway.env();
         let (wanted, begun) = (judging(parts).wanted(), env.now());
         for (instance, key, from) in wanted {
@@ -305,6 +311,61 @@ fn keep_facts(store: &mut dyn Store, record: &Record) -> Result<(), StoreError> 
             break;
         }
     }
+    Ok(())
+}
+
+/// Leads if it can, writes what only the lead may say, and exchanges what was counted of changes that are on their way.
+fn keep_changes(
+    store: &mut dyn Store,
+    parts: &Parts,
+    left: &mut BTreeMap<(Arc<str>, u32), u64>,
+) -> Result<(), StoreError> {
+    let is_going = |id: &str| {
+        parts.record.read(|state| {
+            let standing = state.changes.machine.get(id);
+            // One of which nothing was heard yet may be.
+            standing.map_or(!state.is_whole, |standing| !standing.phase().is_over())
+        })
+    };
+    let is_any = parts
+        .record
+        .read(|state| state.changes.machine.all().any(|one| !one.phase().is_over()));
+    let led = parts.record.led();
+    if !is_any && led.is_empty() && left.is_empty() {
+        return Ok(());
+    }
+    let (env, me) = (parts.gateway.env(), parts.record.author());
+    let now = env.wall().as_millis() as u64;
+    let fence = store.lead(me, now, now + LED_FOR)?;
+    if !led.is_empty() {
+        let holds = match fence.map(|fence| store.note_leading(fence, &led)) {
+            // What is too long would be in the way of all that come after it.
+            None | Some(Err(StoreError::TooLong(_))) => false,
+            Some(noted) => noted?,
+        };
+        parts.record.settle_led(&led, holds);
+    }
+    let splits = &parts.gateway.running().splits;
+    let rows = splits
+        .iter()
+        .flat_map(|split| sharing::rows(&split.plan.change, me, &split.readings()));
+    let rows = rows.filter(|row| left.get(&(Arc::clone(&row.about), row.part)) != Some(&row.said));
+    let rows: Vec<Shared> = rows.filter(|row| is_going(&row.about)).collect();
+    store.share(&rows)?;
+    for row in rows {
+        left.insert((row.about, row.part), row.said);
+    }
+    let others = store.shared(me)?;
+    let mut known: Vec<Arc<str>> = left.keys().map(|(about, _)| Arc::clone(about)).collect();
+    known.extend(others.iter().map(|row| Arc::clone(&row.about)));
+    known.sort();
+    known.dedup();
+    for over in known.iter().filter(|about| !is_going(about)) {
+        store.unshare(over)?;
+        left.retain(|(about, _), _| about != over);
+    }
+    let mut rollouts = parts.rollouts.lock().unwrap_or_else(PoisonError::into_inner);
+    rollouts.heard(sharing::read(&others), fence.is_some(), env.now());
     Ok(())
 }
 

@@ -37,6 +37,8 @@ use self::silences::Silences;
 
 /// Facts that may wait to be written: more than come in a day in which the store is away, in a few megabytes.
 const UNWRITTEN_MAX: usize = 10_000;
+/// What waits to be written by the lead: a word of each change.
+const LED_MAX: usize = 100;
 /// Ids that are known to have been heard, and facts that are remembered as they were said.
 const IDS_MAX: usize = 50_000;
 const LATEST_MAX: usize = 1_000;
@@ -55,6 +57,10 @@ struct Inner {
     /// The ids that are known, the oldest first.
     order: VecDeque<Arc<str>>,
     unwritten: VecDeque<Entry>,
+    /// What holds only if it is written by whoever leads: until then it was not said.
+    led: VecDeque<Entry>,
+    /// There is a store.
+    is_kept: bool,
     /// Facts that were never written, for want of room.
     lost: u64,
     said: u64,
@@ -125,6 +131,7 @@ impl Record {
     pub(crate) fn new(author: Arc<str>, is_kept: bool) -> Self {
         let mut inner = Inner::default();
         inner.state.is_whole = !is_kept;
+        inner.is_kept = is_kept;
         Self {
             author,
             inner: Mutex::new(inner),
@@ -182,6 +189,46 @@ impl Record {
             author: Arc::clone(&self.author),
             said,
         });
+    }
+
+    /// The same of something that only whoever leads may say: it holds once it is written by the lead, and not before.
+    /// Without a store this process leads itself.
+    pub(crate) fn say_led(&self, id: &str, wall: Duration, about: &str, said: Said) {
+        let entry = Entry {
+            id: id.into(),
+            at: wall.as_millis() as u64,
+            about: about.into(),
+            author: Arc::clone(&self.author),
+            said,
+        };
+        let mut inner = self.lock();
+        if !inner.is_kept {
+            inner.say(entry);
+        } else if !inner.known.contains(id) && inner.led.iter().all(|waits| *waits.id != *id) {
+            inner.led.push_back(entry);
+            if inner.led.len() > LED_MAX {
+                inner.led.pop_front();
+            }
+        }
+    }
+
+    /// What waits to be written by the lead.
+    pub(crate) fn led(&self) -> Vec<Fact> {
+        self.lock().led.iter().map(Entry::to_fact).collect()
+    }
+
+    /// What became of it: it holds now, or it was never said.
+    pub(crate) fn settle_led(&self, facts: &[Fact], holds: bool) {
+        let mut inner = self.lock();
+        for fact in facts {
+            let Some(place) = inner.led.iter().position(|entry| entry.id == fact.id) else {
+                continue;
+            };
+            let entry = inner.led.remove(place);
+            if let Some(entry) = entry.filter(|entry| holds && !inner.known.contains(&entry.id)) {
+                inner.apply(&entry);
+            }
+        }
     }
 
     /// What is not written yet, the oldest first, up to so many; and how many there are in all.

@@ -7,6 +7,7 @@
 //! **If it is slow or fails**, shares stay what they are; a cut that this process says takes effect in it at once, and
 //! waits for no store.
 
+pub(crate) mod sharing;
 pub(crate) mod versions;
 pub(crate) mod words;
 
@@ -21,6 +22,7 @@ use gateway::plan::Good;
 use gateway::splits::{EpochReading, Split, SplitSeen};
 use plimsoll_slo::{Comparison, Epoch, Finding, HistogramSnapshot, Instant, Rung, SLOTS, SLOW, Terms};
 
+use self::sharing::Others;
 use self::versions::Deploy;
 use crate::api::changes::Stable;
 use crate::config::{Endpoint, Scalar as _};
@@ -49,7 +51,18 @@ pub(crate) struct Rollouts {
     away: BTreeMap<String, Instant>,
     /// What each change waits for, and what is known of it.
     seen: BTreeMap<String, Looked>,
+    /// What others have counted.
+    others: Others,
+    /// Until when this process leads by the store's word.
+    leads_until: Option<Instant>,
+    /// When this process looked first, in milliseconds since the Unix epoch, and how many lines of each change were logged.
+    began: Option<u64>,
+    logged: BTreeMap<String, usize>,
 }
+
+/// How long the lead is taken for, in milliseconds, and how long whoever has it relies on it: clocks run apart.
+pub(crate) const LED_FOR: u64 = 5_000;
+const RELIED_ON: Duration = Duration::from_secs(3);
 
 /// What was seen of a change when it was looked at last.
 #[derive(Clone, Debug)]
@@ -63,6 +76,12 @@ impl Rollouts {
     /// What was seen of a change when it was looked at last.
     pub(crate) fn looked(&self, id: &str) -> Option<&Looked> {
         self.seen.get(id)
+    }
+
+    /// What others have counted, and whether this process leads, as of `now`.
+    pub(crate) fn heard(&mut self, others: Others, leads: bool, now: Instant) {
+        self.others = others;
+        self.leads_until = leads.then(|| now + RELIED_ON);
     }
 
     /// The same of all.
@@ -80,6 +99,7 @@ pub(crate) async fn run_once(parts: &Parts) {
             .journal
             .error("versions cannot be set up", &[("cause", Value::from(&*problem))]);
     }
+    log(parts);
     let active: Vec<Standing> = parts.record.read(|state| {
         let all = state.changes.machine.all();
         all.filter(|standing| !standing.phase().is_over())
@@ -104,6 +124,10 @@ pub(crate) async fn run_once(parts: &Parts) {
             look(parts, standing, &deploy, &readings);
         }
     }
+    // What was counted and said is for others as well.
+    if let Some(keeper) = parts.keeper.get() {
+        keeper.unpark();
+    }
 }
 
 /// Looks at one change, and says what is to be said of it.
@@ -114,11 +138,16 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
     let split = running.splits.iter().find(|split| *split.plan.change == **id);
     let (mut comparison, mut evidence) = (None, None);
     if let Some(split) = split {
-        let (compared, kept) = compare(split, standing, deploy, readings, &running.plan, now);
+        let compare = || {
+            let others = others(parts, id);
+            let counted = sharing::together(split.readings(), &others);
+            compare(&counted, standing, deploy, readings, &running.plan, now)
+        };
+        let (compared, kept) = compare();
         if !matches!(compared.finding, Finding::Bad(_)) {
             expose(split, standing, now);
             // By what may have begun just now.
-            let (_, begun) = compare(split, standing, deploy, readings, &running.plan, now);
+            let (_, begun) = compare();
             split.arm(begun.failures_left(FUSE_MAX));
         }
         (comparison, evidence) = (Some(compared), Some(kept));
@@ -136,7 +165,7 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
     });
     let seen = Seen {
         now,
-        leads: true,
+        leads: leads(parts),
         health,
         comparison: comparison.as_ref(),
         replaced_idle: is_idle(parts, standing, deploy, now),
@@ -198,15 +227,31 @@ fn epochs(readings: &[EpochReading], from: usize) -> (Vec<Epoch>, usize) {
     (epochs, place.unwrap_or(readings.len()))
 }
 
+/// What others have counted of a change.
+fn others(parts: &Parts, id: &str) -> Vec<EpochReading> {
+    let rollouts = parts.rollouts.lock().unwrap_or_else(PoisonError::into_inner);
+    rollouts.others.get(id).cloned().unwrap_or_default()
+}
+
+/// Whether this process leads: by the store's word of late, or since there is no store to ask.
+fn leads(parts: &Parts) -> bool {
+    if parts.keeper.get().is_none() {
+        return true;
+    }
+    let now = parts.gateway.env().now();
+    let rollouts = parts.rollouts.lock().unwrap_or_else(PoisonError::into_inner);
+    rollouts.leads_until.is_some_and(|until| now < until)
+}
+
 fn compare(
-    split: &Split,
+    counted: &[EpochReading],
     standing: &Standing,
     deploy: &Deploy,
     readings: &[ObjectiveReading],
     plan: &gateway::Plan,
     now: u64,
 ) -> (Comparison, Evidence) {
-    let (epochs, from) = epochs(&split.readings(), versions::epoch(standing, now));
+    let (epochs, from) = epochs(counted, versions::epoch(standing, now));
     let touched = touched(plan, &deploy.upstream);
     // With less of the budget left, less may be lost by the next step.
     let harm = if rung(readings, &touched) >= Rung::Careful {
@@ -449,22 +494,54 @@ fn tell(parts: &Parts, id: &str, said: &Transition) {
         _ => String::new(),
     };
     let fact = format!("{id}/{}{suffix}", said.word());
-    parts.record.say_as(
-        &fact,
+    let (wall, went) = (
         parts.gateway.env().wall(),
-        id,
         Said::ChangeWent(Box::new(said.clone())),
     );
-    let sentence = parts.record.read(|state| {
-        let standing = state.changes.machine.get(id)?;
-        Some(words::sentence(standing, said))
-    });
-    let sentence = sentence.unwrap_or_default();
-    let fields = [("change", Value::from(id)), ("said", Value::from(&*sentence))];
-    match said {
-        Transition::Cut { .. } | Transition::Parked { .. } | Transition::Asked { .. } => {
-            parts.journal.warn("a change", &fields);
-        }
-        _ => parts.journal.info("a change", &fields),
+    if said.exposes() {
+        parts.record.say_led(&fact, wall, id, went);
+    } else {
+        parts.record.say_as(&fact, wall, id, went);
     }
+}
+
+/// Logs what was said of changes since the last look, by whomever.
+fn log(parts: &Parts) {
+    let now = parts.gateway.env().wall().as_millis() as u64;
+    let mut rollouts = parts.rollouts.lock().unwrap_or_else(PoisonError::into_inner);
+    let (began, mut logged) = (
+        *rollouts.began.get_or_insert(now),
+        std::mem::take(&mut rollouts.logged),
+    );
+    drop(rollouts);
+    let news: Vec<(String, String, bool)> = parts.record.read(|state| {
+        let mut news = Vec::new();
+        for standing in state.changes.machine.all() {
+            let id = &standing.change.id;
+            let told = state.changes.told(id);
+            let before = logged.insert(id.clone(), told.len()).unwrap_or(0).min(told.len());
+            // What happened before this process is no news.
+            for line in told[before..].iter().filter(|line| line.at >= began) {
+                let warns = matches!(
+                    line.said,
+                    Transition::Cut { .. } | Transition::Parked { .. } | Transition::Asked { .. }
+                );
+                news.push((id.clone(), words::sentence(standing, &line.said), warns));
+            }
+        }
+        news
+    });
+    for (id, says, warns) in news {
+        let fields = [("change", Value::from(&*id)), ("says", Value::from(&*says))];
+        if warns {
+            parts.journal.warn("a change", &fields);
+        } else {
+            parts.journal.info("a change", &fields);
+        }
+    }
+    parts
+        .rollouts
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .logged = logged;
 }

@@ -13,12 +13,14 @@ mod memory;
 mod minutes;
 mod packed;
 mod postgres;
+mod shared;
 mod sqlite;
 
 pub use facts::{BODY_MAX, Fact};
 pub use memory::Memory;
 pub use minutes::{Key, Minute, Remembered, Row};
 pub use postgres::{Database, Postgres, Tls};
+pub use shared::Shared;
 pub use sqlite::Sqlite;
 pub use sqlite::care;
 
@@ -157,6 +159,40 @@ pub trait Store: Send + std::fmt::Debug {
     /// # Errors
     /// [`StoreError::Read`].
     fn noted(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Fact)>, StoreError>;
+
+    /// Takes the lead, or goes on leading, in the name of a process until a time: if nobody else leads at `now`, both in
+    /// milliseconds since the Unix epoch. Returns the number of the lead, which is another one whenever another process
+    /// takes it; `None` if another leads.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] or [`StoreError::Gone`].
+    fn lead(&mut self, who: &str, now: u64, until: u64) -> Result<Option<u64>, StoreError>;
+
+    /// The same as [`Self::note`], if the lead with this number is the latest; whether it is. Whatever clocks say, nobody
+    /// notes anything by a lead that another has taken.
+    ///
+    /// # Errors
+    /// As of [`Self::note`].
+    fn note_leading(&mut self, fence: u64, facts: &[Fact]) -> Result<bool, StoreError>;
+
+    /// Leaves what a process has counted, for those who count the same: what says less is older and changes nothing. All
+    /// of them or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] or [`StoreError::Gone`].
+    fn share(&mut self, rows: &[Shared]) -> Result<(), StoreError>;
+
+    /// What all processes but one have left, by what it is about, part and process.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn shared(&mut self, but: &str) -> Result<Vec<Shared>, StoreError>;
+
+    /// Forgets what was left about something.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] or [`StoreError::Gone`].
+    fn unshare(&mut self, about: &str) -> Result<(), StoreError>;
 
     /// Forgets every fact from before this time, in milliseconds since the Unix epoch. Returns how many those were.
     ///

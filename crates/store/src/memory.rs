@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plimsoll_slo::EvidenceMark;
 
 use crate::minutes::{HOUR, by_minute};
-use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
+use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Shared, Store, StoreError};
 
 /// A store that forgets everything when it is dropped.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,9 @@ pub struct Memory {
     /// By their places.
     facts: BTreeMap<u64, Fact>,
     places: u64,
+    /// Who leads, by which number, and until when.
+    leader: Option<(Arc<str>, u64, u64)>,
+    shared: BTreeMap<(Arc<str>, u32, Arc<str>), Shared>,
 }
 
 /// Whether a row is one of somebody who counted, and of nothing that was made of those.
@@ -183,6 +186,48 @@ impl Store for Memory {
     fn noted(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Fact)>, StoreError> {
         let facts = self.facts.range(after + 1..).take(limit);
         Ok(facts.map(|(place, fact)| (*place, fact.clone())).collect())
+    }
+
+    fn lead(&mut self, who: &str, now: u64, until: u64) -> Result<Option<u64>, StoreError> {
+        let (fence, until) = match &self.leader {
+            None => (1, until),
+            Some((leader, fence, ends)) if **leader == *who => (*fence, until.max(*ends)),
+            Some((_, fence, ends)) if *ends <= now => (fence + 1, until.max(*ends)),
+            Some(_) => return Ok(None),
+        };
+        self.leader = Some((who.into(), fence, until));
+        Ok(Some(fence))
+    }
+
+    fn note_leading(&mut self, fence: u64, facts: &[Fact]) -> Result<bool, StoreError> {
+        let leads = self
+            .leader
+            .as_ref()
+            .is_some_and(|(_, latest, _)| *latest == fence);
+        if leads {
+            self.note(facts)?;
+        }
+        Ok(leads)
+    }
+
+    fn share(&mut self, rows: &[Shared]) -> Result<(), StoreError> {
+        for row in rows {
+            let id = (Arc::clone(&row.about), row.part, Arc::clone(&row.instance));
+            if self.shared.get(&id).is_none_or(|before| before.said <= row.said) {
+                self.shared.insert(id, row.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn shared(&mut self, but: &str) -> Result<Vec<Shared>, StoreError> {
+        let all = self.shared.values().filter(|row| *row.instance != *but);
+        Ok(all.cloned().collect())
+    }
+
+    fn unshare(&mut self, about: &str) -> Result<(), StoreError> {
+        self.shared.retain(|(of, ..), _| **of != *about);
+        Ok(())
     }
 
     fn forget_facts(&mut self, before: u64) -> Result<usize, StoreError> {

@@ -8,6 +8,7 @@
 //! is given up. What it may have done meanwhile does no harm, since a row never says less than before.
 
 mod address;
+mod migrating;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,16 +21,11 @@ use tokio_postgres::{Client, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use self::address::Database;
+use self::migrating::migrate;
 use crate::care::Found;
 use crate::minutes::by_minute;
 use crate::packed::{pack, pack_values, unpack, unpack_values};
-use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
-
-/// Every version of the schema, in order.
-const SCHEMA: &[&str] = &[
-    include_str!("postgres/schema/0001-all.sql"),
-    include_str!("postgres/schema/0002-hours.sql"),
-];
+use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Shared, Store, StoreError};
 
 /// What is asked of it.
 struct Sql;
@@ -52,6 +48,11 @@ impl Sql {
     const FORGET_EVIDENCE: &str = include_str!("postgres/sql/forget_evidence.sql");
     const NOTE: &str = include_str!("postgres/sql/note.sql");
     const NOTED: &str = include_str!("postgres/sql/noted.sql");
+    const LEAD: &str = include_str!("postgres/sql/lead.sql");
+    const LEADS: &str = include_str!("postgres/sql/leads.sql");
+    const SHARE: &str = include_str!("postgres/sql/share.sql");
+    const SHARED: &str = include_str!("postgres/sql/shared.sql");
+    const UNSHARE: &str = include_str!("postgres/sql/unshare.sql");
     const FORGET_FACTS: &str = include_str!("postgres/sql/forget_facts.sql");
 }
 
@@ -60,8 +61,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "SET statement_timeout = '9s'; SET lock_timeout = '4s'; \
                         SET idle_in_transaction_session_timeout = '5s'; SET synchronous_commit = on";
 
-/// Names of the locks that those of a database share who migrate it, who note facts, and who add up.
-const MIGRATING: i64 = 0x706c_696d_0001;
+/// Names of the locks that those of a database share who note facts, and who add up.
 const NOTING: i64 = 0x706c_696d_0002;
 const ADDING_UP: i64 = 0x706c_696d_0003;
 
@@ -218,6 +218,37 @@ impl Postgres {
         self.runtime.block_on(answer(changing)).map_err(StoreError::Write)
     }
 
+    /// Notes facts, if nothing is asked of who leads or the lead with this number is the latest; whether they were.
+    fn note_if(&mut self, fence: Option<u64>, facts: &[Fact]) -> Result<bool, StoreError> {
+        if let Some(long) = facts.iter().find(|fact| fact.body.len() > BODY_MAX) {
+            return Err(StoreError::TooLong(Arc::clone(&long.id)));
+        }
+        if facts.is_empty() && fence.is_none() {
+            return Ok(true);
+        }
+        let ids = column(facts, |fact| clean(&fact.id));
+        let at = column(facts, |fact| signed(fact.at));
+        let kinds = column(facts, |fact| clean(&fact.kind));
+        let about = column(facts, |fact| clean(&fact.about));
+        let authors = column(facts, |fact| clean(&fact.author));
+        let bodies = column(facts, |fact| clean(&fact.body));
+        let params: [&(dyn ToSql + Sync); 6] = [&ids, &at, &kinds, &about, &authors, &bodies];
+        let client = &mut self.client;
+        let noting = async {
+            let tx = client.transaction().await?;
+            tx.execute("SELECT pg_advisory_xact_lock($1)", &[&NOTING]).await?;
+            if let Some(fence) = fence
+                && tx.query_opt(Sql::LEADS, &[&signed(fence)]).await?.is_none()
+            {
+                return Ok(false);
+            }
+            tx.execute(Sql::NOTE, &params).await?;
+            tx.commit().await?;
+            Ok(true)
+        };
+        self.runtime.block_on(answer(noting)).map_err(StoreError::Write)
+    }
+
     fn change(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
         let asked = self.runtime.block_on(answer(self.client.execute(sql, params)));
         asked.map_err(StoreError::Write)
@@ -232,54 +263,6 @@ impl EverySecond {
             lately_to: answer(client.prepare(Sql::LATELY_TO)).await?,
             noted: answer(client.prepare(Sql::NOTED)).await?,
         })
-    }
-}
-
-/// Brings the schema to the version that is known, if it may. Of several that do so at once, one does and the others find
-/// it done.
-async fn migrate(client: &mut Client, may: bool) -> Result<(), StoreError> {
-    let migrating = async {
-        let tx = client.transaction().await?;
-        tx.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATING])
-            .await?;
-        let is_there = "SELECT to_regclass('plimsoll.version') IS NOT NULL";
-        let found: i32 = if tx.query_one(is_there, &[]).await?.get(0) {
-            tx.query_one("SELECT version FROM plimsoll.version", &[])
-                .await?
-                .get(0)
-        } else {
-            0
-        };
-        let found = found.unsigned_abs();
-        let newer = SCHEMA.get(found as usize..).unwrap_or_default();
-        if newer.is_empty() || !may {
-            return Ok(found);
-        }
-        if found == 0 {
-            // Whoever may not make one in this database may be given one.
-            let given = "SELECT to_regnamespace('plimsoll') IS NOT NULL";
-            if !tx.query_one(given, &[]).await?.get::<_, bool>(0) {
-                tx.batch_execute("CREATE SCHEMA plimsoll").await?;
-            }
-            let version = "CREATE TABLE plimsoll.version (version integer NOT NULL); \
-                           INSERT INTO plimsoll.version VALUES (0)";
-            tx.batch_execute(version).await?;
-        }
-        for version in newer {
-            tx.batch_execute(version).await?;
-        }
-        let known = i32::try_from(SCHEMA.len()).unwrap_or(i32::MAX);
-        tx.execute("UPDATE plimsoll.version SET version = $1", &[&known])
-            .await?;
-        tx.commit().await?;
-        Ok(known.unsigned_abs())
-    };
-    let found = answer(migrating).await.map_err(StoreError::Open)?;
-    let known = SCHEMA.len() as u32;
-    match found {
-        0 => Err(StoreError::Open("there is no state of Plimsoll's in it".into())),
-        found if found > known => Err(StoreError::TooNew { found, known }),
-        _ => Ok(()),
     }
 }
 
@@ -499,27 +482,51 @@ impl Store for Postgres {
     }
 
     fn note(&mut self, facts: &[Fact]) -> Result<(), StoreError> {
-        if let Some(long) = facts.iter().find(|fact| fact.body.len() > BODY_MAX) {
-            return Err(StoreError::TooLong(Arc::clone(&long.id)));
-        }
-        if facts.is_empty() {
+        self.note_if(None, facts)?;
+        Ok(())
+    }
+
+    fn lead(&mut self, who: &str, now: u64, until: u64) -> Result<Option<u64>, StoreError> {
+        let params: [&(dyn ToSql + Sync); 3] = [&clean(who), &signed(now), &signed(until)];
+        let asked = self
+            .runtime
+            .block_on(answer(self.client.query_opt(Sql::LEAD, &params)));
+        let row = asked.map_err(StoreError::Write)?;
+        Ok(row.map(|row| number(&row, 0)))
+    }
+
+    fn note_leading(&mut self, fence: u64, facts: &[Fact]) -> Result<bool, StoreError> {
+        self.note_if(Some(fence), facts)
+    }
+
+    fn share(&mut self, rows: &[Shared]) -> Result<(), StoreError> {
+        if rows.is_empty() {
             return Ok(());
         }
-        let ids = column(facts, |fact| clean(&fact.id));
-        let at = column(facts, |fact| signed(fact.at));
-        let kinds = column(facts, |fact| clean(&fact.kind));
-        let about = column(facts, |fact| clean(&fact.about));
-        let authors = column(facts, |fact| clean(&fact.author));
-        let bodies = column(facts, |fact| clean(&fact.body));
-        let params: [&(dyn ToSql + Sync); 6] = [&ids, &at, &kinds, &about, &authors, &bodies];
-        let client = &mut self.client;
-        let noting = async {
-            let tx = client.transaction().await?;
-            tx.execute("SELECT pg_advisory_xact_lock($1)", &[&NOTING]).await?;
-            tx.execute(Sql::NOTE, &params).await?;
-            tx.commit().await
+        let about = column(rows, |row| clean(&row.about));
+        let parts = column(rows, |row| i32::try_from(row.part).unwrap_or(i32::MAX));
+        let instances = column(rows, |row| clean(&row.instance));
+        let said = column(rows, |row| signed(row.said));
+        let bodies = column(rows, |row| row.body.to_vec());
+        self.change(Sql::SHARE, &[&about, &parts, &instances, &said, &bodies])?;
+        Ok(())
+    }
+
+    fn shared(&mut self, but: &str) -> Result<Vec<Shared>, StoreError> {
+        let rows = self.read(Sql::SHARED, &[&clean(but)])?;
+        let shared = |row: &tokio_postgres::Row| Shared {
+            about: text(row, 0),
+            part: row.get::<_, i32>(1).unsigned_abs(),
+            instance: text(row, 2),
+            said: number(row, 3),
+            body: row.get::<_, &[u8]>(4).into(),
         };
-        self.runtime.block_on(answer(noting)).map_err(StoreError::Write)
+        Ok(rows.iter().map(shared).collect())
+    }
+
+    fn unshare(&mut self, about: &str) -> Result<(), StoreError> {
+        self.change(Sql::UNSHARE, &[&clean(about)])?;
+        Ok(())
     }
 
     fn noted(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Fact)>, StoreError> {

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_slo::{Counts, EvidenceMark, Second};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use crate::minutes::by_minute;
 use crate::packed::{pack, pack_values, unpack, unpack_values};
-use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Store, StoreError};
+use crate::{BODY_MAX, Fact, Key, Minute, Remembered, Row, Shared, Store, StoreError};
 
 /// Every version of the schema, in order.
 const SCHEMA: &[&str] = &[
@@ -24,6 +24,7 @@ const SCHEMA: &[&str] = &[
     include_str!("sqlite/schema/0002-facts.sql"),
     include_str!("sqlite/schema/0003-lately.sql"),
     include_str!("sqlite/schema/0004-hours.sql"),
+    include_str!("sqlite/schema/0005-changes.sql"),
 ];
 
 const WRITE: &str = include_str!("sqlite/sql/write.sql");
@@ -46,6 +47,11 @@ const FORGET_COUNTED: &str = include_str!("sqlite/sql/forget_counted.sql");
 const FORGET: &str = include_str!("sqlite/sql/forget.sql");
 const NOTE: &str = include_str!("sqlite/sql/note.sql");
 const NOTED: &str = include_str!("sqlite/sql/noted.sql");
+const LEAD: &str = include_str!("sqlite/sql/lead.sql");
+const LEADS: &str = include_str!("sqlite/sql/leads.sql");
+const SHARE: &str = include_str!("sqlite/sql/share.sql");
+const SHARED: &str = include_str!("sqlite/sql/shared.sql");
+const UNSHARE: &str = include_str!("sqlite/sql/unshare.sql");
 const FORGET_FACTS: &str = include_str!("sqlite/sql/forget_facts.sql");
 
 /// How long another process may write before this one gives up; it comes back in a second.
@@ -195,6 +201,25 @@ fn counted_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     })
 }
 
+/// Writes facts down in a transaction.
+fn note(tx: &Transaction<'_>, facts: &[Fact]) -> Result<(), StoreError> {
+    let mut statement = tx.prepare(NOTE).map_err(write)?;
+    for Fact {
+        id,
+        at,
+        kind,
+        about,
+        author,
+        body,
+    } in facts
+    {
+        statement
+            .execute(params![id, signed(*at), kind, about, author, body])
+            .map_err(write)?;
+    }
+    Ok(())
+}
+
 impl Store for Sqlite {
     fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         self.write_rows(rows, true)
@@ -333,21 +358,61 @@ impl Store for Sqlite {
             return Err(StoreError::TooLong(Arc::clone(&long.id)));
         }
         let tx = self.begin()?;
-        let mut statement = tx.prepare(NOTE).map_err(write)?;
-        for Fact {
-            id,
-            at,
-            kind,
-            about,
-            author,
-            body,
-        } in facts
-        {
-            statement
-                .execute(params![id, signed(*at), kind, about, author, body])
-                .map_err(write)?;
+        note(&tx, facts)?;
+        tx.commit().map_err(write)
+    }
+
+    fn lead(&mut self, who: &str, now: u64, until: u64) -> Result<Option<u64>, StoreError> {
+        let tx = self.begin()?;
+        let fence: Option<i64> = tx
+            .query_row(LEAD, params![who, signed(now), signed(until)], |row| row.get(0))
+            .optional()
+            .map_err(write)?;
+        tx.commit().map_err(write)?;
+        Ok(fence.map(i64::unsigned_abs))
+    }
+
+    fn note_leading(&mut self, fence: u64, facts: &[Fact]) -> Result<bool, StoreError> {
+        if let Some(long) = facts.iter().find(|fact| fact.body.len() > BODY_MAX) {
+            return Err(StoreError::TooLong(Arc::clone(&long.id)));
         }
-        drop(statement);
+        let tx = self.begin()?;
+        let leads = tx
+            .query_row(LEADS, params![signed(fence)], |row| row.get(0))
+            .map_err(write)?;
+        if leads {
+            note(&tx, facts)?;
+        }
+        tx.commit().map_err(write)?;
+        Ok(leads)
+    }
+
+    fn share(&mut self, rows: &[Shared]) -> Result<(), StoreError> {
+        let tx = self.begin()?;
+        for row in rows {
+            let params = params![row.about, row.part, row.instance, signed(row.said), &*row.body];
+            tx.execute(SHARE, params).map_err(write)?;
+        }
+        tx.commit().map_err(write)
+    }
+
+    fn shared(&mut self, but: &str) -> Result<Vec<Shared>, StoreError> {
+        let mut statement = self.connection.prepare(SHARED).map_err(read)?;
+        let rows = statement.query_map(params![but], |row| {
+            Ok(Shared {
+                about: row.get(0)?,
+                part: row.get(1)?,
+                instance: row.get(2)?,
+                said: row.get::<_, i64>(3)?.unsigned_abs(),
+                body: row.get::<_, Vec<u8>>(4)?.into(),
+            })
+        });
+        rows.and_then(Iterator::collect).map_err(read)
+    }
+
+    fn unshare(&mut self, about: &str) -> Result<(), StoreError> {
+        let tx = self.begin()?;
+        tx.execute(UNSHARE, params![about]).map_err(write)?;
         tx.commit().map_err(write)
     }
 

@@ -53,7 +53,7 @@ fn a_file_says_what_is_in_it_while_it_is_in_use() {
         (found.minutes, found.span, found.facts, found.objectives),
         (10, Some((10, 19)), 1, 1)
     );
-    assert_eq!((found.schema, found.problems), (4, Vec::new()));
+    assert_eq!((found.schema, found.problems), (5, Vec::new()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use plimsoll_slo::{Counts, EvidenceMark, MinuteLog, Second};
 use proptest::prelude::*;
-use store::{BODY_MAX, Fact, Key, Memory, Minute, Remembered, Row, Sqlite, Store, StoreError};
+use store::{BODY_MAX, Fact, Key, Memory, Minute, Remembered, Row, Shared, Sqlite, Store, StoreError};
 
 use crate::postgres::Home;
 use crate::sqlite::Directory;
@@ -455,6 +455,77 @@ fn evidence_is_that_of_who_has_looked_for_the_longest_while_he_looks() {
             [evidence("99", 961, 720, 3.0)],
             "and the other was of minute 10"
         );
+    });
+}
+
+#[test]
+fn one_leads_at_a_time_and_who_has_lost_the_lead_notes_nothing_by_it() {
+    every(|store| {
+        let fact = |id: &str| Fact {
+            id: id.into(),
+            at: 7,
+            kind: "changed".into(),
+            about: "a".into(),
+            author: "one".into(),
+            body: "null".into(),
+        };
+        assert!(!store.note_leading(1, &[fact("early")]).unwrap(), "nobody leads");
+        assert_eq!(store.lead("one", 1_000, 6_000).unwrap(), Some(1));
+        assert_eq!(store.lead("two", 5_999, 9_000).unwrap(), None);
+        assert_eq!(store.lead("one", 2_000, 7_000).unwrap(), Some(1), "it goes on");
+        assert_eq!(
+            store.lead("one", 2_000, 3_000).unwrap(),
+            Some(1),
+            "and a late word shortens nothing"
+        );
+        assert_eq!(store.lead("two", 6_999, 9_000).unwrap(), None);
+        assert!(store.note_leading(1, &[fact("first")]).unwrap());
+        assert_eq!(store.lead("two", 7_000, 9_000).unwrap(), Some(2));
+        assert!(!store.note_leading(1, &[fact("stale")]).unwrap());
+        assert!(store.note_leading(2, &[fact("second"), fact("first")]).unwrap());
+        assert!(store.note_leading(2, &[]).unwrap());
+        assert_eq!(store.lead("one", 9_000, 9_500).unwrap(), Some(3));
+        let noted = store.noted(0, 10).unwrap();
+        let ids: Vec<&str> = noted.iter().map(|(_, fact)| &*fact.id).collect();
+        assert_eq!(ids, ["first", "second"]);
+        let long = Fact {
+            body: "x".repeat(BODY_MAX + 1).into(),
+            ..fact("long")
+        };
+        assert!(matches!(
+            store.note_leading(3, &[long]),
+            Err(StoreError::TooLong(_))
+        ));
+    });
+}
+
+#[test]
+fn what_is_shared_is_the_latest_of_each() {
+    every(|store| {
+        let shared = |about: &str, part, instance: &str, said, body: &[u8]| Shared {
+            about: about.into(),
+            part,
+            instance: instance.into(),
+            said,
+            body: body.into(),
+        };
+        let (one, two) = (shared("a", 0, "one", 5, b"\0\xff"), shared("a", 1, "one", 2, b""));
+        store.share(&[one.clone(), two.clone()]).unwrap();
+        let other = shared("b", 0, "one", 9, b"b");
+        store
+            .share(&[shared("a", 0, "two", 1, b"x"), other.clone()])
+            .unwrap();
+        assert_eq!(
+            store.shared("two").unwrap(),
+            [one.clone(), two.clone(), other.clone()]
+        );
+        store.share(&[shared("a", 0, "one", 4, b"older")]).unwrap();
+        store.share(&[shared("b", 0, "one", 9, b"again")]).unwrap();
+        let again = shared("b", 0, "one", 9, b"again");
+        assert_eq!(store.shared("two").unwrap(), [one, two, again.clone()]);
+        store.unshare("a").unwrap();
+        assert_eq!(store.shared("").unwrap(), [again]);
+        store.share(&[]).unwrap();
     });
 }
 

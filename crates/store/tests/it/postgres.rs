@@ -114,7 +114,7 @@ fn a_schema_of_a_later_release_is_left_alone() {
     home.sql("UPDATE plimsoll.version SET version = 99");
     let refused = open(&home.address());
     assert!(
-        matches!(refused, Err(StoreError::TooNew { found: 99, known: 2 })),
+        matches!(refused, Err(StoreError::TooNew { found: 99, known: 3 })),
         "{refused:?}"
     );
 }
@@ -237,7 +237,7 @@ fn a_database_is_copied_into_a_file_and_a_file_into_a_database() {
     let found = store.found().unwrap();
     assert_eq!(
         (found.schema, found.minutes, found.span, found.facts),
-        (2, 12_000, Some((0, 11_999)), 1)
+        (3, 12_000, Some((0, 11_999)), 1)
     );
     let copied = care::backup_database(&mut store, &directory.file()).unwrap();
     assert_eq!((copied.minutes, copied.facts), (12_000, 1));
