@@ -44,8 +44,8 @@ pub struct Seen<'a> {
     pub rung: Rung,
     /// Somebody has broken the glass: the rung does not hold it.
     pub glass_broken: bool,
-    /// Changes may be made at this time.
-    pub window_open: bool,
+    /// Why no change may go on at this time, if none may: the hour, or a freeze.
+    pub closed: Option<&'a str>,
     /// A change that needs this one is not taken back yet.
     pub needed_by: Option<&'a str>,
     /// A change that this one needs was taken back.
@@ -78,8 +78,8 @@ pub enum Wait {
     Leader,
     /// The budget: this rung.
     Budget(Rung),
-    /// For the time in which changes may be made.
-    Window,
+    /// For the time in which changes may go on, since for now this holds them up.
+    Closed(String),
     /// For its probation to end: so many milliseconds.
     Probation(u64),
     /// For what it replaces to end what is under way there.
@@ -235,8 +235,8 @@ impl Standing {
         if cannot_be_undone && !is_approved {
             return Next::Wait(Wait::Approval(step));
         }
-        if !seen.window_open && !seen.glass_broken {
-            return Next::Wait(Wait::Window);
+        if let Some(why) = seen.closed.filter(|_| !seen.glass_broken) {
+            return Next::Wait(Wait::Closed(why.to_owned()));
         }
         match seen.rung {
             Rung::Frozen if !seen.glass_broken => return Next::Wait(Wait::Budget(Rung::Frozen)),

@@ -1,4 +1,5 @@
-//! What judging costs: counting an outcome for an objective, a request of a journey, and a second of ten thousand judges.
+//! What judging costs: counting an outcome for an objective, a request of a journey and of one of two versions, and a
+//! second of ten thousand judges.
 //!
 //! `cargo bench -p gateway`, or `cargo xtask bench judge`, which makes a table of it. One line for each: its name, a
 //! tab, and nanoseconds for each outcome or objective: the least, the median and the greatest of the batches.
@@ -10,8 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway::objectives::ObjectiveCounts;
-use gateway::plan::{Good, ObjectivePlan, WalkKey, WalkPlan};
-use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, Second, Target, Window};
+use gateway::plan::{Good, ObjectivePlan, SplitPlan, WalkKey, WalkPlan};
+use gateway::splits::Split;
+use plimsoll_policy::SeededDice;
+use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, SLOTS, Second, Target, Window};
 
 /// Outcomes in a batch, and batches, of which the first tenth only warms up.
 const OUTCOMES: u32 = 1_000;
@@ -28,6 +31,11 @@ fn main() {
         report(name, &counting(class));
     }
     report("count a step of a journey", &steps());
+    report("draw a version and count for it", &versions(None));
+    report(
+        "draw a version by a key and count for it",
+        &versions(Some(WalkKey::Trace)),
+    );
     for (name, counts, callers) in [
         ("judge a second, all is well", Counts { good: 10, bad: 0 }, 0),
         ("judge a second of an outage", Counts { good: 0, bad: 10 }, 10),
@@ -66,6 +74,34 @@ fn outcome(class: Class) -> Outcome {
         first_byte: Duration::from_millis(20),
         attempts: 1,
     }
+}
+
+/// Requests that are split between two versions: what that costs each of them, from the draw to what is counted of it.
+fn versions(key: Option<WalkKey>) -> Vec<f64> {
+    let by_key = key.is_some();
+    let split = Split::new(
+        SplitPlan {
+            change: "orders-1".into(),
+            stable: "orders".into(),
+            candidate: "orders@v2".into(),
+            key,
+            slow: Some([10, 20, 30].map(Duration::from_millis)),
+        },
+        1,
+    );
+    split.set(0, SLOTS / 20);
+    let mut dice = SeededDice::new(7);
+    let took = Some(Duration::from_millis(9));
+    let batch = |_| {
+        timed(OUTCOMES as usize, || {
+            for user in 0..u64::from(OUTCOMES) {
+                let key = by_key.then_some(Some(user.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+                let drawn = black_box(&split).draw(key, &mut dice);
+                split.record(0, drawn, black_box(false), took);
+            }
+        })
+    };
+    (0..BATCHES).map(batch).collect()
 }
 
 /// Journeys of three requests each, of which a thousand are under way at once.

@@ -113,8 +113,9 @@ pub enum SplitSeen {
 
 /// The version that a request got.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Assigned {
-    pub(crate) arm: Arm,
+pub struct Assigned {
+    /// Which one.
+    pub arm: Arm,
     /// Its epoch and slot, if it counts.
     counts: Option<(usize, u16)>,
 }
@@ -130,7 +131,8 @@ pub(crate) struct RouteSplit {
 }
 
 impl Split {
-    pub(crate) fn new(plan: SplitPlan, cores: usize) -> Self {
+    /// Nobody gets the candidate yet, on so many cores.
+    pub fn new(plan: SplitPlan, cores: usize) -> Self {
         Self {
             salt: hash_key(0, &[plan.change.as_bytes()]),
             plan,
@@ -192,12 +194,13 @@ impl Split {
         if trusted && let Some(arm) = fields.named(&VERSION).and_then(named) {
             return Assigned { arm, counts: None };
         }
+        let key = self.plan.key.as_ref();
+        self.draw(key.map(|key| objectives::key_of(key, fields, trace)), dice)
+    }
+
+    /// The version for a request: by a hash of its key, if requests keep to a version by one, and by chance if it has none.
+    pub fn draw(&self, key: Option<Option<u64>>, dice: &mut impl Dice) -> Assigned {
         let (epoch, boundary) = self.current();
-        let key = self
-            .plan
-            .key
-            .as_ref()
-            .map(|key| objectives::key_of(key, fields, trace));
         let slot = match key {
             Some(Some(key)) => hash_key(self.salt, &[&key.to_be_bytes()]) % u64::from(SLOTS),
             Some(None) | None => dice.below(u64::from(SLOTS)),
@@ -214,8 +217,11 @@ impl Split {
         }
     }
 
-    /// Counts a request that is over.
-    pub(crate) fn record(&self, core: usize, assigned: Assigned, failed: bool, took: Option<Duration>) {
+    /// Counts a request that is over: whether its first attempt failed, and how long it took, if that says something.
+    ///
+    /// # Panics
+    /// If there is no such core.
+    pub fn record(&self, core: usize, assigned: Assigned, failed: bool, took: Option<Duration>) {
         let Some((epoch, slot)) = assigned.counts else {
             return;
         };

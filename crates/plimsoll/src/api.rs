@@ -9,6 +9,7 @@ mod audit;
 pub(crate) mod changes;
 mod corrections;
 mod document;
+mod freezes;
 pub(crate) mod history;
 mod incidents;
 mod kpis;
@@ -380,6 +381,41 @@ pub(crate) static ROUTES: &[Route] = &[
         schemas::change,
     ),
     get(
+        "/freezes",
+        "times in which no change goes on, the latest first",
+        freezes::list,
+        schemas::freezes,
+    ),
+    post(
+        "/freezes",
+        "no change goes on for a while; what is bad is taken back as ever",
+        freezes::set,
+        schemas::freeze,
+    )
+    .takes(schemas::new_freeze)
+    .made(schemas::freeze),
+    delete("/freezes/{}", "ends a freeze", freezes::end, schemas::freeze),
+    get(
+        "/glass",
+        "emergencies in which nothing holds changes up, the latest first",
+        freezes::glasses,
+        schemas::glasses,
+    ),
+    post(
+        "/glass",
+        "asks that nothing holds changes up for a while, which somebody else has to confirm",
+        freezes::ask_for_glass,
+        schemas::glass,
+    )
+    .takes(schemas::new_glass)
+    .made(schemas::glass),
+    post(
+        "/glass/{}/confirm",
+        "breaks the glass that somebody else has asked for",
+        freezes::confirm,
+        schemas::glass,
+    ),
+    get(
         "/audit",
         "what people did, the latest first",
         audit::list,
@@ -420,6 +456,9 @@ pub(crate) fn answer(
         query,
         body,
     };
+    if !matches!(body, Value::Null | Value::Object(_)) {
+        return unfit("The body has to be an object.");
+    }
     if !matches!(body["author"], Value::Null | Value::String(_)) {
         return unfit("`author` has to be a text.");
     }

@@ -48,6 +48,7 @@ use secrets::TokenSource;
 use tree::{Bounds, Node};
 pub(crate) use value::Scalar;
 pub(crate) use value::address::Endpoint;
+use value::hours::Hours;
 pub(crate) use value::quantity::{Size, TargetShare};
 use value::word::StateFile;
 
@@ -134,6 +135,9 @@ pub(crate) struct ChangesConfig {
     pub(crate) tolerated_slow: f64,
     /// Of two times nobody notices a difference of so much.
     pub(crate) unnoticed: Duration,
+    /// When changes go on, by the clock of a zone; at all hours if there are none.
+    pub(crate) hours: Vec<Hours>,
+    pub(crate) zone: TimeZone,
 }
 
 /// Who is told of alerts.

@@ -13,6 +13,7 @@ pub(crate) mod audit;
 pub(crate) mod changes;
 pub(crate) mod corrections;
 pub(crate) mod entry;
+pub(crate) mod freezes;
 pub(crate) mod incidents;
 pub(crate) mod silences;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use self::audit::Audit;
 use self::changes::Changes;
 use self::corrections::Corrections;
 pub(crate) use self::entry::{Entry, Said};
+use self::freezes::Freezes;
 use self::incidents::Incidents;
 use self::silences::Silences;
 
@@ -87,6 +89,7 @@ pub(crate) struct State {
     pub(crate) silences: Silences,
     pub(crate) corrections: Corrections,
     pub(crate) changes: Changes,
+    pub(crate) freezes: Freezes,
     pub(crate) audit: Audit,
     /// The latest facts of all, the latest last.
     pub(crate) latest: VecDeque<Entry>,
@@ -98,6 +101,7 @@ impl State {
     fn apply(&mut self, entry: &Entry) {
         self.alerts.apply(entry);
         self.changes.apply(entry);
+        self.freezes.apply(entry);
         self.incidents.apply(entry, &self.alerts, &self.changes);
         self.silences.apply(entry);
         self.corrections.apply(entry);

@@ -20,17 +20,19 @@ use std::time::Duration;
 use change::{Evidence, Gate, Health, Next, Phase, Seen, Standing, Transition};
 use gateway::plan::Good;
 use gateway::splits::{EpochReading, Split, SplitSeen};
+use jiff::Timestamp;
 use plimsoll_slo::{Comparison, Epoch, Finding, HistogramSnapshot, Instant, Rung, SLOTS, SLOW, Terms};
 
 use self::sharing::Others;
 use self::versions::Deploy;
 use crate::api::changes::Stable;
-use crate::config::{Endpoint, Scalar as _};
+use crate::civil;
+use crate::config::{self, Endpoint, Scalar as _};
 use crate::instance::Parts;
 use crate::journal::Value;
 use crate::reading::ObjectiveReading;
-use crate::record::Said;
 use crate::record::entry::Calls;
+use crate::record::{Said, who};
 
 /// How often it looks.
 pub(crate) const LOOKS_EVERY: Duration = Duration::from_millis(100);
@@ -155,6 +157,7 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
     let health = health(parts, standing, split);
     let touched = touched(&running.plan, &deploy.upstream);
     let burning = burning(parts, standing, &touched);
+    let closed = closed(parts, now);
     let (needed_by, need_gone) = parts.record.read(|state| {
         let machine = &state.changes.machine;
         let owned = |id: Option<&str>| id.map(str::to_owned);
@@ -172,8 +175,8 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
         guarded: is_guarded(standing, comparison.as_ref()),
         burning: burning.as_deref(),
         rung: rung(readings, &touched),
-        glass_broken: false,
-        window_open: true,
+        glass_broken: parts.record.read(|state| state.freezes.is_glass_broken(now)),
+        closed: closed.as_deref(),
         needed_by: needed_by.as_deref(),
         need_gone: need_gone.as_deref(),
     };
@@ -431,6 +434,27 @@ fn health(parts: &Parts, standing: &Standing, split: Option<&Arc<Split>>) -> Hea
     }
     let since = *rollouts.away.entry(id.clone()).or_insert(now);
     Health::Away(now.since(since).as_millis() as u64)
+}
+
+/// Why no change may go on at this time, if none may.
+fn closed(parts: &Parts, now: u64) -> Option<String> {
+    let frozen = parts.record.read(|state| {
+        let freeze = state.freezes.holding(now)?;
+        let until = civil::moment(freeze.until);
+        Some(format!(
+            "all is frozen until {until}, by {}: {}",
+            who(&freeze.author),
+            freeze.reason
+        ))
+    });
+    frozen.or_else(|| {
+        let changes = parts.reloader.asked().changes;
+        let at = Timestamp::from_millisecond(i64::try_from(now).unwrap_or(i64::MAX)).ok()?;
+        let here = changes.zone.to_datetime(at);
+        let is_open = changes.hours.is_empty() || changes.hours.iter().any(|hours| hours.has(here));
+        let spelled: Vec<String> = changes.hours.iter().map(config::Scalar::render).collect();
+        (!is_open).then(|| format!("changes go on at these hours: {}", spelled.join(", ")))
+    })
 }
 
 /// Whether nothing is under way at the version that is replaced, or has been for so long that it is not waited for.

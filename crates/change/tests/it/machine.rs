@@ -33,7 +33,7 @@ pub(crate) fn seen(now: u64) -> Seen<'static> {
         burning: None,
         rung: Rung::Free,
         glass_broken: false,
-        window_open: true,
+        closed: None,
         needed_by: None,
         need_gone: None,
     }
@@ -177,7 +177,7 @@ fn danger_is_cut_without_a_leader_and_whatever_holds_it() {
     let held = with(&seen(10_000), |seen| {
         seen.leads = false;
         seen.rung = Rung::Frozen;
-        seen.window_open = false;
+        seen.closed = Some("lunch");
     });
     for (what, cause) in [
         (
@@ -254,13 +254,16 @@ fn what_adds_risk_asks_everybody() {
             with(&good, |seen| seen.rung = Rung::Restricted),
             Wait::Approval(2),
         ),
-        (with(&good, |seen| seen.window_open = false), Wait::Window),
+        (
+            with(&good, |seen| seen.closed = Some("lunch")),
+            Wait::Closed("lunch".to_owned()),
+        ),
     ] {
         assert_eq!(waits(&standing, &what), wait);
     }
     let broken = with(&good, |seen| {
         seen.rung = Rung::Frozen;
-        seen.window_open = false;
+        seen.closed = Some("lunch");
         seen.glass_broken = true;
     });
     for what in [with(&good, |seen| seen.rung = Rung::Careful), broken] {

@@ -132,7 +132,14 @@ fn operation(route: &Route) -> Value {
 fn is_list(path: &str) -> bool {
     matches!(
         path,
-        "/alerts" | "/changes" | "/incidents" | "/silences" | "/corrections" | "/audit"
+        "/alerts"
+            | "/changes"
+            | "/freezes"
+            | "/glass"
+            | "/incidents"
+            | "/silences"
+            | "/corrections"
+            | "/audit"
     )
 }
 

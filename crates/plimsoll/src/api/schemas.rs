@@ -65,7 +65,9 @@ pub(super) fn anything() -> Value {
 
 /// A body that need not be there, and may say for whom.
 pub(super) fn nothing() -> Value {
-    some(&[("author", text())])
+    let mut schema = some(&[("author", or_null(&text()))]);
+    schema["type"] = json!(["object", "null"]);
+    schema
 }
 
 pub(super) fn index() -> Value {
@@ -259,7 +261,7 @@ pub(super) fn incident() -> Value {
 
 /// An object some of whose fields have to be there; who says so may be.
 fn told(needed: Fields<'_>, more: Fields<'_>) -> Value {
-    let author = [("author", text())];
+    let author = [("author", or_null(&text()))];
     let mut schema = some(&[needed, more, &author].concat());
     let names = needed.iter().map(|(name, _)| *name);
     schema["required"] = names.collect::<Vec<_>>().into();
@@ -463,6 +465,57 @@ pub(super) fn why_promote() -> Value {
 
 pub(super) fn why_pause() -> Value {
     told(&[("reason", words("why it waits"))], &[])
+}
+
+pub(super) fn freezes() -> Value {
+    object(&[("freezes", list(&freeze()))])
+}
+
+pub(super) fn freeze() -> Value {
+    object(&[
+        ("id", text()),
+        ("author", text()),
+        ("reason", text()),
+        ("from", time()),
+        ("until", time()),
+        ("holds", truth()),
+    ])
+}
+
+pub(super) fn new_freeze() -> Value {
+    let minutes = json!({ "type": "integer", "minimum": 1, "maximum": super::freezes::FREEZE_MINUTES_MAX });
+    told(
+        &[
+            ("minutes", minutes),
+            ("reason", words("why nothing is to be risked")),
+        ],
+        &[],
+    )
+}
+
+pub(super) fn glasses() -> Value {
+    object(&[("glass", list(&glass()))])
+}
+
+pub(super) fn glass() -> Value {
+    object(&[
+        ("id", text()),
+        ("author", text()),
+        ("reason", text()),
+        ("minutes", count()),
+        ("asked_at", time()),
+        ("confirmed_at", or_null(&time())),
+        ("confirmed_by", or_null(&text())),
+        ("broken", truth()),
+    ])
+}
+
+pub(super) fn new_glass() -> Value {
+    let minutes = json!({ "type": "integer", "minimum": 1, "maximum": super::freezes::GLASS_MINUTES_MAX });
+    told(
+        &[("minutes", minutes), ("reason", words("what the emergency is"))],
+        &[],
+    )
 }
 
 pub(super) fn audit() -> Value {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::asking::{AuthorArgs, PortArgs, detail, say, unreachable};
 use super::{Exit, print};
 use crate::admin::ask::ASK_MAX;
-use crate::config::secrets::variable;
+use crate::config::{self, secrets::variable};
 use crate::rollout::words;
 
 /// How often it is asked how a change stands, while that is waited for.
@@ -71,6 +71,34 @@ enum What {
         #[command(flatten)]
         of: OneArgs,
     },
+    /// Have no change go on for a while. What is bad is taken back as ever.
+    Freeze {
+        #[command(flatten)]
+        of: WhileArgs,
+    },
+    /// End a freeze.
+    Thaw {
+        #[command(flatten)]
+        port: PortArgs,
+        #[command(flatten)]
+        author: AuthorArgs,
+        /// The freeze, as `freeze` has shown it.
+        id: String,
+    },
+    /// Have nothing hold changes up for a while: no budget, no freeze, no hour. Somebody else has to confirm it.
+    BreakGlass {
+        #[command(flatten)]
+        of: WhileArgs,
+    },
+    /// Confirm that the glass is to be broken.
+    Confirm {
+        #[command(flatten)]
+        port: PortArgs,
+        #[command(flatten)]
+        author: AuthorArgs,
+        /// What somebody else has asked for, as `break-glass` has shown it.
+        id: String,
+    },
     /// Make every comparison again that it was decided by, from what was counted.
     Replay {
         #[command(flatten)]
@@ -89,6 +117,21 @@ struct OneArgs {
     author: AuthorArgs,
     /// The change, as `list` shows it.
     id: String,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+}
+
+/// For how long, and why.
+#[derive(Debug, clap::Args)]
+struct WhileArgs {
+    #[command(flatten)]
+    port: PortArgs,
+    #[command(flatten)]
+    author: AuthorArgs,
+    /// For how long.
+    #[arg(long = "for", value_name = "DURATION", value_parser = config::flag::<Duration>)]
+    length: Duration,
     /// Why.
     #[arg(long)]
     reason: String,
@@ -154,6 +197,28 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
                 line,
             )
         }
+        What::Freeze { of } => for_a_while(of, "/freezes", freeze),
+        What::BreakGlass { of } => for_a_while(of, "/glass", glass),
+        What::Thaw { port, author, id } => {
+            let body = json!({ "author": author.name() });
+            say(
+                port,
+                Method::DELETE,
+                &format!("/freezes/{id}"),
+                Some(&body),
+                freeze,
+            )
+        }
+        What::Confirm { port, author, id } => {
+            let body = json!({ "author": author.name() });
+            say(
+                port,
+                Method::POST,
+                &format!("/glass/{id}/confirm"),
+                Some(&body),
+                glass,
+            )
+        }
         What::Replay { port, id } => replay(port, id),
     }
 }
@@ -168,6 +233,32 @@ fn ask_for(of: &OneArgs, what: &str, mut body: Value) -> anyhow::Result<Exit> {
         Some(&body),
         line,
     )
+}
+
+fn for_a_while(of: &WhileArgs, path: &str, words: fn(&Value) -> String) -> anyhow::Result<Exit> {
+    let minutes = of.length.as_secs().div_ceil(60);
+    let body = json!({ "minutes": minutes, "reason": of.reason, "author": of.author.name() });
+    say(&of.port, Method::POST, path, Some(&body), words)
+}
+
+fn freeze(freeze: &Value) -> String {
+    let text = |field: &str| freeze[field].as_str().unwrap_or("-");
+    let holds = if freeze["holds"] == true { "until" } else { "ended" };
+    let (id, until, author, reason) = (text("id"), text("until"), text("author"), text("reason"));
+    format!("{id}  no change goes on {holds} {until}  {author}: {reason}\n")
+}
+
+fn glass(glass: &Value) -> String {
+    let text = |field: &str| glass[field].as_str().unwrap_or("-");
+    let how = match glass["broken"].as_bool() {
+        Some(true) => format!(
+            "is broken for {} min, confirmed by {}",
+            glass["minutes"],
+            text("confirmed_by")
+        ),
+        _ => format!("waits for somebody else: plimsoll change confirm {}", text("id")),
+    };
+    format!("{}  {how}  {}: {}\n", text("id"), text("author"), text("reason"))
 }
 
 fn deploy(args: &DeployArgs) -> anyhow::Result<Exit> {

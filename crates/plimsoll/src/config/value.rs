@@ -1,6 +1,7 @@
 //! The types of values, from single words up to lists and switches.
 
 pub(crate) mod address;
+pub(crate) mod hours;
 pub(crate) mod outside;
 pub(crate) mod quantity;
 pub(crate) mod time;

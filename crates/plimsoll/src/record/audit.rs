@@ -88,6 +88,14 @@ fn did(said: &Said) -> String {
             format!("{what} {objective} from {from} to {to}: {reason}")
         }
         Said::CorrectionWithdrawn { reason } => format!("withdrew the correction: {reason}"),
+        Said::FreezeSet { until, reason, .. } => {
+            format!("froze all changes until {}: {reason}", civil::moment(*until))
+        }
+        Said::FreezeEnded => "ended the freeze".to_owned(),
+        Said::GlassAsked { minutes, reason } => {
+            format!("asked to break the glass for {minutes} min: {reason}")
+        }
+        Said::GlassConfirmed => "confirmed that the glass is broken".to_owned(),
         Said::ChangeWent(said) => format!("said of the change: {}", said.word()),
         Said::Changed { what } | Said::Operated { what } => what.clone(),
     }

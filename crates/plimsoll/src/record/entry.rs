@@ -74,6 +74,20 @@ pub(crate) enum Said {
     CorrectionWithdrawn {
         reason: String,
     },
+    /// Until then no change goes on.
+    FreezeSet {
+        /// Milliseconds since the Unix epoch.
+        from: u64,
+        until: u64,
+        reason: String,
+    },
+    FreezeEnded,
+    /// Somebody asks that nothing holds changes up, for so many minutes from when another confirms it.
+    GlassAsked {
+        minutes: u64,
+        reason: String,
+    },
+    GlassConfirmed,
     /// A change goes on its way, or comes to its end.
     ChangeWent(Box<Transition>),
     /// Something changed that may be why: a configuration, a version, a breaker.

@@ -121,7 +121,7 @@ pub(crate) fn waits(next: &Next) -> Option<String> {
         Wait::Approval(step) => format!("for somebody to approve step {}", step + 1),
         Wait::Leader => "for the gateway that leads".to_owned(),
         Wait::Budget(rung) => format!("for the budget, which is {}", rung.word()),
-        Wait::Window => "for the time in which changes may be made".to_owned(),
+        Wait::Closed(why) => format!("since {why}"),
         Wait::Probation(left) => format!("for its probation to end, in {}", civil::span(Some(*left))),
         Wait::Idle => "for what is under way at the version before".to_owned(),
         Wait::Undoing => "for what is under way to end".to_owned(),

@@ -451,3 +451,61 @@ fn without_its_database_a_gateway_cuts_and_raises_nothing() {
     assert!(cut.contains("it is worse than what it was to replace"), "{cut}");
     drop(users);
 }
+
+#[test]
+fn a_freeze_holds_what_adds_risk_until_two_break_the_glass() {
+    let (_old, old) = service("version.py", &["old"]);
+    let (_new, new) = service("version.py", &["new"]);
+    let plimsoll = in_front(&old, "");
+    let hour = ["freeze", "--for", "1h", "--reason", "release day", "--as", "ada"];
+    let (code, text) = said(&change(&plimsoll, &hour));
+    assert!(
+        code == Some(0) && text.contains("no change goes on until"),
+        "{text}"
+    );
+    let candidate = format!("http://{new}");
+    let deploy = ["deploy", "orders", "--candidate", &candidate, "--version", "v2"];
+    assert_eq!(said(&change(&plimsoll, &deploy)).0, Some(0));
+    let shown = [&*plimsoll.admin_url("/api/v1/changes/orders-1")];
+    let waits = curl_until(&shown, |shown| shown.contains("since all is frozen until"));
+    assert!(
+        waits.contains("by ada: release day") && waits.contains("\"exposed\": 0.0"),
+        "{waits}"
+    );
+    let (_, asked) = said(&change(
+        &plimsoll,
+        &[
+            "break-glass",
+            "--for",
+            "10m",
+            "--reason",
+            "a hot fix",
+            "--as",
+            "ada",
+        ],
+    ));
+    let id = asked.split(' ').next().unwrap();
+    let (code, alone) = said(&change(&plimsoll, &["confirm", id, "--as", "ada"]));
+    assert!(
+        code == Some(3) && alone.contains("somebody else has to confirm it"),
+        "{alone}"
+    );
+    let (_, broken) = said(&change(&plimsoll, &["confirm", id, "--as", "grace"]));
+    assert!(
+        broken.contains("is broken for 10 min, confirmed by grace"),
+        "{broken}"
+    );
+    curl_until(&shown, |shown| shown.contains("\"exposed\": 0.1"));
+    let audit = curl_until(&[&plimsoll.admin_url("/audit")], |audit| audit.contains("broken"));
+    assert!(
+        audit.contains("asked to break the glass for 10 min: a hot fix"),
+        "{audit}"
+    );
+    // Whatever is frozen, it can be taken back.
+    let (code, _) = said(&change(
+        &plimsoll,
+        &["revert", "orders-1", "--reason", "no", "--as", "ada"],
+    ));
+    assert_eq!(code, Some(0));
+    curl_until(&shown, |shown| shown.contains("\"phase\": \"reverted\""));
+}

@@ -148,3 +148,60 @@ fn what_is_over_is_not_taken_back() {
         "{refused}"
     );
 }
+
+#[test]
+fn all_is_frozen_for_a_while_and_two_break_the_glass() {
+    let mut fake = troubled();
+    let why =
+        |minutes, author: &str| json!({ "minutes": minutes, "reason": "release day", "author": author });
+    let (status, freeze) = post(&fake, "/freezes", &why(60, "ada"));
+    assert_eq!((status, &freeze["holds"]), (201, &json!(true)), "{freeze}");
+    let holds = |fake: &Fake| {
+        let now = fake.wall.as_millis() as u64;
+        let record = &fake.record;
+        record.read(|state| {
+            (
+                state.freezes.holding(now).is_some(),
+                state.freezes.is_glass_broken(now),
+            )
+        })
+    };
+    assert_eq!(holds(&fake), (true, false));
+
+    let (_, asked) = post(&fake, "/glass", &why(30, "ada"));
+    assert_eq!(
+        (&asked["broken"], &asked["confirmed_by"]),
+        (&json!(false), &Value::Null)
+    );
+    let confirm = format!("/glass/{}/confirm", asked["id"].as_str().unwrap());
+    for alone in ["ada", "somebody, by the token of ada"] {
+        let (status, refused) = post(&fake, &confirm, &json!({ "author": alone }));
+        assert!(
+            status == 409 && refused.to_string().contains("somebody else"),
+            "{alone}: {refused}"
+        );
+    }
+    assert_eq!(holds(&fake), (true, false));
+    let (_, broken) = post(&fake, &confirm, &json!({ "author": "grace" }));
+    assert_eq!(
+        (&broken["broken"], &broken["confirmed_by"]),
+        (&json!(true), &json!("grace"))
+    );
+    fake.wall += Duration::from_mins(31);
+    assert_eq!(holds(&fake), (true, false), "it is mended by itself");
+
+    let path = format!("/freezes/{}", freeze["id"].as_str().unwrap());
+    let (_, ended) = ask(&fake, DELETE, &path, &json!({ "author": "grace" }));
+    assert_eq!(ended["holds"], false);
+    assert_eq!(holds(&fake), (false, false));
+    for (path, body) in [
+        ("/freezes", json!({ "minutes": 0, "reason": "a" })),
+        ("/freezes", json!({ "minutes": 43_201, "reason": "a" })),
+        ("/freezes", json!({ "minutes": 5 })),
+        ("/glass", json!({ "minutes": 241, "reason": "a" })),
+    ] {
+        assert_eq!(post(&fake, path, &body).0, 422, "{path} {body}");
+    }
+    assert_eq!(ask(&fake, DELETE, "/freezes/none", &json!({})).0, 404);
+    assert_eq!(post(&fake, "/glass/none/confirm", &json!({})).0, 404);
+}

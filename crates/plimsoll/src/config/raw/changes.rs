@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use crate::config::read::At;
 use crate::config::stanza::{stanza, words};
+use crate::config::value::hours::Hours;
 use crate::config::value::quantity::Ratio;
 
 stanza! {
@@ -27,6 +30,10 @@ stanza! {
         tolerated_slow: Ratio = "20%";
         /// A difference of time that nobody notices. What takes longer than the version before usually did, by no more than that, is not slow.
         unnoticed: Duration = "5ms", from "0s" to "10s";
+        /// When changes go on: `mon-thu 09:00-16:00`. At other hours they wait, and what is bad is taken back as ever; without any they go on at all hours.
+        hours: Vec<At<Hours>> = "[]";
+        /// The time zone of these hours.
+        zone: TimeZone = "UTC";
     }
 }
 

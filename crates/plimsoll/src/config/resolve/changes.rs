@@ -20,6 +20,8 @@ pub(super) fn resolve(changes: Changes, scope: &mut Scope<'_>) -> ChangesConfig 
         tolerated,
         tolerated_slow,
         unnoticed,
+        hours,
+        zone,
     } = changes;
     scope.some(&steps, "step");
     for pair in steps.value.windows(2) {
@@ -57,5 +59,7 @@ pub(super) fn resolve(changes: Changes, scope: &mut Scope<'_>) -> ChangesConfig 
         tolerated: 1.0 + tolerated.0,
         tolerated_slow: 1.0 + tolerated_slow.0,
         unnoticed: unnoticed.value,
+        hours: hours.value.into_iter().map(|hours| hours.value).collect(),
+        zone: zone.value,
     }
 }
