@@ -4,11 +4,16 @@
 //! through an egress listener to a pretended broker, which turns slow after 20 s and recovers after 40 s. The
 //! terminal tells, every two seconds, what the customers feel and which policy acted; between the lines one can look
 //! with curl or a browser.
+//!
+//! After a minute a new version of the desk is rolled out, at which gold customers cannot place orders, and is rolled back;
+//! and then one that is well, which is promoted by evidence.
 
+mod rollouts;
 mod told;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,6 +23,7 @@ use order_desk::broker_sim::{self, Behaviour, BrokerSim};
 use order_desk::load::{Load, RunningLoad};
 use order_desk::{Database, Desk, DeskConfig};
 
+use self::rollouts::Rollouts;
 use crate::cli::DemoArgs;
 use crate::config::Config;
 use crate::instance::{Beginning, Instance};
@@ -36,6 +42,7 @@ struct Script {
     slow_at: Duration,
     well_at: Duration,
     line_every: Duration,
+    rollouts_at: Duration,
 }
 
 impl Script {
@@ -45,14 +52,34 @@ impl Script {
                 slow_at: Duration::from_secs(4),
                 well_at: Duration::from_secs(9),
                 line_every: Duration::from_secs(1),
+                rollouts_at: Duration::from_secs(13),
             }
         } else {
             Self {
                 slow_at: Duration::from_secs(20),
                 well_at: Duration::from_secs(40),
                 line_every: Duration::from_secs(2),
+                rollouts_at: Duration::from_mins(1),
             }
         }
+    }
+}
+
+/// Where the order book is, which all versions of the desk share: gone with the demo.
+struct Book(PathBuf);
+
+impl Book {
+    fn new() -> std::io::Result<Self> {
+        let place = std::env::temp_dir().join(format!("plimsoll-demo-{}", std::process::id()));
+        std::fs::create_dir_all(&place)?;
+        Ok(Self(place))
+    }
+}
+
+impl Drop for Book {
+    fn drop(&mut self) {
+        // What is left is in a place that the system clears by itself.
+        drop(std::fs::remove_dir_all(&self.0));
     }
 }
 
@@ -60,6 +87,8 @@ impl Script {
 struct Stage {
     broker: BrokerSim,
     desk: Desk,
+    /// Versions that are to replace it: one with a fault, and one that is well.
+    versions: [Desk; 2],
     load: RunningLoad,
 }
 
@@ -89,13 +118,19 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     egress.plan.kpis.clear();
     let instance = Instance::start(egress, None, std::io::sink(), Beginning::default())?;
     let egress = address(&instance, "broker").context("the egress listener has no address")?;
-    let desk = DeskConfig::new(nobody, format!("http://{egress}"), Database::SqliteMemory);
-    let desk = runtime
-        .block_on(order_desk::start(desk))
-        .context("starting the order desk")?;
+    let book = Book::new().context("making a place for the order book")?;
+    let start = |fault_tier: Option<&str>| {
+        let database = Database::SqliteFile(book.0.join("orders.db"));
+        let mut desk = DeskConfig::new(nobody, format!("http://{egress}"), database);
+        desk.fault_tier = fault_tier.map(str::to_owned);
+        let started = runtime.block_on(order_desk::start(desk));
+        started.context("starting the order desk")
+    };
+    let desk = start(None)?;
+    let versions = [start(Some("gold"))?, start(None)?];
     let whole = config(args, broker.address(), Some(desk.address()))?;
     instance
-        .block_on(instance.parts.gateway.apply(whole.plan))
+        .block_on(instance.parts.reloader.run_instead(whole))
         .context("starting the ingress listener")?;
     let ingress = address(&instance, "desk").context("the ingress listener has no address")?;
     let load = Load {
@@ -106,7 +141,12 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let load = runtime
         .block_on(async { load.start() })
         .context("starting the customers")?;
-    let stage = Stage { broker, desk, load };
+    let stage = Stage {
+        broker,
+        desk,
+        versions,
+        load,
+    };
     say(&told::opening(
         ingress,
         &instance.admin_address(),
@@ -117,7 +157,9 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     instance.parts.drain();
     runtime.block_on(async {
         stage.load.stop().await;
-        stage.desk.stop().await;
+        for desk in stage.versions.into_iter().chain([stage.desk]) {
+            desk.stop().await;
+        }
         stage.broker.stop().await;
     });
     instance.wait()?;
@@ -165,6 +207,7 @@ async fn play(instance: &Instance, stage: &Stage, args: &DemoArgs) -> anyhow::Re
     let mut phase = instance.parts.gateway.phase();
     let mut teller = told::Teller::default();
     let (mut slow, mut well) = (false, false);
+    let mut rollouts = Rollouts::of(stage);
     while *phase.borrow_and_update() == Phase::Serving {
         let elapsed = env.now() - began;
         if args.duration.is_some_and(|end| elapsed >= end) {
@@ -178,7 +221,11 @@ async fn play(instance: &Instance, stage: &Stage, args: &DemoArgs) -> anyhow::Re
             stage.broker.set(Behaviour::Normal);
             say(told::WELL)?;
         }
+        if elapsed >= script.rollouts_at {
+            say(rollouts.go_on(instance))?;
+        }
         say(&teller.turned(instance))?;
+        say(&teller.changed(instance))?;
         say(&teller.line(elapsed, instance, &stage.load.snapshot()))?;
         tokio::select! {
             biased;

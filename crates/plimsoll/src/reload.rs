@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gateway::{Gateway, Phase, Plan};
+use gateway::{ApplyError, Gateway, Phase, Plan};
 use plimsoll_slo::Ladder;
 
 use crate::access::Key;
@@ -162,6 +162,18 @@ impl Reloader {
             0 => format!("configuration: {first}"),
             more => format!("configuration: {first}, and {more} more"),
         })
+    }
+
+    /// Runs another configuration, that comes from no file.
+    ///
+    /// # Errors
+    /// Why the gateway cannot; what ran before runs on.
+    pub(crate) async fn run_instead(&self, config: Config) -> Result<(), ApplyError> {
+        let mut current = self.current.lock().await;
+        self.gateway.apply(config.plan.clone()).await?;
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Asked::of(&config);
+        *current = config;
+        Ok(())
     }
 
     /// Has the gateway run what is configured, with what `compose` makes of it, if that is not what it runs.

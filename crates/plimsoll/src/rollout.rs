@@ -283,7 +283,9 @@ const REACHED_WITHIN: Duration = Duration::from_secs(1);
 /// What is known of the upstream of this name.
 pub(crate) fn stable(parts: &Parts, upstream: &str) -> Option<Stable> {
     let running = parts.gateway.running();
-    let mut upstreams = running.plan.upstreams.iter();
+    // What was said to be final a moment ago may not run yet.
+    let composed = parts.composed(running.plan.clone());
+    let mut upstreams = composed.upstreams.iter();
     let plan = upstreams.find(|plan| *plan.name == *upstream)?;
     // A candidate is no upstream of its own.
     if running

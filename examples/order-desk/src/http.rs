@@ -75,6 +75,10 @@ async fn route(app: &App, request: Request<Incoming>) -> Result<Response<Body>, 
 }
 
 async fn place(app: &App, headers: &HeaderMap, body: Incoming) -> Result<Response<Body>, Problem> {
+    let tier = headers.get("x-tier").and_then(|tier| tier.to_str().ok());
+    if tier.is_some() && tier == app.fault_tier.as_deref() {
+        return Err(Problem::StoreUnavailable);
+    }
     let key = idempotency_key(headers)?;
     let body = tokio::time::timeout(BODY_WITHIN, read_body(body, BODY_MAX))
         .await

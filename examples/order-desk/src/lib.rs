@@ -63,6 +63,8 @@ pub struct DeskConfig {
     pub quote_interval: Duration,
     /// A quote stream ends after this many events.
     pub quote_events_max: u64,
+    /// A fault for others to find: nobody of this tier (`x-tier`) can place an order.
+    pub fault_tier: Option<String>,
 }
 
 impl DeskConfig {
@@ -79,6 +81,7 @@ impl DeskConfig {
             },
             quote_interval: Duration::from_millis(250),
             quote_events_max: 240,
+            fault_tier: None,
         }
     }
 }
@@ -111,6 +114,7 @@ struct App {
     limits: Limits,
     quote_interval: Duration,
     quote_events_max: u64,
+    fault_tier: Option<String>,
 }
 
 /// Opens the database, listens, and serves on the current tokio runtime. The broker need not be there yet.
@@ -125,6 +129,7 @@ pub async fn start(config: DeskConfig) -> Result<Desk, DeskError> {
         limits: config.limits,
         quote_interval: config.quote_interval,
         quote_events_max: config.quote_events_max,
+        fault_tier: config.fault_tier,
     });
     let shared = Arc::clone(&app);
     let service = service_fn(move |request| {

@@ -74,6 +74,7 @@ mod tests {
             limits,
             quote_interval: TIMEOUT,
             quote_events_max: 1,
+            fault_tier: None,
         };
         for id in ids {
             let contract = Contract {

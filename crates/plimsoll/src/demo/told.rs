@@ -14,6 +14,7 @@ use super::{Script, Stage};
 use crate::civil;
 use crate::instance::Instance;
 use crate::reading::ObjectiveReading;
+use crate::rollout::words;
 
 pub(super) const SLOW: &str = "
   The broker turns slow: every execution takes 3 s now.
@@ -40,16 +41,19 @@ pub(super) fn opening(ingress: SocketAddr, admin: &str, stage: &Stage, script: &
 
   look at   http://{admin}/          who is hurt, since when, what changed: keep it open beside this
             http://{admin}/incidents what hurt, from its beginning to its end
+            http://{admin}/changes   what is rolled out, and by what it is judged
             http://{admin}/metrics   the same for Prometheus
   try       curl -i http://{ingress}/v1/accounts/gold-1/risk
             curl -i http://{ingress}/nowhere
-  then      the broker turns slow at {slow} s and recovers at {well} s; Ctrl-C drains and ends.
+  then      the broker turns slow at {slow} s and recovers at {well} s; from {rollouts} s on new versions of the desk are
+            rolled out; Ctrl-C drains and ends.
 
 ",
         desk = stage.desk.address(),
         broker = stage.broker.address(),
         slow = script.slow_at.as_secs(),
         well = script.well_at.as_secs(),
+        rollouts = script.rollouts_at.as_secs(),
     )
 }
 
@@ -62,6 +66,8 @@ pub(super) struct Teller {
     calling: BTreeMap<Arc<str>, Severity>,
     /// Incidents, and where each stood.
     incidents: BTreeMap<Arc<str>, &'static str>,
+    /// Changes, and how much was told of each.
+    changes: BTreeMap<String, usize>,
 }
 
 /// How often each protection has acted.
@@ -101,6 +107,23 @@ impl Teller {
         drop(judging);
         self.incidents(instance, &mut told);
         told
+    }
+
+    /// What was said of changes since the last time: the words are those of the page.
+    pub(super) fn changed(&mut self, instance: &Instance) -> String {
+        let mut news = String::new();
+        instance.parts.record.read(|state| {
+            for standing in state.changes.all().into_iter().rev() {
+                let id = &standing.change.id;
+                let told = state.changes.told(id);
+                let before = self.changes.insert(id.clone(), told.len()).unwrap_or(0);
+                for line in told.iter().skip(before) {
+                    let says = words::sentence(standing, &line.said);
+                    let _ = writeln!(news, "  change  {id} ({}) {says}", words::what(standing));
+                }
+            }
+        });
+        news
     }
 
     /// The incidents that stand elsewhere than before.

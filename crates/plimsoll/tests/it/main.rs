@@ -12,6 +12,7 @@ mod book;
 mod browser;
 mod check;
 mod cli;
+mod demo;
 mod doubts;
 mod journeys;
 mod memory;

@@ -509,3 +509,34 @@ fn a_freeze_holds_what_adds_risk_until_two_break_the_glass() {
     assert_eq!(code, Some(0));
     curl_until(&shown, |shown| shown.contains("\"phase\": \"reverted\""));
 }
+
+#[test]
+fn switches_in_one_step_fail_nobody() {
+    let _busy = busy();
+    let (_blue, blue) = service("version.py", &["blue"]);
+    let (_green, green) = service("version.py", &["green"]);
+    let plimsoll = in_front(&blue, "");
+    let users = caller("users.py", &[&plimsoll.ingress, "300"]);
+    for number in 1..=4 {
+        let to = if number % 2 == 1 { &green } else { &blue };
+        let (candidate, version) = (format!("http://{to}"), format!("v{number}-again"));
+        let args = [
+            "deploy",
+            "orders",
+            "--candidate",
+            &candidate,
+            "--version",
+            &version,
+            "--at-once",
+            "--probation",
+            "1s",
+        ];
+        let (code, text) = said(&change(&plimsoll, &args));
+        assert_eq!(code, Some(0), "{text}");
+        let shown = [&*plimsoll.admin_url(&format!("/api/v1/changes/orders-{number}"))];
+        curl_until(&shown, |shown| shown.contains("\"phase\": \"final\""));
+    }
+    let counts = got(users);
+    let answers: Vec<&str> = counts.keys().map(String::as_str).collect();
+    assert_eq!(answers, ["200 blue", "200 green"], "{counts:?}");
+}
