@@ -6,6 +6,7 @@
 
 mod opening;
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -59,6 +60,10 @@ const TELLING_MAX: Duration = Duration::from_secs(3);
 /// How often it is judged: what happened is known within a second, and a process that is killed loses no more.
 const JUDGE_EVERY: Duration = Duration::from_millis(500);
 
+/// How long a start waits for what the state knows of versions, and how often it looks.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+const HEARD_EVERY: Duration = Duration::from_millis(5);
+
 /// A core that has not turned for so long is stuck. It does once a second.
 const STUCK: Duration = Duration::from_secs(3);
 
@@ -71,7 +76,7 @@ pub(crate) struct Instance {
     meter: Option<MeterEnd>,
     /// `None` when nothing is kept.
     keeper: Option<Keeper>,
-    admin_address: std::net::SocketAddr,
+    admin_address: SocketAddr,
     admin_ended: oneshot::Receiver<()>,
     pub(crate) parts: Arc<Parts>,
 }
@@ -181,14 +186,13 @@ impl Instance {
             gateway,
             journal,
         });
+        let keeper = state.map(|place| Keeper::start(place, &parts)).transpose()?;
+        control.block_on(parts.hear_versions());
         let cores = parts.begin(seats, inheritance.predecessor.take())?;
-        parts.tell_addresses(&inheritance);
         let admin_address = admin.address();
-        let address = ("address", admin_address.to_string().into());
-        parts.journal.info("operators may ask", &[address]);
+        parts.tell_addresses(&inheritance, admin_address);
         let meter = meter.map(|meter| start_meter(meter, &parts));
         let admin_ended = parts.serve_operators(admin);
-        let keeper = state.map(|place| Keeper::start(place, &parts)).transpose()?;
         parts.supervisor.ready("serving");
         parts.watch_cores();
         Ok(Self {
@@ -301,6 +305,20 @@ impl Parts {
         }
         cores.go.send_replace(true);
         Ok(cores.threads)
+    }
+
+    /// Waits until it is known which versions there are, so that the first request goes where all others go; and no longer
+    /// than for a disk. Without that, everything begins as the file says.
+    async fn hear_versions(&self) {
+        let env = self.gateway.env();
+        let begun = env.now();
+        while self.record.read(|state| !state.is_whole) && env.now().since(begun) < HEARD_WITHIN {
+            if let Some(keeper) = self.keeper.get() {
+                keeper.unpark();
+            }
+            env.sleep(HEARD_EVERY).await;
+        }
+        rollout::run_once(self).await;
     }
 
     /// Everything that runs beside the traffic, and how often.
@@ -517,7 +535,7 @@ impl Parts {
         }
     }
 
-    fn tell_addresses(&self, inheritance: &Inheritance) {
+    fn tell_addresses(&self, inheritance: &Inheritance, admin: SocketAddr) {
         for (name, address) in self.gateway.addresses() {
             let address = address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
             self.journal.info(
@@ -529,6 +547,8 @@ impl Parts {
             );
         }
         self.tell_inheritance(inheritance);
+        let address = ("address", admin.to_string().into());
+        self.journal.info("operators may ask", &[address]);
     }
 
     /// What is configured, with the versions that deploys have brought.
