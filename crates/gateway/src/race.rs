@@ -161,6 +161,9 @@ impl<'a> Race<'a> {
                 self.hedging.took(now - loser.sent_at);
             }
         } else {
+            if index == FIRST {
+                ticket.failed_once();
+            }
             // What has failed lets go of all that it holds before the other is waited for.
             drop(attempt);
             index = 1 - index;

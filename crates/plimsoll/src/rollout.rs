@@ -7,6 +7,7 @@
 //! **If it is slow or fails**, shares stay what they are; a cut that this process says takes effect in it at once, and
 //! waits for no store.
 
+mod seen;
 pub(crate) mod sharing;
 pub(crate) mod versions;
 pub(crate) mod words;
@@ -14,34 +15,24 @@ pub(crate) mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use change::{Evidence, Gate, Health, Next, Phase, Seen, Standing, Transition};
-use gateway::plan::Good;
+use change::{Evidence, Next, Seen, Standing, Transition};
 use gateway::splits::{EpochReading, Split, SplitSeen};
-use jiff::Timestamp;
 use plimsoll_slo::{Comparison, Epoch, Finding, HistogramSnapshot, Instant, Rung, SLOTS, SLOW, Terms};
 
 use self::sharing::Others;
 use self::versions::Deploy;
 use crate::api::changes::Stable;
-use crate::civil;
-use crate::config::{self, Endpoint, Scalar as _};
+use crate::config::{Endpoint, Scalar as _};
 use crate::instance::Parts;
 use crate::journal::Value;
 use crate::reading::ObjectiveReading;
-use crate::record::entry::Calls;
-use crate::record::{Said, who};
+use crate::record::Said;
 
 /// How often it looks.
 pub(crate) const LOOKS_EVERY: Duration = Duration::from_millis(100);
-/// How long what is under way at a candidate that was cut is waited for.
-const UNDONE_AFTER: u64 = 30_000;
-/// Milliseconds after which what was drawn for a version is under way there.
-const SETTLED_AFTER: u64 = 500;
-/// Milliseconds by which what burns may have begun before its cause was noted: clocks differ, and seconds are whole.
-const AT_ONCE: u64 = 2_000;
 
 /// Failures in a row that a fuse may ask for: with more to go the next look comes first.
 const FUSE_MAX: u64 = 64;
@@ -94,6 +85,12 @@ impl Rollouts {
 
 /// Looks once at all changes.
 pub(crate) async fn run_once(parts: &Parts) {
+    let is_none = parts
+        .record
+        .read(|state| state.changes.machine.all().next().is_none());
+    if is_none && parts.gateway.running().splits.is_empty() {
+        return;
+    }
     // What is there has to be there in the gateway before anybody is sent to it.
     let composed = parts.reloader.recompose(|plan| parts.composed(plan)).await;
     if let Err(problem) = composed {
@@ -154,10 +151,11 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
         }
         (comparison, evidence) = (Some(compared), Some(kept));
     }
-    let health = health(parts, standing, split);
-    let touched = touched(&running.plan, &deploy.upstream);
-    let burning = burning(parts, standing, &touched);
-    let closed = closed(parts, now);
+    let health = seen::health(parts, standing, split);
+    let touched = seen::touched(&running.plan, &deploy.upstream);
+    let burning = seen::burning(parts, standing, &touched)
+        .or_else(|| seen::beyond_objective(parts, standing, deploy.alpha, evidence.as_ref(), &touched));
+    let closed = seen::closed(parts, now);
     let (needed_by, need_gone) = parts.record.read(|state| {
         let machine = &state.changes.machine;
         let owned = |id: Option<&str>| id.map(str::to_owned);
@@ -171,10 +169,10 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
         leads: leads(parts),
         health,
         comparison: comparison.as_ref(),
-        replaced_idle: is_idle(parts, standing, deploy, now),
-        guarded: is_guarded(standing, comparison.as_ref()),
+        replaced_idle: seen::is_idle(parts, standing, deploy, now),
+        guarded: seen::is_guarded(standing, comparison.as_ref()),
         burning: burning.as_deref(),
-        rung: rung(readings, &touched),
+        rung: seen::rung(readings, &touched),
         glass_broken: parts.record.read(|state| state.freezes.is_glass_broken(now)),
         closed: closed.as_deref(),
         needed_by: needed_by.as_deref(),
@@ -255,9 +253,9 @@ fn compare(
     now: u64,
 ) -> (Comparison, Evidence) {
     let (epochs, from) = epochs(counted, versions::epoch(standing, now));
-    let touched = touched(plan, &deploy.upstream);
+    let touched = seen::touched(plan, &deploy.upstream);
     // With less of the budget left, less may be lost by the next step.
-    let harm = if rung(readings, &touched) >= Rung::Careful {
+    let harm = if seen::rung(readings, &touched) >= Rung::Careful {
         0.5
     } else {
         1.0
@@ -318,25 +316,8 @@ pub(crate) fn stable(parts: &Parts, upstream: &str) -> Option<Stable> {
         endpoints: versions::texts(plan),
         version: plan.version.to_string(),
         slow_us,
-        allowed: allowed(parts, &touched(&running.plan, upstream)),
+        allowed: seen::tightest(parts, &seen::touched(&running.plan, upstream)).map(|(_, allowed)| allowed),
     })
-}
-
-/// The least share that an objective about availability allows to fail.
-fn allowed(parts: &Parts, touched: &BTreeSet<Arc<str>>) -> Option<f64> {
-    let running = parts.gateway.running();
-    let counts = |name: &Arc<str>| {
-        let mut plans = running.plan.objectives.iter();
-        let plan = plans.find(|plan| plan.name == *name);
-        plan.is_some_and(|plan| plan.good == Good::Served { latency_max: None } && plan.walk.is_none())
-    };
-    let asked = parts.reloader.asked();
-    let of = asked
-        .objectives
-        .iter()
-        .filter(|one| touched.contains(&one.name) && counts(&one.name) && one.members.is_empty())
-        .filter(|one| one.objective.allowed().is_none());
-    of.map(|one| one.objective.target.allowance()).reduce(f64::min)
 }
 
 /// Whether something listens at each of these endpoints. It blocks for a second for each at most.
@@ -356,127 +337,6 @@ pub(crate) fn reach(endpoints: &[String]) -> Result<(), String> {
         reached.map_err(|error| format!("{text}: {error}"))?;
     }
     Ok(())
-}
-
-/// Whether a step without a comparison may be left: it was asked for that the candidate is within its objective, and
-/// that is shown by what it did itself.
-fn is_guarded(standing: &Standing, comparison: Option<&Comparison>) -> bool {
-    let steps = &standing.change.steps;
-    let gate = standing
-        .step()
-        .and_then(|step| steps.get(step))
-        .map(change::Step::gate);
-    gate == Some(Gate::Guard) && comparison.is_some_and(|found| found.signs[0].as_good >= Some(1.0))
-}
-
-/// The names of the objectives whose requests go to this upstream.
-pub(crate) fn touched(plan: &gateway::Plan, upstream: &str) -> BTreeSet<Arc<str>> {
-    let leads = |(listener, route): &(Arc<str>, Arc<str>)| {
-        let mut listeners = plan.listeners.iter().filter(|one| one.name == *listener);
-        listeners.any(|listener| {
-            let mut routes = listener.routes.iter();
-            routes.any(|one| one.name == *route && *one.upstream == *upstream)
-        })
-    };
-    let objectives = plan.objectives.iter();
-    let touched = objectives.filter(|objective| objective.routes.iter().any(leads));
-    touched.map(|objective| Arc::clone(&objective.name)).collect()
-}
-
-/// What may be risked, by the objective that has the least left.
-fn rung(readings: &[ObjectiveReading], touched: &BTreeSet<Arc<str>>) -> Rung {
-    let of = readings.iter().filter(|reading| touched.contains(&reading.name));
-    // Of what is not known yet it says careful; with no objective at all there is no budget to be careful with.
-    of.map(|reading| reading.rung).max().unwrap_or(Rung::Free)
-}
-
-/// An objective that pages since somebody is exposed.
-fn burning(parts: &Parts, standing: &Standing, touched: &BTreeSet<Arc<str>>) -> Option<String> {
-    let exposed = standing.exposed_since()?.saturating_sub(AT_ONCE);
-    parts.record.read(|state| {
-        let mut pages = state.alerts.open().filter(|alert| {
-            let began = alert
-                .opened
-                .began
-                .map_or(alert.opened_at, |second| 1_000 * second);
-            alert.opened.severity == Calls::Page && began >= exposed
-        });
-        let page = pages.find(|alert| touched.contains(alert.opened.objective.as_str()));
-        page.map(|alert| alert.opened.objective.clone())
-    })
-}
-
-fn health(parts: &Parts, standing: &Standing, split: Option<&Arc<Split>>) -> Health {
-    let env = parts.gateway.env();
-    let (now, wall) = (env.now(), env.wall().as_millis() as u64);
-    let running = parts.gateway.running();
-    let candidate = split.and_then(|split| {
-        let mut upstreams = running.upstreams.iter();
-        upstreams.find(|upstream| upstream.plan.name == split.plan.candidate)
-    });
-    let id = &standing.change.id;
-    let mut rollouts = parts.rollouts.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(candidate) = candidate else {
-        return Health::Gone;
-    };
-    let endpoints = candidate.state.endpoints();
-    let readings: Vec<_> = endpoints.iter().map(|endpoint| endpoint.reading(now)).collect();
-    if standing.phase() == Phase::Reverting {
-        let pending: u32 = readings.iter().map(|reading| reading.pending).sum();
-        let is_late = wall.saturating_sub(standing.since()) >= UNDONE_AFTER;
-        return if pending == 0 || is_late {
-            Health::Gone
-        } else {
-            Health::Ready
-        };
-    }
-    if readings.iter().any(|reading| reading.healthy && !reading.ejected) {
-        rollouts.away.remove(id);
-        return Health::Ready;
-    }
-    let since = *rollouts.away.entry(id.clone()).or_insert(now);
-    Health::Away(now.since(since).as_millis() as u64)
-}
-
-/// Why no change may go on at this time, if none may.
-fn closed(parts: &Parts, now: u64) -> Option<String> {
-    let frozen = parts.record.read(|state| {
-        let freeze = state.freezes.holding(now)?;
-        let until = civil::moment(freeze.until);
-        Some(format!(
-            "all is frozen until {until}, by {}: {}",
-            who(&freeze.author),
-            freeze.reason
-        ))
-    });
-    frozen.or_else(|| {
-        let changes = parts.reloader.asked().changes;
-        let at = Timestamp::from_millisecond(i64::try_from(now).unwrap_or(i64::MAX)).ok()?;
-        let here = changes.zone.to_datetime(at);
-        let is_open = changes.hours.is_empty() || changes.hours.iter().any(|hours| hours.has(here));
-        let spelled: Vec<String> = changes.hours.iter().map(config::Scalar::render).collect();
-        (!is_open).then(|| format!("changes go on at these hours: {}", spelled.join(", ")))
-    })
-}
-
-/// Whether nothing is under way at the version that is replaced, or has been for so long that it is not waited for.
-fn is_idle(parts: &Parts, standing: &Standing, deploy: &Deploy, now: u64) -> bool {
-    let (running, steady) = (parts.gateway.running(), parts.gateway.env().now());
-    let mut upstreams = running.upstreams.iter();
-    let Some(stable) = upstreams.find(|upstream| *upstream.plan.name == *deploy.upstream) else {
-        return true;
-    };
-    let ends = standing.since().saturating_add(standing.change.probation_ms);
-    if now >= ends.saturating_add(UNDONE_AFTER) {
-        return true;
-    }
-    // What was drawn for it a moment ago may not be there yet.
-    let endpoints = stable.state.endpoints();
-    let pending: u32 = endpoints
-        .iter()
-        .map(|endpoint| endpoint.reading(steady).pending)
-        .sum();
-    pending == 0 && now >= ends.saturating_add(SETTLED_AFTER)
 }
 
 /// Says something of a change in the name of this process; what needs a change that is cut is cut before it.

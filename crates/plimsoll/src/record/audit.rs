@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use change::{Cause, Transition};
+
 use super::{Entry, MACHINE, Said};
 use crate::civil;
 
@@ -96,7 +98,20 @@ fn did(said: &Said) -> String {
             format!("asked to break the glass for {minutes} min: {reason}")
         }
         Said::GlassConfirmed => "confirmed that the glass is broken".to_owned(),
-        Said::ChangeWent(said) => format!("said of the change: {}", said.word()),
+        Said::ChangeWent(said) => match &**said {
+            Transition::Proposed(change) => format!("asked for {} of {}", change.to, change.target),
+            Transition::Cut {
+                cause: Cause::Asked(why),
+                ..
+            } => format!("took the change back: {why}"),
+            Transition::Cut { cause, .. } => format!("took the change back, because {}", cause.sentence()),
+            Transition::Paused { why } => format!("paused the change: {why}"),
+            Transition::Resumed => "had the change go on".to_owned(),
+            Transition::Approved { step, why } => {
+                format!("let the change enter step {}: {why}", step + 1)
+            }
+            said => format!("said that the change is {}", said.word()),
+        },
         Said::Changed { what } | Said::Operated { what } => what.clone(),
     }
 }

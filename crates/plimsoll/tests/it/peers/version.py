@@ -1,21 +1,26 @@
 """A version of a service in another language.
 
-    version.py NAME [--fails SHARE] [--slow MILLISECONDS] [--only TIER]
+    version.py NAME [--fails SHARE] [--slow MILLISECONDS] [--only TIER] [--when-told]
 
 Prints its address on the first line, and answers every request with its name: a share of them with 500, all of them so
-much later, or both for requests of one tier only (`X-Tier`). /healthy is always well.
+much later, or both for requests of one tier only (`X-Tier`). /healthy is always well. With --when-told it is as good as any
+until a line comes on standard input.
 """
 import argparse
 import asyncio
 import random
+import sys
+import threading
 
 parser = argparse.ArgumentParser()
 parser.add_argument("name")
 parser.add_argument("--fails", type=float, default=0)
 parser.add_argument("--slow", type=float, default=0)
 parser.add_argument("--only")
+parser.add_argument("--when-told", action="store_true")
 args = parser.parse_args()
 dice = random.Random(args.name)
+told = threading.Event()
 
 
 async def serve(reader, writer):
@@ -25,6 +30,7 @@ async def serve(reader, writer):
             length = head.partition("content-length: ")[2].partition("\r\n")[0]
             await reader.readexactly(int(length or 0))
             meant = not head.startswith("get /healthy ") and (not args.only or f"x-tier: {args.only}\r\n" in head)
+            meant = meant and (told.is_set() or not args.when_told)
             if meant and args.slow:
                 await asyncio.sleep(args.slow / 1000)
             fails = meant and dice.random() < args.fails
@@ -45,4 +51,10 @@ async def main():
     await server.serve_forever()
 
 
+def wait_until_told():
+    if sys.stdin.readline():
+        told.set()
+
+
+threading.Thread(target=wait_until_told, daemon=True).start()
 asyncio.run(main())
