@@ -6,7 +6,7 @@ use crate::change::Change;
 use crate::standing::{Phase, Standing};
 use crate::transition::Transition;
 
-/// Changes that are remembered; of those that are over, the latest.
+/// Changes that are remembered; of those that are over, the latest, and whatever is in force.
 const REMEMBERED_MAX: usize = 500;
 
 /// Why a change is not taken on.
@@ -78,7 +78,11 @@ impl Changes {
         if self.all.len() <= REMEMBERED_MAX {
             return;
         }
-        let over = self.all.values().filter(|standing| standing.phase().is_over());
+        let in_force: BTreeSet<&str> = self.in_force().map(|standing| &*standing.change.id).collect();
+        let over = self
+            .all
+            .values()
+            .filter(|standing| standing.phase().is_over() && !in_force.contains(&*standing.change.id));
         let oldest = over.min_by_key(|standing| standing.proposed_at);
         if let Some(id) = oldest.map(|standing| standing.change.id.clone()) {
             self.all.remove(&id);
@@ -93,6 +97,20 @@ impl Changes {
     /// All of them, in the order of their names.
     pub fn all(&self) -> impl Iterator<Item = &Standing> {
         self.all.values()
+    }
+
+    /// The last of each target that is there for good. They are never forgotten, however old they are.
+    pub fn in_force(&self) -> impl Iterator<Item = &Standing> {
+        let mut last: BTreeMap<&str, &Standing> = BTreeMap::new();
+        let at = |standing: &Standing| (standing.finished_at(), standing.change.id.clone());
+        let all = self.all.values();
+        for standing in all.filter(|standing| standing.phase() == Phase::Final) {
+            let before = last.entry(&standing.change.target).or_insert(standing);
+            if at(before) < at(standing) {
+                *before = standing;
+            }
+        }
+        last.into_values()
     }
 
     /// The one that is under way at this target.

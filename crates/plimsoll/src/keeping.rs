@@ -246,7 +246,13 @@ impl Keeping {
         let looked_back = judging(parts).looks_back().as_secs() / 60;
         store.forget(minute.saturating_sub(KEPT_MINUTES.max(looked_back)))?;
         store.forget_counted(CLIENT_ERRORS, minute.saturating_sub(APART_MINUTES))?;
-        store.forget_facts(60_000 * minute.saturating_sub(KEPT_FACTS))?;
+        // A version that was promoted is what runs, however long ago that was.
+        let in_force: Vec<String> = parts.record.read(|state| {
+            let in_force = state.changes.machine.in_force();
+            in_force.map(|standing| standing.change.id.clone()).collect()
+        });
+        let kept: Vec<&str> = in_force.iter().map(String::as_str).collect();
+        store.forget_facts(60_000 * minute.saturating_sub(KEPT_FACTS), &kept)?;
         for _ in 0..HOURS_MAX {
             if !store.add_up(minute.saturating_sub(APART_MINUTES))? {
                 break;

@@ -7,6 +7,7 @@
 //! places for as long as the file differs from what the process was started with: a reload that seems to have moved
 //! the admin port, and has not, is found out at the worst moment.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,18 +51,23 @@ pub(crate) struct Asked {
     pub(crate) alerts: Arc<AlertsConfig>,
     pub(crate) ladder: Ladder,
     pub(crate) changes: Arc<ChangesConfig>,
+    /// Where the upstreams are, as the file says.
+    pub(crate) places: Arc<BTreeMap<Arc<str>, Vec<String>>>,
     /// Who may ask the port for operators.
     pub(crate) keys: Arc<[Key]>,
 }
 
 impl Asked {
     fn of(config: &Config) -> Self {
+        let upstreams = config.plan.upstreams.iter();
+        let places = upstreams.map(|upstream| (Arc::clone(&upstream.name), versions::texts(upstream)));
         Self {
             objectives: Arc::clone(&config.objectives),
             watched: Arc::clone(&config.watched),
             alerts: Arc::clone(&config.alerts),
             ladder: config.ladder,
             changes: Arc::clone(&config.changes),
+            places: Arc::new(places.collect()),
             keys: Arc::clone(&config.admin.keys),
         }
     }

@@ -314,6 +314,13 @@ pub(crate) fn stable(parts: &Parts, upstream: &str) -> Option<Stable> {
     Some(Stable {
         name: upstream.to_owned(),
         endpoints: versions::texts(plan),
+        in_file: parts
+            .reloader
+            .asked()
+            .places
+            .get(upstream)
+            .cloned()
+            .unwrap_or_default(),
         version: plan.version.to_string(),
         slow_us,
         allowed: seen::tightest(parts, &seen::touched(&running.plan, upstream)).map(|(_, allowed)| allowed),

@@ -194,11 +194,12 @@ pub trait Store: Send + std::fmt::Debug {
     /// [`StoreError::Write`] or [`StoreError::Gone`].
     fn unshare(&mut self, about: &str) -> Result<(), StoreError>;
 
-    /// Forgets every fact from before this time, in milliseconds since the Unix epoch. Returns how many those were.
+    /// Forgets every fact from before this time, in milliseconds since the Unix epoch, but for those about something that
+    /// is to be kept. Returns how many those were.
     ///
     /// # Errors
     /// [`StoreError::Write`].
-    fn forget_facts(&mut self, before: u64) -> Result<usize, StoreError>;
+    fn forget_facts(&mut self, before: u64, kept: &[&str]) -> Result<usize, StoreError>;
 }
 
 /// Rows, and facts, that are copied at once.

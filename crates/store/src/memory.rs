@@ -230,9 +230,10 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn forget_facts(&mut self, before: u64) -> Result<usize, StoreError> {
+    fn forget_facts(&mut self, before: u64, kept: &[&str]) -> Result<usize, StoreError> {
         let facts = self.facts.len();
-        self.facts.retain(|_, fact| fact.at >= before);
+        self.facts
+            .retain(|_, fact| fact.at >= before || kept.contains(&&*fact.about));
         Ok(facts - self.facts.len())
     }
 }

@@ -548,8 +548,8 @@ impl Store for Postgres {
         Ok(facts.collect())
     }
 
-    fn forget_facts(&mut self, before: u64) -> Result<usize, StoreError> {
-        let forgotten = self.change(Sql::FORGET_FACTS, &[&signed(before)])?;
+    fn forget_facts(&mut self, before: u64, kept: &[&str]) -> Result<usize, StoreError> {
+        let forgotten = self.change(Sql::FORGET_FACTS, &[&signed(before), &kept])?;
         Ok(forgotten as usize)
     }
 }

@@ -433,8 +433,9 @@ impl Store for Sqlite {
         rows.and_then(Iterator::collect).map_err(read)
     }
 
-    fn forget_facts(&mut self, before: u64) -> Result<usize, StoreError> {
-        let forgotten = self.connection.execute(FORGET_FACTS, [signed(before)]);
+    fn forget_facts(&mut self, before: u64, kept: &[&str]) -> Result<usize, StoreError> {
+        let kept = format!("\n{}\n", kept.join("\n"));
+        let forgotten = self.connection.execute(FORGET_FACTS, (signed(before), kept));
         forgotten.map_err(write)
     }
 }

@@ -112,6 +112,31 @@ fn what_needs_it_is_taken_back_first() {
 }
 
 #[test]
+fn what_is_in_force_is_remembered_however_many_come_after_it() {
+    let mut changes = Changes::default();
+    let mut promote = |target: &str, number: u64, at: u64| {
+        let id = format!("{target}-{number}");
+        let change = Change {
+            target: target.to_owned(),
+            ..canary(&id)
+        };
+        changes.hear(&id, at, &Transition::Proposed(Box::new(change)));
+        changes.hear(&id, at, &Transition::Promoted { evidence: None });
+        changes.hear(&id, at, &Transition::Finished { evidence: None });
+    };
+    // Two of them end in the same millisecond.
+    promote("carts", 1, 7);
+    promote("orders", 1, 7);
+    for number in 2..=700 {
+        promote("orders", number, 7 + number);
+    }
+    let in_force: Vec<&str> = changes.in_force().map(|standing| &*standing.change.id).collect();
+    assert_eq!(in_force, ["carts-1", "orders-700"]);
+    assert_eq!(changes.all().count(), 500);
+    assert!(changes.get("orders-1").is_none() && changes.get("orders-699").is_some());
+}
+
+#[test]
 fn what_is_heard_in_another_order_and_twice_comes_to_the_same() {
     let change = canary("orders-1");
     let story = [

@@ -30,6 +30,8 @@ pub(crate) struct Stable {
     pub(crate) name: String,
     /// Where it is, as a configuration would say.
     pub(crate) endpoints: Vec<String>,
+    /// Where the file says that it is.
+    pub(crate) in_file: Vec<String>,
     pub(crate) version: String,
     /// Microseconds of its median, 90th and 99th percentile, if enough has been seen.
     pub(crate) slow_us: Option<[u64; 3]>,
@@ -143,6 +145,7 @@ pub(super) fn propose(ask: &Ask<'_>) -> Result<Reply, Reply> {
         upstream: stable.name.clone(),
         endpoints,
         replaces: stable.endpoints.clone(),
+        in_file: stable.in_file.clone(),
         key,
         slow_us: stable.slow_us,
         alpha: defaults.alpha,

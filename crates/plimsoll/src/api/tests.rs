@@ -97,6 +97,7 @@ impl ApiBackend for Fake {
         (upstream == "orders").then(|| Stable {
             name: "orders".to_owned(),
             endpoints: vec!["http://127.0.0.1:3000".to_owned()],
+            in_file: vec!["http://127.0.0.1:3000".to_owned()],
             version: "v1".to_owned(),
             slow_us: Some([20_000, 80_000, 200_000]),
             allowed: Some(0.001),

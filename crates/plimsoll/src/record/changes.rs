@@ -26,7 +26,7 @@ pub(crate) struct Changes {
     pub(crate) machine: Machine,
     /// In the order of time.
     told: BTreeMap<String, Vec<Line>>,
-    /// How many there have been of each target.
+    /// The highest number that one of each target has had: others may be forgotten.
     numbers: BTreeMap<String, u64>,
 }
 
@@ -53,7 +53,15 @@ impl Changes {
             return;
         };
         if let Transition::Proposed(change) = &**said {
-            *self.numbers.entry(change.target.clone()).or_default() += 1;
+            let number = entry
+                .about
+                .strip_prefix(&*change.target)
+                .and_then(|rest| rest.strip_prefix('-'));
+            let highest = self.numbers.entry(change.target.clone()).or_default();
+            *highest = number
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(0)
+                .max(*highest);
         }
         self.machine.hear(&entry.about, entry.at, said);
         let lines = self.told.entry(entry.about.to_string()).or_default();

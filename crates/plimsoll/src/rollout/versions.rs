@@ -1,6 +1,5 @@
 //! What a deploy is made of, and the plan with the versions that deploys have brought.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use change::{Change, Kind, Phase, Standing};
@@ -21,6 +20,9 @@ pub(crate) struct Deploy {
     pub(crate) endpoints: Vec<String>,
     /// Where that was which it replaces.
     pub(crate) replaces: Vec<String>,
+    /// Where the file said that it was: the same, but for what was promoted before and is not in the file yet.
+    #[serde(default)]
+    pub(crate) in_file: Vec<String>,
     /// What requests that keep to one version have in common, as for a journey.
     pub(crate) key: Option<String>,
     /// Microseconds beyond which a request is slow: the median and the 90th and 99th percentile of before, and what nobody
@@ -78,18 +80,17 @@ pub(crate) fn texts(upstream: &UpstreamPlan) -> Vec<String> {
 }
 
 /// What the file says, with what deploys have made of it: those that are final stand in the place of what they have
-/// replaced, for as long as the file still says that; those that are under way are candidates beside it.
+/// replaced, for as long as the file says that still, or what it said then; those that are under way are candidates beside it.
 pub(crate) fn compose(mut plan: Plan, changes: &Changes) -> Plan {
-    let mut last: BTreeMap<u64, (&Standing, Deploy)> = BTreeMap::new();
-    for standing in changes.machine.all() {
-        if let (Some(at), Some(deploy)) = (standing.finished_at(), Deploy::of(&standing.change)) {
-            last.insert(at, (standing, deploy));
-        }
-    }
-    for (standing, deploy) in last.values() {
+    for standing in changes.machine.in_force() {
+        let Some(deploy) = Deploy::of(&standing.change) else {
+            continue;
+        };
         let mut upstreams = plan.upstreams.iter_mut();
         let stable = upstreams.find(|upstream| *upstream.name == *deploy.upstream);
-        if let Some(stable) = stable.filter(|stable| texts(stable) == deploy.replaces) {
+        let is_before =
+            |stable: &&mut UpstreamPlan| [&deploy.in_file, &deploy.replaces].contains(&&texts(stable));
+        if let Some(stable) = stable.filter(is_before) {
             stable.endpoints = deploy
                 .endpoints
                 .iter()
@@ -160,5 +161,86 @@ pub(crate) fn epoch(standing: &Standing, now: u64) -> usize {
             steps + passed.min(ROUNDS) as usize
         }
         _ => standing.step().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use change::{Transition, Undecided};
+
+    use super::*;
+    use crate::config::Config;
+
+    fn final_at(changes: &mut Changes, number: u64, at: u64, replaces: &str, in_file: &str, to: &str) {
+        let deploy = Deploy {
+            upstream: "orders".to_owned(),
+            endpoints: vec![to.to_owned()],
+            replaces: vec![replaces.to_owned()],
+            in_file: vec![in_file.to_owned()],
+            key: None,
+            slow_us: None,
+            alpha: 0.001,
+            tolerated: 0.0,
+            tolerated_slow: 0.0,
+            allowed: None,
+        };
+        let change = Change {
+            id: format!("orders-{number}"),
+            kind: Kind::Deploy,
+            target: "orders".to_owned(),
+            to: format!("v{number}"),
+            steps: Vec::new(),
+            needs: Vec::new(),
+            offers: Vec::new(),
+            undecided: Undecided {
+                hold_ms: 0,
+                then: change::Then::Revert,
+            },
+            probation_ms: 0,
+            hold_back: 0.0,
+            how: serde_json::to_string(&deploy).unwrap(),
+        };
+        let id = change.id.clone();
+        for said in [
+            Transition::Proposed(Box::new(change)),
+            Transition::Promoted { evidence: None },
+            Transition::Finished { evidence: None },
+        ] {
+            changes.machine.hear(&id, at, &said);
+        }
+    }
+
+    #[test]
+    fn what_was_promoted_last_runs_until_the_file_says_something_else() {
+        let in_file = |port: u16| {
+            let text = format!(
+                "listeners: [{{ name: ingress, listen: '127.0.0.1:0', routes: [{{ name: all, path: '/{{*rest}}', upstream: orders }}] }}]
+upstreams: [{{ name: orders, endpoints: ['http://127.0.0.1:{port}'] }}]\n"
+            );
+            Config::read("test.yaml", text.as_bytes()).unwrap().plan
+        };
+        let [one, two, three] = [1, 2, 3].map(|port| format!("http://127.0.0.1:{port}"));
+        let runs = |plan: Plan, changes: &Changes| texts(&compose(plan, changes).upstreams[0])[0].clone();
+        let mut changes = Changes::default();
+        final_at(&mut changes, 1, 10, &one, &one, &two);
+        assert_eq!(runs(in_file(1), &changes), two);
+        final_at(&mut changes, 2, 20, &two, &one, &three);
+        assert_eq!(
+            runs(in_file(1), &changes),
+            three,
+            "the file says what it said then"
+        );
+        assert_eq!(runs(in_file(2), &changes), three, "or what was replaced");
+        assert_eq!(runs(in_file(3), &changes), three);
+        assert_eq!(runs(in_file(4), &changes), "http://127.0.0.1:4");
+        let again = compose(in_file(1), &changes);
+        assert!(
+            is_same(&compose(again.clone(), &changes), &again),
+            "twice is the same"
+        );
+
+        // Back to the version before, and the first of them is not needed for it.
+        final_at(&mut changes, 3, 30, &three, &one, &two);
+        assert_eq!(runs(in_file(1), &changes), two);
     }
 }

@@ -252,9 +252,10 @@ fn old_facts_are_forgotten_and_their_places_are_not_given_again() {
             .note(&[fact("a", 10, "1"), fact("b", 20, "2"), fact("c", 30, "3")])
             .unwrap();
         let last = store.noted(0, 10).unwrap()[2].0;
-        assert_eq!(store.forget_facts(25).unwrap(), 2);
+        assert_eq!(store.forget_facts(25, &["carts-1", "checkout-1"]).unwrap(), 0);
+        assert_eq!(store.forget_facts(25, &["carts-1"]).unwrap(), 2);
         assert_eq!(ids(&store.noted(0, 10).unwrap()), ["c"]);
-        assert_eq!(store.forget_facts(100).unwrap(), 1);
+        assert_eq!(store.forget_facts(100, &[]).unwrap(), 1);
         store.note(&[fact("d", 100, "4")]).unwrap();
         assert!(store.noted(last, 10).unwrap()[0].0 > last);
     });
