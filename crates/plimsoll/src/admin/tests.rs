@@ -99,14 +99,7 @@ impl ApiBackend for Arc<Fake> {
     }
 
     fn stable(&self, upstream: &str) -> Option<crate::api::changes::Stable> {
-        (upstream == "orders").then(|| crate::api::changes::Stable {
-            name: "orders".to_owned(),
-            endpoints: vec!["http://127.0.0.1:3000".to_owned()],
-            in_file: vec!["http://127.0.0.1:3000".to_owned()],
-            version: "v1".to_owned(),
-            slow_us: Some([20_000, 80_000, 200_000]),
-            allowed: Some(0.001),
-        })
+        (upstream == "orders").then(crate::api::changes::Stable::fake)
     }
 
     fn reach(&self, endpoints: &[String]) -> Result<(), String> {

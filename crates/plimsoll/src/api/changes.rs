@@ -39,6 +39,22 @@ pub(crate) struct Stable {
     pub(crate) allowed: Option<f64>,
 }
 
+#[cfg(test)]
+impl Stable {
+    /// An upstream of whose times enough is known.
+    pub(crate) fn fake() -> Self {
+        let place = vec!["http://127.0.0.1:3000".to_owned()];
+        Self {
+            name: "orders".to_owned(),
+            endpoints: place.clone(),
+            in_file: place,
+            version: "v1".to_owned(),
+            slow_us: Some([20_000, 80_000, 200_000]),
+            allowed: Some(0.001),
+        }
+    }
+}
+
 pub(super) fn list(ask: &Ask<'_>) -> Result<Reply, Reply> {
     let limit = ask.limit()?;
     let all: Vec<Value> = ask.backend.record().read(|state| {

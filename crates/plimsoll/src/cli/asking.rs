@@ -71,6 +71,12 @@ impl PortArgs {
     }
 }
 
+/// What an answer lists under a name, each in lines of its own; if there is none, that.
+pub(super) fn listed(answer: &Value, name: &str, none: &str, line: impl FnMut(&Value) -> String) -> String {
+    let all: String = answer[name].as_array().into_iter().flatten().map(line).collect();
+    if all.is_empty() { none.to_owned() } else { all }
+}
+
 /// What a refusal says.
 pub(super) fn detail(answer: &Value) -> String {
     let text = |field: &str| answer[field].as_str().unwrap_or_default();

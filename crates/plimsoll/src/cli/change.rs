@@ -11,7 +11,7 @@ use change::Evidence;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::asking::{AuthorArgs, PortArgs, detail, say, unreachable};
+use super::asking::{AuthorArgs, PortArgs, detail, listed, say, unreachable};
 use super::{Exit, print};
 use crate::admin::ask::ASK_MAX;
 use crate::config::{self, secrets::variable};
@@ -402,17 +402,7 @@ fn told(shown: &Value) -> Vec<String> {
 }
 
 fn list(answer: &Value) -> String {
-    let all: String = answer["changes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(line)
-        .collect();
-    if all.is_empty() {
-        "no change\n".to_owned()
-    } else {
-        all
-    }
+    listed(answer, "changes", "no change\n", line)
 }
 
 fn line(change: &Value) -> String {

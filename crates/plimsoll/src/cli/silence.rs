@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::Exit;
-use super::asking::{AuthorArgs, PortArgs, say};
+use super::asking::{AuthorArgs, PortArgs, listed, say};
 use crate::config;
 
 /// Have nobody told of an objective for a while. Alerts open and close as ever.
@@ -82,17 +82,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn list(answer: &Value) -> String {
-    let all: String = answer["silences"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(line)
-        .collect();
-    if all.is_empty() {
-        "no silence\n".to_owned()
-    } else {
-        all
-    }
+    listed(answer, "silences", "no silence\n", line)
 }
 
 fn line(silence: &Value) -> String {

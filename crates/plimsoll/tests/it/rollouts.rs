@@ -42,6 +42,13 @@ fn change(plimsoll: &Plimsoll, args: &[&str]) -> Output {
         .unwrap()
 }
 
+/// Asks for the version v2 at this address to be rolled out, with these options.
+fn deploy(plimsoll: &Plimsoll, address: &str, more: &[&str]) -> Output {
+    let candidate = format!("http://{address}");
+    let args = ["deploy", "orders", "--candidate", &candidate, "--version", "v2"];
+    change(plimsoll, &[&args, more].concat())
+}
+
 /// What the command line printed, and how it ended.
 #[track_caller]
 fn said(output: &Output) -> (Option<i32>, String) {
@@ -78,19 +85,7 @@ fn a_good_version_is_promoted_by_evidence_and_takes_the_place_of_the_old() {
     let plimsoll = in_front(&old, "");
     let users = caller("users.py", &[&plimsoll.ingress, "400"]);
     until_usual(&plimsoll);
-    let candidate = format!("http://{new}");
-    let args = [
-        "deploy",
-        "orders",
-        "--candidate",
-        &candidate,
-        "--version",
-        "v2",
-        "--as",
-        "ada",
-        "--wait",
-    ];
-    let (code, text) = said(&change(&plimsoll, &args));
+    let (code, text) = said(&deploy(&plimsoll, &new, &["--as", "ada", "--wait"]));
     assert_eq!(code, Some(0), "{text}");
     for line in [
         "ada  orders-1 is asked for",
@@ -134,9 +129,7 @@ fn a_version_that_was_promoted_is_there_after_a_restart() {
     let (mut old_process, old) = service("version.py", &["old"]);
     let (_new, new) = service("version.py", &["new"]);
     let mut plimsoll = in_front(&old, "");
-    let candidate = format!("http://{new}");
-    let args = ["deploy", "orders", "--candidate", &candidate, "--version", "v2"];
-    let (code, text) = said(&change(&plimsoll, &args));
+    let (code, text) = said(&deploy(&plimsoll, &new, &[]));
     assert_eq!(code, Some(0), "{text}");
     let (code, text) = said(&change(
         &plimsoll,
@@ -184,17 +177,7 @@ fn a_version_that_fails_is_rolled_back_before_many_notice() {
     let plimsoll = in_front(&old, "");
     let users = caller("users.py", &[&plimsoll.ingress, "400"]);
     until_usual(&plimsoll);
-    let candidate = format!("http://{new}");
-    let args = [
-        "deploy",
-        "orders",
-        "--candidate",
-        &candidate,
-        "--version",
-        "v2",
-        "--wait",
-    ];
-    let (code, text) = said(&change(&plimsoll, &args));
+    let (code, text) = said(&deploy(&plimsoll, &new, &["--wait"]));
     assert_eq!(code, Some(1), "{text}");
     assert!(
         text.contains("orders-1 is rolled back, because it is worse than what it was to replace (failures)"),
@@ -225,18 +208,7 @@ fn a_version_that_everybody_got_at_once_and_that_fails_is_taken_back() {
     let (_new, new) = service("version.py", &["new", "--fails", "0.5"]);
     let plimsoll = in_front(&old, "retry: off");
     let users = caller("users.py", &[&plimsoll.ingress, "200"]);
-    let candidate = format!("http://{new}");
-    let args = [
-        "deploy",
-        "orders",
-        "--candidate",
-        &candidate,
-        "--version",
-        "v2",
-        "--at-once",
-        "--wait",
-    ];
-    let (code, text) = said(&change(&plimsoll, &args));
+    let (code, text) = said(&deploy(&plimsoll, &new, &["--at-once", "--wait"]));
     assert_eq!(code, Some(1), "{text}");
     assert!(
         text.contains("because the objective answered has been failing since it is there"),
@@ -255,9 +227,7 @@ fn a_version_that_fails_only_after_it_was_promoted_is_taken_back() {
         &configuration(&old, "retry: off").replace("probation: 2s", "probation: 5m, hold_back: 20%"),
     );
     let users = caller("users.py", &[&plimsoll.ingress, "200"]);
-    let candidate = format!("http://{new}");
-    let args = ["deploy", "orders", "--candidate", &candidate, "--version", "v2"];
-    let (code, text) = said(&change(&plimsoll, &args));
+    let (code, text) = said(&deploy(&plimsoll, &new, &[]));
     assert_eq!(code, Some(0), "{text}");
     let all = ["promote", "orders-1", "--all", "--reason", "I have looked"];
     let (code, text) = said(&change(&plimsoll, &all));
@@ -285,19 +255,7 @@ fn a_version_that_is_slow_for_some_is_rolled_back() {
     let plimsoll = in_front(&old, "retry: off");
     let users = caller("users.py", &[&plimsoll.ingress, "400"]);
     until_usual(&plimsoll);
-    let candidate = format!("http://{new}");
-    let args = [
-        "deploy",
-        "orders",
-        "--candidate",
-        &candidate,
-        "--version",
-        "v2",
-        "--key",
-        "header:x-user",
-        "--wait",
-    ];
-    let (code, text) = said(&change(&plimsoll, &args));
+    let (code, text) = said(&deploy(&plimsoll, &new, &["--key", "header:x-user", "--wait"]));
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("(slow-p"), "{text}");
     drop(users);

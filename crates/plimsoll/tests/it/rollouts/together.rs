@@ -2,7 +2,7 @@
 
 use private_postgres::Server;
 
-use super::{change, configuration, got, said, until_usual};
+use super::{change, configuration, deploy, got, said, until_usual};
 use crate::world::{Plimsoll, Process, busy, caller, curl_until, service};
 
 /// Three gateways on one database, each with a third of the users.
@@ -45,17 +45,7 @@ fn three_gateways_judge_by_what_all_have_counted_and_cut_together() {
     let (_old, old) = service("version.py", &["old"]);
     let (_new, new) = service("version.py", &["new", "--fails", "0.3"]);
     let three = Three::in_front_of(&old);
-    let candidate = format!("http://{new}");
-    let args = [
-        "deploy",
-        "orders",
-        "--candidate",
-        &candidate,
-        "--version",
-        "v2",
-        "--wait",
-    ];
-    let (code, text) = said(&change(&three.gateways[1], &args));
+    let (code, text) = said(&deploy(&three.gateways[1], &new, &["--wait"]));
     assert_eq!(code, Some(1), "{text}");
     assert!(
         text.contains("because it is worse than what it was to replace (failures)"),
