@@ -70,7 +70,11 @@ pub struct Standing {
     paused: Option<(u64, bool, String)>,
     pub(crate) approved: BTreeSet<usize>,
     pub(crate) asked: BTreeSet<usize>,
+    yielded: BTreeMap<String, u64>,
 }
+
+/// Configurations to which a change has yielded, at most: one for each gateway that has a file of its own.
+const YIELDED_MAX: usize = 1_000;
 
 impl Standing {
     /// Nothing was said but that it is asked for.
@@ -88,6 +92,7 @@ impl Standing {
             paused: None,
             approved: BTreeSet::new(),
             asked: BTreeSet::new(),
+            yielded: BTreeMap::new(),
         }
     }
 
@@ -119,6 +124,12 @@ impl Standing {
             Transition::Resumed => self.pause(at, false, ""),
             Transition::Approved { step, .. } => _ = self.approved.insert(*step),
             Transition::Asked { step } => _ = self.asked.insert(*step),
+            Transition::Yielded { place } => {
+                if self.yielded.len() < YIELDED_MAX || self.yielded.contains_key(place) {
+                    let known = self.yielded.entry(place.clone()).or_insert(at);
+                    *known = at.min(*known);
+                }
+            }
         }
     }
 
@@ -244,6 +255,12 @@ impl Standing {
     /// When everybody had it first.
     pub fn promoted_at(&self) -> Option<u64> {
         self.promoted_at
+    }
+
+    /// Since when the configuration at this place has its own word again, in milliseconds since the Unix epoch: it said
+    /// something else then than when the change was asked for. Who has read it before that has not seen it.
+    pub fn yielded_at(&self, place: &str) -> Option<u64> {
+        self.yielded.get(place).copied()
     }
 
     /// The share that comes after the one that it has, for what a comparison has to exclude.

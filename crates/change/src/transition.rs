@@ -63,6 +63,12 @@ pub enum Transition {
         /// The step.
         step: usize,
     },
+    /// What is configured at this place says something else than it did when the change was asked for: its author knows
+    /// of the change, or wants another thing. Either way it is the configuration's word there from now on.
+    Yielded {
+        /// Which configuration, as the shell names it.
+        place: String,
+    },
 }
 
 /// Why a change is cut.
@@ -118,6 +124,7 @@ impl Transition {
             Self::Resumed => "resumed",
             Self::Approved { .. } => "approved",
             Self::Asked { .. } => "asked",
+            Self::Yielded { .. } => "yielded",
         }
     }
 

@@ -41,7 +41,8 @@ use crate::otlp::{Collector, Meter, MeterEnd};
 use crate::processors::Processors;
 use crate::record::{MACHINE, Record, Said};
 use crate::reload::{Reloaded, Reloader};
-use crate::rollout::{self, LOOKS_EVERY, Rollouts, versions};
+use crate::rollout::versions::{self, FileRead};
+use crate::rollout::{self, LOOKS_EVERY, Rollouts};
 use crate::signals;
 use crate::spread::{Part, counts_for};
 use crate::supervisor::Supervisor;
@@ -552,13 +553,16 @@ impl Parts {
     }
 
     /// What is configured, with the versions that deploys have brought.
-    pub(crate) fn composed(&self, plan: Plan) -> Plan {
-        self.record.read(|state| versions::compose(plan, &state.changes))
+    pub(crate) fn composed(&self, plan: Plan, file: FileRead<'_>) -> Plan {
+        self.record
+            .read(|state| versions::compose(plan, &state.changes, file))
     }
 
     /// Reads the configuration again; what that changes is remembered, for whoever looks for a cause.
     pub(crate) async fn reload(&self) -> Reloaded {
-        let reloaded = self.reloader.reload(|plan| self.composed(plan)).await;
+        let reloaded = self.reloader.reload(|plan, file| self.composed(plan, file)).await;
+        // Before it can be edited once more.
+        rollout::yield_to_file(self);
         if let Some(what) = Reloader::changed(&reloaded) {
             self.record
                 .say(self.gateway.env().wall(), None, Said::Changed { what });

@@ -20,7 +20,7 @@ use crate::access::Key;
 use crate::config::{AlertsConfig, ChangesConfig, Config, ConfigError, ObjectiveConfig};
 use crate::journal::{Journal, Value};
 use crate::reading::ConfigReading;
-use crate::rollout::versions;
+use crate::rollout::versions::{self, FileRead};
 use crate::supervisor::Supervisor;
 
 /// Bytes of a change that are remembered: it may be a whole stanza, and goes with every alert of the next hour.
@@ -31,6 +31,10 @@ const CHANGE_MAX: usize = 200;
 pub(crate) struct Reloader {
     /// `None` when the configuration came from flags.
     file: Option<PathBuf>,
+    /// Which file it is, among those of all who share a record.
+    place: String,
+    /// When what is current was read: milliseconds since the Unix epoch.
+    read_at: AtomicU64,
     started: Config,
     current: tokio::sync::Mutex<Config>,
     /// What of the current one is wanted by those who cannot wait for a reload.
@@ -98,6 +102,19 @@ pub(crate) enum Reloaded {
     Refused(Vec<String>),
 }
 
+/// Which file it is, among those of all who share a record: the same after a restart.
+fn place(file: Option<&Path>) -> String {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    match file {
+        Some(file) => {
+            let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+            format!("{host}:{}", file.display())
+        }
+        None => format!("{host}: the command line"),
+    }
+}
+
 /// What a reload that was applied did, in lines for people.
 pub(crate) fn applied(changes: &[String], at_next_start: &[String]) -> String {
     let changes = if changes.is_empty() {
@@ -134,6 +151,8 @@ impl Reloader {
         }
         let broken = current.broken.clone();
         Self {
+            place: place(file.as_deref()),
+            read_at: AtomicU64::new(applied_at.as_millis() as u64),
             file,
             started: current.clone(),
             asked: Mutex::new(Asked::of(&current)),
@@ -149,6 +168,14 @@ impl Reloader {
                 problems: Vec::new(),
                 broken,
             }),
+        }
+    }
+
+    /// The file that is current.
+    pub(crate) fn file_read(&self) -> FileRead<'_> {
+        FileRead {
+            place: &self.place,
+            at: self.read_at.load(Relaxed),
         }
     }
 
@@ -186,9 +213,9 @@ impl Reloader {
     ///
     /// # Errors
     /// Why the gateway cannot; what ran before runs on.
-    pub(crate) async fn recompose(&self, compose: impl Fn(Plan) -> Plan) -> Result<(), String> {
+    pub(crate) async fn recompose(&self, compose: impl Fn(Plan, FileRead<'_>) -> Plan) -> Result<(), String> {
         let current = self.current.lock().await;
-        let plan = compose(current.plan.clone());
+        let plan = compose(current.plan.clone(), self.file_read());
         if *self.gateway.phase().borrow() != Phase::Serving
             || versions::is_same(&plan, &self.gateway.running().plan)
         {
@@ -200,7 +227,7 @@ impl Reloader {
     }
 
     /// Reads the file and applies it, with what `compose` makes of it.
-    pub(crate) async fn reload(&self, compose: impl Fn(Plan) -> Plan) -> Reloaded {
+    pub(crate) async fn reload(&self, compose: impl Fn(Plan, FileRead<'_>) -> Plan) -> Reloaded {
         let mut current = self.current.lock().await;
         // What binds an address now would keep it from whoever is started next.
         if *self.gateway.phase().borrow() != Phase::Serving {
@@ -210,16 +237,21 @@ impl Reloader {
             return refused;
         }
         self.supervisor.reloading();
+        let file = FileRead {
+            at: self.gateway.env().wall().as_millis() as u64,
+            ..self.file_read()
+        };
         let reloaded = match self.read() {
             Err(problems) => Reloaded::Refused(problems),
             Ok(new) => {
                 let (changes, at_next_start) = (current.changes(&new), self.started.at_next_start(&new));
-                let applied = self.gateway.apply(compose(new.plan.clone())).await;
+                let applied = self.gateway.apply(compose(new.plan.clone(), file)).await;
                 applied.map_or_else(
                     |error| Reloaded::Refused(vec![format!("{:#}", anyhow::Error::new(error))]),
                     |_| {
                         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Asked::of(&new);
                         *current = new;
+                        self.read_at.store(file.at, Relaxed);
                         Reloaded::Applied {
                             changes,
                             at_next_start,

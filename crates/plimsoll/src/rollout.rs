@@ -91,8 +91,12 @@ pub(crate) async fn run_once(parts: &Parts) {
     if is_none && parts.gateway.running().splits.is_empty() {
         return;
     }
+    yield_to_file(parts);
     // What is there has to be there in the gateway before anybody is sent to it.
-    let composed = parts.reloader.recompose(|plan| parts.composed(plan)).await;
+    let composed = parts
+        .reloader
+        .recompose(|plan, file| parts.composed(plan, file))
+        .await;
     if let Err(problem) = composed {
         parts
             .journal
@@ -126,6 +130,19 @@ pub(crate) async fn run_once(parts: &Parts) {
     // What was counted and said is for others as well.
     if let Some(keeper) = parts.keeper.get() {
         keeper.unpark();
+    }
+}
+
+/// Says of changes that are in force against a file that it has its own word again.
+pub(crate) fn yield_to_file(parts: &Parts) {
+    let (places, file) = (parts.reloader.asked().places, parts.reloader.file_read().place);
+    let outdated: Vec<String> = parts.record.read(|state| {
+        let outdated = versions::outdated(&places, &state.changes, file);
+        outdated.map(|standing| standing.change.id.clone()).collect()
+    });
+    for id in outdated {
+        let place = file.to_owned();
+        tell(parts, &id, &Transition::Yielded { place });
     }
 }
 
@@ -282,7 +299,7 @@ const REACHED_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) fn stable(parts: &Parts, upstream: &str) -> Option<Stable> {
     let running = parts.gateway.running();
     // What was said to be final a moment ago may not run yet.
-    let composed = parts.composed(running.plan.clone());
+    let composed = parts.composed(running.plan.clone(), parts.reloader.file_read());
     let mut upstreams = composed.upstreams.iter();
     let plan = upstreams.find(|plan| *plan.name == *upstream)?;
     // A candidate is no upstream of its own.
@@ -384,6 +401,7 @@ fn with(mut said: Transition, found: Option<Evidence>) -> Transition {
 fn tell(parts: &Parts, id: &str, said: &Transition) {
     let suffix = match said {
         Transition::Entered { step, .. } | Transition::Asked { step } => format!("/{step}"),
+        Transition::Yielded { place } => format!("/{place}"),
         _ => String::new(),
     };
     let fact = format!("{id}/{}{suffix}", said.word());

@@ -1,5 +1,7 @@
 //! What a deploy is made of, and the plan with the versions that deploys have brought.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use change::{Change, Kind, Phase, Standing};
@@ -42,6 +44,11 @@ impl Deploy {
         serde_json::from_str(&change.how).ok()
     }
 
+    /// Whether an upstream that is said to be there is what this replaces, or what the file said when it was asked for.
+    fn is_in_place_of(&self, endpoints: &[String]) -> bool {
+        self.in_file == endpoints || self.replaces == endpoints
+    }
+
     fn key(&self) -> Option<WalkKey> {
         config::flag(self.key.as_deref()?).ok()
     }
@@ -79,18 +86,35 @@ pub(crate) fn texts(upstream: &UpstreamPlan) -> Vec<String> {
     upstream.endpoints.iter().map(text).collect()
 }
 
+/// A file as it was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileRead<'a> {
+    /// Which one, among those of all who share a record.
+    pub(crate) place: &'a str,
+    /// When, in milliseconds since the Unix epoch.
+    pub(crate) at: u64,
+}
+
+impl FileRead<'_> {
+    /// Whether it was read after this change had yielded to it. A process that still runs what it has read before goes on
+    /// as it did: of two that have one file, as in an upgrade, one reads it first.
+    fn has_its_word(&self, standing: &Standing) -> bool {
+        standing
+            .yielded_at(self.place)
+            .is_some_and(|since| self.at >= since)
+    }
+}
+
 /// What the file says, with what deploys have made of it: those that are final stand in the place of what they have
-/// replaced, for as long as the file says that still, or what it said then; those that are under way are candidates beside it.
-pub(crate) fn compose(mut plan: Plan, changes: &Changes) -> Plan {
+/// replaced, for as long as the file has never said anything else; those that are under way are candidates beside it.
+pub(crate) fn compose(mut plan: Plan, changes: &Changes, file: FileRead<'_>) -> Plan {
     for standing in changes.machine.in_force() {
-        let Some(deploy) = Deploy::of(&standing.change) else {
+        let Some(deploy) = Deploy::of(&standing.change).filter(|_| !file.has_its_word(standing)) else {
             continue;
         };
         let mut upstreams = plan.upstreams.iter_mut();
         let stable = upstreams.find(|upstream| *upstream.name == *deploy.upstream);
-        let is_before =
-            |stable: &&mut UpstreamPlan| [&deploy.in_file, &deploy.replaces].contains(&&texts(stable));
-        if let Some(stable) = stable.filter(is_before) {
+        if let Some(stable) = stable.filter(|stable| deploy.is_in_place_of(&texts(stable))) {
             stable.endpoints = deploy
                 .endpoints
                 .iter()
@@ -130,6 +154,22 @@ pub(crate) fn compose(mut plan: Plan, changes: &Changes) -> Plan {
         plan.upstreams.push(candidate);
     }
     plan
+}
+
+/// The changes that are in force against what this file said, and it says something else now. From then on it has its
+/// own word: who puts the old place back into it means it.
+pub(crate) fn outdated<'a>(
+    places: &'a BTreeMap<Arc<str>, Vec<String>>,
+    changes: &'a Changes,
+    place: &'a str,
+) -> impl Iterator<Item = &'a Standing> {
+    changes.machine.in_force().filter(move |standing| {
+        standing.yielded_at(place).is_none()
+            && Deploy::of(&standing.change).is_some_and(|deploy| {
+                let said = places.get(&*deploy.upstream);
+                !said.is_some_and(|said| deploy.is_in_place_of(said))
+            })
+    })
 }
 
 /// Whether two plans have the same versions in the same places.
@@ -220,7 +260,12 @@ upstreams: [{{ name: orders, endpoints: ['http://127.0.0.1:{port}'] }}]\n"
             Config::read("test.yaml", text.as_bytes()).unwrap().plan
         };
         let [one, two, three] = [1, 2, 3].map(|port| format!("http://127.0.0.1:{port}"));
-        let runs = |plan: Plan, changes: &Changes| texts(&compose(plan, changes).upstreams[0])[0].clone();
+        let file = |at| FileRead {
+            place: "host:file",
+            at,
+        };
+        let runs =
+            |plan: Plan, changes: &Changes| texts(&compose(plan, changes, file(100)).upstreams[0])[0].clone();
         let mut changes = Changes::default();
         final_at(&mut changes, 1, 10, &one, &one, &two);
         assert_eq!(runs(in_file(1), &changes), two);
@@ -233,14 +278,44 @@ upstreams: [{{ name: orders, endpoints: ['http://127.0.0.1:{port}'] }}]\n"
         assert_eq!(runs(in_file(2), &changes), three, "or what was replaced");
         assert_eq!(runs(in_file(3), &changes), three);
         assert_eq!(runs(in_file(4), &changes), "http://127.0.0.1:4");
-        let again = compose(in_file(1), &changes);
+        let again = compose(in_file(1), &changes, file(100));
         assert!(
-            is_same(&compose(again.clone(), &changes), &again),
+            is_same(&compose(again.clone(), &changes, file(100)), &again),
             "twice is the same"
         );
 
         // Back to the version before, and the first of them is not needed for it.
         final_at(&mut changes, 3, 30, &three, &one, &two);
         assert_eq!(runs(in_file(1), &changes), two);
+
+        // A file that says otherwise has its own word from then on, for whoever reads it after that.
+        let outdated = |plan: &Plan, changes: &Changes| {
+            let places = plan
+                .upstreams
+                .iter()
+                .map(|upstream| (Arc::clone(&upstream.name), texts(upstream)));
+            let places = places.collect();
+            let outdated = outdated(&places, changes, "host:file");
+            outdated
+                .map(|standing| standing.change.id.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(outdated(&in_file(1), &changes), Vec::<String>::new());
+        assert_eq!(outdated(&in_file(2), &changes), ["orders-3"]);
+        let place = "host:file".to_owned();
+        changes
+            .machine
+            .hear("orders-3", 200, &Transition::Yielded { place });
+        assert_eq!(outdated(&in_file(2), &changes), Vec::<String>::new(), "once");
+        let runs = |changes: &Changes, read: FileRead<'_>| {
+            texts(&compose(in_file(1), changes, read).upstreams[0])[0].clone()
+        };
+        assert_eq!(runs(&changes, file(200)), one);
+        assert_eq!(runs(&changes, file(199)), two, "this one has not seen it");
+        let elsewhere = FileRead {
+            place: "other:file",
+            at: 300,
+        };
+        assert_eq!(runs(&changes, elsewhere), two);
     }
 }

@@ -73,6 +73,7 @@ pub(crate) fn sentence(standing: &Standing, said: &Transition) -> String {
             "needs a decision: at {} nobody could tell whether it is good",
             share(of_step(*step))
         ),
+        Transition::Yielded { place } => format!("is the file's to say again at {place}"),
     }
 }
 

@@ -170,6 +170,43 @@ fn a_version_that_was_promoted_is_there_after_a_restart() {
 }
 
 #[test]
+fn who_puts_the_old_place_back_into_the_file_means_it() {
+    let (_old, old) = service("version.py", &["old"]);
+    let (_new, new) = service("version.py", &["new"]);
+    let mut plimsoll = in_front(&old, "");
+    deploy(&plimsoll, &new, &[]);
+    change(
+        &plimsoll,
+        &["promote", "orders-1", "--all", "--reason", "I have looked"],
+    );
+    let shown = [&*plimsoll.admin_url("/api/v1/changes/orders-1")];
+    curl_until(&shown, |shown| shown.contains("\"phase\": \"final\""));
+    let reload = |plimsoll: &Plimsoll, place: &str| {
+        plimsoll.rewrite(&configuration(place, ""));
+        let answer = crate::world::curl(&["-X", "POST", &plimsoll.admin_url("/reload?text")]);
+        assert!(answer.contains("applied"), "{answer}");
+        crate::world::curl(&[&plimsoll.url("/")])
+    };
+    assert!(
+        reload(&plimsoll, &old).ends_with("new"),
+        "the file has not said otherwise yet"
+    );
+    assert!(reload(&plimsoll, &new).ends_with("new"));
+    assert!(reload(&plimsoll, &old).ends_with("old"));
+    curl_until(&[&plimsoll.admin_url("/metrics")], |metrics| {
+        metrics.contains("\nplimsoll_facts_unwritten 0\n")
+    });
+    plimsoll.process.signal("-KILL");
+    plimsoll.process.end();
+    let again = plimsoll.again();
+    for _ in 0..5 {
+        assert!(crate::world::curl(&[&again.url("/")]).ends_with("old"));
+    }
+    let (_, text) = said(&change(&again, &["show", "orders-1"]));
+    assert!(text.contains("orders-1 is the file's to say again at "), "{text}");
+}
+
+#[test]
 fn a_version_that_fails_is_rolled_back_before_many_notice() {
     let _busy = busy();
     let (_old, old) = service("version.py", &["old"]);
