@@ -9,6 +9,8 @@ use crate::transition::{Cause, Transition};
 /// Milliseconds for which nothing of a candidate answers before it is lost, and for which it may take to be ready.
 const LOST_AFTER: u64 = 3_000;
 const READY_WITHIN: u64 = 120_000;
+/// How often a process of a candidate may end by itself, all together: once may be anything.
+const ENDED_MAX: u64 = 3;
 /// Milliseconds after which what should have been taken back is a person's.
 const UNDO_WITHIN: u64 = 600_000;
 
@@ -32,6 +34,8 @@ pub struct Seen<'a> {
     pub leads: bool,
     /// Of the candidate.
     pub health: Health,
+    /// How often a process of the candidate has ended by itself, and how the last time.
+    pub ended: Option<(u64, &'a str)>,
     /// What its comparison says, if there is something to compare.
     pub comparison: Option<&'a Comparison>,
     /// Whether what the gate of a step without a comparison asks for is shown: nothing that it touches got worse.
@@ -149,6 +153,9 @@ impl Standing {
         }
         if let Some(objective) = seen.burning.filter(|_| is_exposed) {
             return Some(Cause::Burning(objective.to_owned()));
+        }
+        if let Some((_, how)) = seen.ended.filter(|(times, _)| *times >= ENDED_MAX) {
+            return Some(Cause::Ending(how.to_owned()));
         }
         let away = match seen.health {
             Health::Ready => return None,

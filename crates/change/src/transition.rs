@@ -81,6 +81,8 @@ pub enum Cause {
     Burning(String),
     /// It was lost: nothing of it answers.
     Lost,
+    /// Its process ends by itself, again and again; at last in this way.
+    Ending(String),
     /// It never was ready.
     NeverReady,
     /// Nothing was found out in the time that there was.
@@ -100,6 +102,7 @@ impl Cause {
                 format!("the objective {objective} has been failing since it is there")
             }
             Self::Lost => "nothing of it answers any more".to_owned(),
+            Self::Ending(how) => format!("its process ends by itself again and again, at last with {how}"),
             Self::NeverReady => "it was never ready".to_owned(),
             Self::Undecided => "nobody could tell whether it is good in the time that there was".to_owned(),
             Self::Asked(why) => format!("somebody said so: {why}"),

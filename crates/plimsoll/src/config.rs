@@ -7,6 +7,7 @@
 
 mod broken;
 mod diff;
+mod driving;
 pub(crate) mod near;
 pub(crate) mod openapi;
 pub(crate) mod problem;
@@ -23,6 +24,7 @@ pub(crate) mod template;
 pub(crate) mod tree;
 pub(crate) mod value;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,7 @@ use store::Database;
 use crate::access::Key;
 use crate::calendar::Calendar;
 use crate::record::entry::Calls;
+pub(crate) use driving::{DriverConfig, Driving, HooksConfig, ProcessConfig};
 pub(crate) use near::nearest;
 pub(crate) use problem::Problems;
 use problem::{Mark, Place, Problem};
@@ -68,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) ladder: Ladder,
     /// How versions are rolled out.
     pub(crate) changes: Arc<ChangesConfig>,
+    /// What starts and stops versions, by the names of upstreams.
+    pub(crate) drivers: Arc<BTreeMap<Arc<str>, DriverConfig>>,
     /// Where what outlives a restart is kept.
     pub(crate) state: StateConfig,
     pub(crate) admin: AdminConfig,

@@ -17,29 +17,30 @@ use std::time::Duration;
 use anyhow::Context;
 use gateway::env::Env;
 use gateway::{Acceptor, CoreSeat, Gateway, Phase, Plan};
-use plimsoll_policy::Dice as _;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
-use self::opening::{open_journal, open_ports, start_cores};
-use crate::admin::{Admin, AdminBackend};
+use self::opening::{
+    collector, control_runtime, meter, named, open_journal, open_ports, record, start_cores, start_meter,
+};
+use crate::admin::Admin;
 use crate::alerting::{Desk, Office};
 use crate::allocator;
 use crate::api::history::Latencies;
 use crate::api::outcomes::Heard;
 use crate::api::stream::Judged;
 use crate::config::Config;
+use crate::drivers::{Drivers, DriversSeen};
 use crate::history::History;
 use crate::inheritance::Inheritance;
 use crate::journal::{Journal, Value, Writer};
 use crate::judging::Judging;
 use crate::keeping::Keeper;
 use crate::memory;
-use crate::metrics;
 use crate::operators::Operators;
-use crate::otlp::{Collector, Meter, MeterEnd};
+use crate::otlp::{Meter, MeterEnd};
 use crate::processors::Processors;
-use crate::record::{MACHINE, Record, Said};
+use crate::record::{Record, Said};
 use crate::reload::{Reloaded, Reloader};
 use crate::rollout::versions::{self, FileRead};
 use crate::rollout::{self, LOOKS_EVERY, Rollouts};
@@ -51,9 +52,6 @@ use crate::upgrade::Upgrader;
 use crate::upgrade::channel::Predecessor;
 use crate::upgrade::program::Program;
 use crate::watching::{Watching, examples};
-
-/// Threads of the control runtime: one may be busy with a scrape while the other listens for signals.
-const CONTROL_THREADS: usize = 2;
 
 /// How long telling the rest may hold up the end: a collector that is down must not.
 const TELLING_MAX: Duration = Duration::from_secs(3);
@@ -77,6 +75,7 @@ pub(crate) struct Instance {
     meter: Option<MeterEnd>,
     /// `None` when nothing is kept.
     keeper: Option<Keeper>,
+    drivers: Drivers,
     admin_address: SocketAddr,
     admin_ended: oneshot::Receiver<()>,
     pub(crate) parts: Arc<Parts>,
@@ -97,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) desk: Arc<Desk>,
     watching: Mutex<Watching>,
     pub(crate) rollouts: Mutex<Rollouts>,
+    pub(crate) drivers: Mutex<DriversSeen>,
     /// The reports from elsewhere that were heard lately.
     pub(crate) heard: Mutex<Heard>,
     /// What is judged cannot be written down.
@@ -144,12 +144,7 @@ impl Instance {
             supervisor,
             state_directory,
         } = beginning;
-        let control = Builder::new_multi_thread()
-            .worker_threads(CONTROL_THREADS)
-            .thread_name("control")
-            .enable_all()
-            .build()
-            .context("starting the control runtime")?;
+        let control = control_runtime()?;
         let env = Env::real();
         let (journal, writer) = open_journal(&env, &config, out)?;
         let (admin, (gateway, seats, events)) =
@@ -174,6 +169,7 @@ impl Instance {
             desk: Arc::default(),
             watching: Mutex::default(),
             rollouts: Mutex::default(),
+            drivers: Mutex::default(),
             heard: Mutex::default(),
             state_failing: AtomicBool::new(false),
             keeper: OnceLock::new(),
@@ -189,7 +185,7 @@ impl Instance {
         });
         let keeper = state.map(|place| Keeper::start(place, &parts)).transpose()?;
         control.block_on(parts.hear_versions());
-        let cores = parts.begin(seats, inheritance.predecessor.take())?;
+        let (cores, drivers) = parts.begin(seats, inheritance.predecessor.take())?;
         let admin_address = admin.address();
         parts.tell_addresses(&inheritance, admin_address);
         let meter = meter.map(|meter| start_meter(meter, &parts));
@@ -203,6 +199,7 @@ impl Instance {
             told,
             meter,
             keeper,
+            drivers,
             admin_address,
             admin_ended,
             parts,
@@ -215,6 +212,8 @@ impl Instance {
     /// A core ended by a panic.
     pub(crate) fn wait(self) -> anyhow::Result<()> {
         let ended: Vec<_> = self.cores.into_iter().map(JoinHandle::join).collect();
+        // Nothing is under way at what it has started.
+        drop(self.drivers);
         // What the cores told last is still on its way to the log and the collector.
         self.parts.gateway.stop_telling();
         // What was counted last is judged, and written down.
@@ -260,34 +259,6 @@ impl Instance {
     }
 }
 
-fn collector(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<Collector>> {
-    let otlp = config.telemetry.otlp.as_ref();
-    otlp.map(|otlp| Collector::configured(otlp, gateway.env()))
-        .transpose()
-}
-
-fn meter(collector: Option<&Collector>, gateway: &Gateway, journal: &Journal) -> Option<Meter> {
-    let metered = collector.filter(|collector| collector.metrics);
-    metered.map(|collector| Meter::new(gateway.env().clone(), collector, journal.clone()))
-}
-
-fn start_meter(meter: Meter, parts: &Arc<Parts>) -> MeterEnd {
-    let scraped = Operators(Arc::clone(parts));
-    meter.start(move |points| scraped.scrape(|scrape| metrics::write(scrape, points)))
-}
-
-fn record(name: &str, is_kept: bool) -> Arc<Record> {
-    let author = format!("{MACHINE}{name}");
-    Arc::new(Record::new(author.into(), is_kept))
-}
-
-/// This process, by a name that no other has that shares a store with it, on whatever machine that may be.
-fn named(gateway: &Gateway) -> String {
-    let env = gateway.env();
-    let chance = env.dice().roll() as u32;
-    format!("{}-{}-{chance:x}", env.wall().as_millis(), std::process::id())
-}
-
 impl Parts {
     /// Starts everything that runs, and then carries traffic: at once, or when a predecessor leaves it to this process.
     ///
@@ -297,7 +268,7 @@ impl Parts {
         self: &Arc<Self>,
         seats: Vec<CoreSeat>,
         predecessor: Option<Predecessor>,
-    ) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    ) -> anyhow::Result<(Vec<JoinHandle<()>>, Drivers)> {
         let _starting = self.upgrader.starting();
         self.start_tasks();
         let cores = start_cores(seats)?;
@@ -305,7 +276,7 @@ impl Parts {
             predecessor.take_over();
         }
         cores.go.send_replace(true);
-        Ok(cores.threads)
+        Ok((cores.threads, Drivers::start(self)?))
     }
 
     /// Waits until it is known which versions there are, so that the first request goes where all others go; and no longer
@@ -581,6 +552,7 @@ impl Parts {
 
     /// Another process has all sockets: what is under way here is finished, and operators ask there.
     pub(crate) fn hand_over(&self, pid: u32) {
+        self.upgrader.handed_over();
         let pid = pid.to_string();
         self.journal
             .info("handed over, draining", &[("pid", Value::from(&*pid))]);

@@ -14,6 +14,7 @@ mod config;
 mod dashboard;
 mod demo;
 mod doubts;
+mod drivers;
 mod exemplars;
 mod export;
 mod heat;

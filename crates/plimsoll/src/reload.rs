@@ -17,7 +17,7 @@ use gateway::{ApplyError, Gateway, Phase, Plan};
 use plimsoll_slo::Ladder;
 
 use crate::access::Key;
-use crate::config::{AlertsConfig, ChangesConfig, Config, ConfigError, ObjectiveConfig};
+use crate::config::{AlertsConfig, ChangesConfig, Config, ConfigError, DriverConfig, ObjectiveConfig};
 use crate::journal::{Journal, Value};
 use crate::reading::ConfigReading;
 use crate::rollout::versions::{self, FileRead};
@@ -55,6 +55,8 @@ pub(crate) struct Asked {
     pub(crate) alerts: Arc<AlertsConfig>,
     pub(crate) ladder: Ladder,
     pub(crate) changes: Arc<ChangesConfig>,
+    /// What starts and stops versions, by the names of upstreams.
+    pub(crate) drivers: Arc<BTreeMap<Arc<str>, DriverConfig>>,
     /// Where the upstreams are, as the file says.
     pub(crate) places: Arc<BTreeMap<Arc<str>, Vec<String>>>,
     /// Who may ask the port for operators.
@@ -71,6 +73,7 @@ impl Asked {
             alerts: Arc::clone(&config.alerts),
             ladder: config.ladder,
             changes: Arc::clone(&config.changes),
+            drivers: Arc::clone(&config.drivers),
             places: Arc::new(places.collect()),
             keys: Arc::clone(&config.admin.keys),
         }

@@ -12,9 +12,11 @@ pub(crate) mod sharing;
 pub(crate) mod versions;
 pub(crate) mod words;
 
+pub(crate) use seen::is_drained;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -168,7 +170,8 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
         }
         (comparison, evidence) = (Some(compared), Some(kept));
     }
-    let health = seen::health(parts, standing, split);
+    let health = seen::health(parts, standing, deploy, split);
+    let ended = seen::ended(parts, standing, deploy);
     let touched = seen::touched(&running.plan, &deploy.upstream);
     let burning = seen::burning(parts, standing, &touched)
         .or_else(|| seen::beyond_objective(parts, standing, deploy.alpha, evidence.as_ref(), &touched));
@@ -185,6 +188,7 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
         now,
         leads: leads(parts),
         health,
+        ended: ended.as_ref().map(|(times, how)| (*times, &**how)),
         comparison: comparison.as_ref(),
         replaced_idle: seen::is_idle(parts, standing, deploy, now),
         guarded: seen::is_guarded(standing, comparison.as_ref()),
@@ -252,7 +256,7 @@ fn others(parts: &Parts, id: &str) -> Vec<EpochReading> {
 }
 
 /// Whether this process leads: by the store's word of late, or since there is no store to ask.
-fn leads(parts: &Parts) -> bool {
+pub(crate) fn leads(parts: &Parts) -> bool {
     if parts.keeper.get().is_none() {
         return true;
     }
@@ -292,7 +296,7 @@ fn compare(
 
 /// Requests of the stable version that have to be known before it is known what is slow.
 const TIMES_KNOWN: u64 = 1_000;
-/// How long something may take to be reached.
+/// How long something may take to be reached, that somebody says is there.
 const REACHED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is known of the upstream of this name.
@@ -341,6 +345,7 @@ pub(crate) fn stable(parts: &Parts, upstream: &str) -> Option<Stable> {
         version: plan.version.to_string(),
         slow_us,
         allowed: seen::tightest(parts, &seen::touched(&running.plan, upstream)).map(|(_, allowed)| allowed),
+        driver: parts.reloader.asked().drivers.get(upstream).cloned(),
     })
 }
 
@@ -350,17 +355,27 @@ pub(crate) fn stable(parts: &Parts, upstream: &str) -> Option<Stable> {
 /// Where nothing does, and why.
 pub(crate) fn reach(endpoints: &[String]) -> Result<(), String> {
     for text in endpoints {
-        let reached = match Endpoint::parse(text) {
-            Some(Endpoint::Unix(path)) => std::os::unix::net::UnixStream::connect(path).map(|_| ()),
-            Some(Endpoint::Host { host, port, .. }) => (host.as_str(), port)
-                .to_socket_addrs()
-                .and_then(|mut all| all.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
-                .and_then(|address| TcpStream::connect_timeout(&address, REACHED_WITHIN).map(|_| ())),
-            None => Err(io::ErrorKind::InvalidInput.into()),
-        };
-        reached.map_err(|error| format!("{text}: {error}"))?;
+        connect(text, REACHED_WITHIN).map_err(|error| format!("{text}: {error}"))?;
     }
     Ok(())
+}
+
+/// Whether nothing listens at this port of this host.
+pub(crate) fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// Whether something listens at an endpoint; it blocks for so long at most.
+pub(crate) fn connect(endpoint: &str, within: Duration) -> io::Result<()> {
+    match Endpoint::parse(endpoint) {
+        Some(Endpoint::Unix(path)) => std::os::unix::net::UnixStream::connect(path).map(drop),
+        Some(Endpoint::Host { host, port, .. }) => {
+            let address = (host.as_str(), port).to_socket_addrs()?.next();
+            let address = address.ok_or(io::ErrorKind::NotFound)?;
+            TcpStream::connect_timeout(&address, within).map(drop)
+        }
+        None => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }
 
 /// Says something of a change in the name of this process; what needs a change that is cut is cut before it.

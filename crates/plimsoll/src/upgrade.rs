@@ -28,6 +28,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use gateway::Phase;
@@ -52,6 +53,7 @@ pub(crate) struct Upgrader {
     /// How this process is started once more; `None` if that cannot be told.
     program: Option<Program>,
     under_way: tokio::sync::Mutex<()>,
+    is_over: AtomicBool,
 }
 
 /// Why nobody has taken over. The old process serves on.
@@ -87,7 +89,18 @@ impl Upgrader {
         Self {
             program,
             under_way: tokio::sync::Mutex::default(),
+            is_over: AtomicBool::new(false),
         }
+    }
+
+    /// Another process has taken over.
+    pub(crate) fn handed_over(&self) {
+        self.is_over.store(true, Relaxed);
+    }
+
+    /// Whether another process has taken over, so that nothing is this one's to end.
+    pub(crate) fn has_handed_over(&self) -> bool {
+        self.is_over.load(Relaxed)
     }
 
     /// Refuses upgrades until the guard is dropped: for as long as this process is itself one that is coming up.

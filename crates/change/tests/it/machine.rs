@@ -27,6 +27,7 @@ pub(crate) fn seen(now: u64) -> Seen<'static> {
         now,
         leads: true,
         health: Health::Ready,
+        ended: None,
         comparison: None,
         guarded: false,
         replaced_idle: true,
@@ -190,6 +191,10 @@ fn danger_is_cut_without_a_leader_and_whatever_holds_it() {
         ),
         (with(&held, |seen| seen.health = Health::Away(3_000)), Cause::Lost),
         (with(&held, |seen| seen.health = Health::Gone), Cause::Lost),
+        (
+            with(&held, |seen| seen.ended = Some((3, "signal 11"))),
+            Cause::Ending("signal 11".to_owned()),
+        ),
         (
             with(&held, |seen| seen.need_gone = Some("schema-3")),
             Cause::Needed("schema-3".to_owned()),

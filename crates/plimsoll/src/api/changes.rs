@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use super::{Ask, Reply, good, missing, unfit};
 use crate::civil;
 use crate::config::value::quantity::Ratio;
-use crate::config::{self, ChangesConfig};
+use crate::config::{self, ChangesConfig, DriverConfig, Scalar as _};
 use crate::record::changes::Line;
 use crate::record::{Said, State, who};
 use crate::rollout::versions::Deploy;
-use crate::rollout::{Looked, words};
+use crate::rollout::{self, Looked, words};
 
 /// Endpoints of a candidate, and changes that are shown, at most.
 pub(super) const ENDPOINTS_MAX: usize = 16;
@@ -37,6 +37,8 @@ pub(crate) struct Stable {
     pub(crate) slow_us: Option<[u64; 3]>,
     /// The share that an objective of it allows to fail.
     pub(crate) allowed: Option<f64>,
+    /// What starts and stops its versions.
+    pub(crate) driver: Option<DriverConfig>,
 }
 
 #[cfg(test)]
@@ -51,6 +53,7 @@ impl Stable {
             version: "v1".to_owned(),
             slow_us: Some([20_000, 80_000, 200_000]),
             allowed: Some(0.001),
+            driver: None,
         }
     }
 }
@@ -151,8 +154,14 @@ pub(super) fn propose(ask: &Ask<'_>) -> Result<Reply, Reply> {
             stable.version
         )));
     }
-    let endpoints = candidate(ask, &stable)?;
-    if let Err(why) = ask.backend.reach(&endpoints) {
+    let endpoints = candidate(ask, &stable, version)?;
+    // What a driver has yet to start cannot answer.
+    let reached = if stable.driver.is_some() {
+        Ok(())
+    } else {
+        ask.backend.reach(&endpoints)
+    };
+    if let Err(why) = reached {
         return Err(unfit(format!("The candidate does not answer: {why}.")));
     }
     let key = key(ask)?;
@@ -168,6 +177,8 @@ pub(super) fn propose(ask: &Ask<'_>) -> Result<Reply, Reply> {
         tolerated: defaults.tolerated,
         tolerated_slow: defaults.tolerated_slow,
         allowed: stable.allowed,
+        from: Some(stable.version.clone()),
+        driven: stable.driver.is_some(),
     };
     let record = ask.backend.record();
     let change = Change {
@@ -214,7 +225,12 @@ fn upstream(ask: &Ask<'_>) -> Result<Stable, Reply> {
         .ok_or_else(|| unfit(format!("No upstream is called `{name}`.")))
 }
 
-fn candidate(ask: &Ask<'_>, stable: &Stable) -> Result<Vec<String>, Reply> {
+fn candidate(ask: &Ask<'_>, stable: &Stable, version: &str) -> Result<Vec<String>, Reply> {
+    if ask.body["candidate"].is_null()
+        && let Some(driver) = &stable.driver
+    {
+        return placed(stable, driver, version).map(|place| vec![place]);
+    }
     let all = ask.body["candidate"].as_array().map_or(&[][..], |all| all);
     let texts: Vec<&str> = all.iter().filter_map(Value::as_str).collect();
     if texts.is_empty() || texts.len() != all.len() || texts.len() > ENDPOINTS_MAX {
@@ -242,6 +258,31 @@ fn candidate(ask: &Ask<'_>, stable: &Stable) -> Result<Vec<String>, Reply> {
         return Err(unfit("`candidate`: this is where the version is that runs."));
     }
     Ok(endpoints)
+}
+
+/// Where a driver is to start a version.
+fn placed(stable: &Stable, driver: &DriverConfig, version: &str) -> Result<String, Reply> {
+    if driver.at.is_none() {
+        let detail =
+            "`candidate` has to be there: the driver of the upstream does not say where versions are (`at`).";
+        return Err(unfit(detail));
+    }
+    let taken = |port: u16| {
+        let ending = format!(":{port}");
+        stable
+            .endpoints
+            .iter()
+            .any(|endpoint| endpoint.ends_with(&ending))
+    };
+    let place = driver.place(&stable.name, version, |port| {
+        !taken(port) && rollout::is_free(port)
+    });
+    let place = place.and_then(|place| config::Endpoint::parse(&place).map(|place| place.render()));
+    place.ok_or_else(|| {
+        unfit(format!(
+            "There is no place for the version: every port of the driver's (`ports`) is taken, or `{version}` makes no endpoint of `at`."
+        ))
+    })
 }
 
 fn is_secure(text: &str) -> bool {

@@ -415,7 +415,7 @@ pub(super) fn change() -> Value {
 pub(super) fn new_change() -> Value {
     let endpoints = json!({
         "type": "array", "items": text(), "minItems": 1, "maxItems": super::changes::ENDPOINTS_MAX,
-        "description": "where the candidate is, such as `http://10.0.0.7:3000`",
+        "description": "where the candidate is, such as `http://10.0.0.7:3000`; without it, the driver of the upstream says where, and starts it",
     });
     let shares = json!({
         "type": "array", "items": text(), "maxItems": super::changes::STEPS_MAX,
@@ -425,9 +425,9 @@ pub(super) fn new_change() -> Value {
         &[
             ("upstream", words("the upstream whose version it is to be")),
             ("version", words("what the candidate is called")),
-            ("candidate", endpoints),
         ],
         &[
+            ("candidate", or_null(&endpoints)),
             ("steps", or_null(&shares)),
             (
                 "at_once",

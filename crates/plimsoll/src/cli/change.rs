@@ -137,7 +137,7 @@ struct WhileArgs {
     reason: String,
 }
 
-/// Roll out a version that runs already.
+/// Roll out a version: one that runs already, or that the driver of its upstream starts.
 #[derive(Debug, clap::Args)]
 struct DeployArgs {
     #[command(flatten)]
@@ -146,8 +146,8 @@ struct DeployArgs {
     author: AuthorArgs,
     /// The upstream whose version it is to be.
     upstream: String,
-    /// Where the candidate is, such as `http://10.0.0.7:3000`; once for each endpoint.
-    #[arg(long, value_name = "URL", required = true)]
+    /// Where the candidate is, such as `http://10.0.0.7:3000`; once for each endpoint. Without it, the driver of the upstream says where, and starts it.
+    #[arg(long, value_name = "URL")]
     candidate: Vec<String>,
     /// What it is called. [default: the time of day]
     #[arg(long, value_name = "NAME")]
@@ -266,9 +266,11 @@ fn deploy(args: &DeployArgs) -> anyhow::Result<Exit> {
     let mut body = json!({
         "upstream": args.upstream,
         "version": version,
-        "candidate": args.candidate,
         "author": args.author.name(),
     });
+    if !args.candidate.is_empty() {
+        body["candidate"] = json!(args.candidate);
+    }
     if !args.step.is_empty() {
         body["steps"] = json!(args.step);
     }

@@ -6,6 +6,7 @@
 pub(crate) mod admin;
 pub(crate) mod alerts;
 pub(crate) mod changes;
+pub(crate) mod driver;
 pub(crate) mod kpi;
 pub(crate) mod listener;
 pub(crate) mod objective;

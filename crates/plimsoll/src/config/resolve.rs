@@ -8,6 +8,7 @@ mod alerts;
 mod changes;
 mod composite;
 mod counting;
+mod driver;
 mod kpi;
 mod listener;
 mod objective;
@@ -163,6 +164,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
     scope.some(&listeners, "listener");
     scope.some(&upstreams, "upstream");
     let listeners_place = listeners.place.clone();
+    let drivers = driver::resolve(&upstreams, &mut scope);
     let upstreams = upstreams.value.into_iter();
     let upstreams = upstreams.map(|one| upstream::resolve(one, &mut scope)).collect();
     let listeners = listeners.value.into_iter();
@@ -186,6 +188,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         alerts: alerts::resolve(alerts.value, &mut scope).into(),
         ladder: resolve_policy(&budget_policy.value, &mut scope),
         changes: changes::resolve(changes.value, &mut scope).into(),
+        drivers: drivers.into(),
         state: state::resolve(state.value, &mut scope),
         admin: admin::resolve(admin.value, &mut scope),
         telemetry: telemetry::resolve(telemetry.value, &mut scope),

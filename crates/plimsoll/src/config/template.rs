@@ -6,7 +6,7 @@ use super::value::Stanza;
 use std::fmt::Write;
 
 /// Values for keys that have no default, by path: the service of the book's first page.
-const EXAMPLES: [(&str, &str); 21] = [
+const EXAMPLES: [(&str, &str); 27] = [
     ("listeners.name", "ingress"),
     ("listeners.listen", "127.0.0.1:8080"),
     ("listeners.routes.name", "everything"),
@@ -28,6 +28,21 @@ const EXAMPLES: [(&str, &str); 21] = [
     ("admin.token_file", "/etc/plimsoll/admin-token"),
     ("upstreams.name", "app"),
     ("upstreams.endpoints", "[http://127.0.0.1:3000]"),
+    ("upstreams.driver.at", "http://127.0.0.1:{port}"),
+    (
+        "upstreams.driver.process.command",
+        "['/srv/app/{version}/app', --port, '{port}']",
+    ),
+    ("upstreams.driver.process.directory", "/srv/app/{version}"),
+    ("upstreams.driver.systemd.unit", "app@{version}.service"),
+    (
+        "upstreams.driver.exec.start",
+        "[/usr/local/bin/start-app, '{version}']",
+    ),
+    (
+        "upstreams.driver.exec.stop",
+        "[/usr/local/bin/stop-app, '{version}']",
+    ),
 ];
 
 /// What the short file shows. A stanza is shown with those of its keys that are listed.

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod hours;
 pub(crate) mod outside;
+pub(crate) mod pattern;
 pub(crate) mod quantity;
 pub(crate) mod time;
 pub(crate) mod word;

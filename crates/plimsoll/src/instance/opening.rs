@@ -1,19 +1,28 @@
-//! What an instance needs from the system before it runs: addresses, the log, a thread for each core.
+//! What an instance needs before it runs: addresses, the log, a name, a collector, a thread for each core.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use gateway::env::Env;
 use gateway::event::Event;
 use gateway::{CoreSeat, Gateway};
-use tokio::runtime::{Builder, LocalOptions};
+use plimsoll_policy::Dice as _;
+use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, AdminBackend as _};
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::inheritance::Inheritance;
+use crate::instance::Parts;
 use crate::journal::{Journal, Level, Style, Writer};
-use crate::operators;
+use crate::metrics;
+use crate::operators::{self, Operators};
+use crate::otlp::{Collector, Meter, MeterEnd};
+use crate::record::{MACHINE, Record};
+
+/// Threads of the control runtime: one may be busy with a scrape while the other listens for signals.
+const CONTROL_THREADS: usize = 2;
 
 fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
@@ -94,4 +103,41 @@ pub(super) fn start_cores(seats: Vec<CoreSeat>) -> anyhow::Result<Cores> {
     };
     let threads = seats.into_iter().map(start).collect::<anyhow::Result<_>>()?;
     Ok(Cores { threads, go })
+}
+
+pub(super) fn control_runtime() -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("starting the control runtime")
+}
+
+pub(super) fn collector(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<Collector>> {
+    let otlp = config.telemetry.otlp.as_ref();
+    otlp.map(|otlp| Collector::configured(otlp, gateway.env()))
+        .transpose()
+}
+
+pub(super) fn meter(collector: Option<&Collector>, gateway: &Gateway, journal: &Journal) -> Option<Meter> {
+    let metered = collector.filter(|collector| collector.metrics);
+    metered.map(|collector| Meter::new(gateway.env().clone(), collector, journal.clone()))
+}
+
+pub(super) fn start_meter(meter: Meter, parts: &Arc<Parts>) -> MeterEnd {
+    let scraped = Operators(Arc::clone(parts));
+    meter.start(move |points| scraped.scrape(|scrape| metrics::write(scrape, points)))
+}
+
+pub(super) fn record(name: &str, is_kept: bool) -> Arc<Record> {
+    let author = format!("{MACHINE}{name}");
+    Arc::new(Record::new(author.into(), is_kept))
+}
+
+/// This process, by a name that no other has that shares a store with it, on whatever machine that may be.
+pub(super) fn named(gateway: &Gateway) -> String {
+    let env = gateway.env();
+    let chance = env.dice().roll() as u32;
+    format!("{}-{}-{chance:x}", env.wall().as_millis(), std::process::id())
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use change::{Evidence, Gate, Health, Phase, Standing};
+use gateway::Running;
 use gateway::plan::Good;
 use gateway::splits::Split;
 use jiff::Timestamp;
-use plimsoll_slo::{Comparison, Rung, beyond};
+use plimsoll_slo::{Comparison, Instant, Rung, beyond};
 
 use super::versions::Deploy;
 use crate::civil;
@@ -111,9 +112,65 @@ pub(super) fn is_guarded(standing: &Standing, comparison: Option<&Comparison>) -
     gate(standing) == Some(Gate::Guard) && comparison.is_some_and(|found| found.signs[0].as_good >= Some(1.0))
 }
 
-pub(super) fn health(parts: &Parts, standing: &Standing, split: Option<&Arc<Split>>) -> Health {
-    let env = parts.gateway.env();
-    let (now, wall) = (env.now(), env.wall().as_millis() as u64);
+/// Whether nothing is under way at the candidate of a change that was cut, or has been for so long that it is not waited
+/// for.
+pub(crate) fn is_drained(parts: &Parts, standing: &Standing) -> bool {
+    let (running, env) = (parts.gateway.running(), parts.gateway.env());
+    let id = &standing.change.id;
+    let Some(split) = running.splits.iter().find(|split| *split.plan.change == **id) else {
+        return true;
+    };
+    let wall = env.wall().as_millis() as u64;
+    pending(&running, &split.plan.candidate, env.now()) == 0
+        || wall.saturating_sub(standing.since()) >= UNDONE_AFTER
+}
+
+/// Requests under way at an upstream.
+fn pending(running: &Running, upstream: &str, now: Instant) -> u32 {
+    let mut upstreams = running.upstreams.iter();
+    let Some(upstream) = upstreams.find(|one| *one.plan.name == *upstream) else {
+        return 0;
+    };
+    let endpoints = upstream.state.endpoints();
+    endpoints
+        .iter()
+        .map(|endpoint| endpoint.reading(now).pending)
+        .sum()
+}
+
+/// Whether what a driver has started listens.
+fn is_up(parts: &Parts, standing: &Standing, deploy: &Deploy) -> bool {
+    let version = deploy.candidate_version(&standing.change.to);
+    let drivers = parts.drivers.lock().unwrap_or_else(PoisonError::into_inner);
+    !deploy.driven || version.is_some_and(|version| drivers.is_up(&version))
+}
+
+/// How often a process of the candidate has ended by itself, and how the last time.
+pub(super) fn ended(parts: &Parts, standing: &Standing, deploy: &Deploy) -> Option<(u64, String)> {
+    let version = deploy.candidate_version(&standing.change.to)?;
+    let drivers = parts.drivers.lock().unwrap_or_else(PoisonError::into_inner);
+    drivers.ended(&version).cloned()
+}
+
+pub(super) fn health(
+    parts: &Parts,
+    standing: &Standing,
+    deploy: &Deploy,
+    split: Option<&Arc<Split>>,
+) -> Health {
+    let now = parts.gateway.env().now();
+    if standing.phase() == Phase::Reverting {
+        let version = deploy.candidate_version(&standing.change.to);
+        let is_stopped = || {
+            let drivers = parts.drivers.lock().unwrap_or_else(PoisonError::into_inner);
+            version.is_none_or(|version| drivers.is_gone(&version))
+        };
+        return if is_drained(parts, standing) && (!deploy.driven || is_stopped()) {
+            Health::Gone
+        } else {
+            Health::Ready
+        };
+    }
     let running = parts.gateway.running();
     let candidate = split.and_then(|split| {
         let mut upstreams = running.upstreams.iter();
@@ -126,16 +183,7 @@ pub(super) fn health(parts: &Parts, standing: &Standing, split: Option<&Arc<Spli
     };
     let endpoints = candidate.state.endpoints();
     let readings: Vec<_> = endpoints.iter().map(|endpoint| endpoint.reading(now)).collect();
-    if standing.phase() == Phase::Reverting {
-        let pending: u32 = readings.iter().map(|reading| reading.pending).sum();
-        let is_late = wall.saturating_sub(standing.since()) >= UNDONE_AFTER;
-        return if pending == 0 || is_late {
-            Health::Gone
-        } else {
-            Health::Ready
-        };
-    }
-    if readings.iter().any(|reading| reading.healthy && !reading.ejected) {
+    if readings.iter().any(|reading| reading.healthy && !reading.ejected) && is_up(parts, standing, deploy) {
         rollouts.away.remove(id);
         return Health::Ready;
     }
@@ -167,19 +215,10 @@ pub(super) fn closed(parts: &Parts, now: u64) -> Option<String> {
 /// Whether nothing is under way at the version that is replaced, or has been for so long that it is not waited for.
 pub(super) fn is_idle(parts: &Parts, standing: &Standing, deploy: &Deploy, now: u64) -> bool {
     let (running, steady) = (parts.gateway.running(), parts.gateway.env().now());
-    let mut upstreams = running.upstreams.iter();
-    let Some(stable) = upstreams.find(|upstream| *upstream.plan.name == *deploy.upstream) else {
-        return true;
-    };
     let ends = standing.since().saturating_add(standing.change.probation_ms);
     if now >= ends.saturating_add(UNDONE_AFTER) {
         return true;
     }
     // What was drawn for it a moment ago may not be there yet.
-    let endpoints = stable.state.endpoints();
-    let pending: u32 = endpoints
-        .iter()
-        .map(|endpoint| endpoint.reading(steady).pending)
-        .sum();
-    pending == 0 && now >= ends.saturating_add(SETTLED_AFTER)
+    pending(&running, &deploy.upstream, steady) == 0 && now >= ends.saturating_add(SETTLED_AFTER)
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config;
 use crate::config::{Endpoint, Scalar};
+use crate::drivers::Version;
 use crate::record::changes::Changes;
 
 /// What has to be known to roll out a version, in the words of the ledger.
@@ -35,6 +36,12 @@ pub(crate) struct Deploy {
     pub(crate) tolerated_slow: f64,
     /// The share of its requests that an objective allows to fail.
     pub(crate) allowed: Option<f64>,
+    /// The version that it replaces.
+    #[serde(default)]
+    pub(crate) from: Option<String>,
+    /// Whether the upstream's driver starts and stops it.
+    #[serde(default)]
+    pub(crate) driven: bool,
 }
 
 impl Deploy {
@@ -49,6 +56,24 @@ impl Deploy {
         self.in_file == endpoints || self.replaces == endpoints
     }
 
+    /// The candidate, for whoever starts it.
+    pub(crate) fn candidate_version(&self, version: &str) -> Option<Version> {
+        Some(Version {
+            upstream: self.upstream.clone(),
+            version: version.to_owned(),
+            endpoint: self.endpoints.first()?.clone(),
+        })
+    }
+
+    /// What it replaces, for whoever stops it.
+    pub(crate) fn before(&self) -> Option<Version> {
+        Some(Version {
+            upstream: self.upstream.clone(),
+            version: self.from.clone()?,
+            endpoint: self.replaces.first()?.clone(),
+        })
+    }
+
     fn key(&self) -> Option<WalkKey> {
         config::flag(self.key.as_deref()?).ok()
     }
@@ -60,6 +85,44 @@ impl Deploy {
             version: version.into(),
             endpoints: self.endpoints.iter().filter_map(|text| endpoint(text)).collect(),
             ..stable.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+impl Deploy {
+    /// One of `orders` to this place, and to nothing else.
+    pub(crate) fn fake(endpoint: &str) -> Self {
+        Self {
+            upstream: "orders".to_owned(),
+            endpoints: vec![endpoint.to_owned()],
+            replaces: Vec::new(),
+            in_file: Vec::new(),
+            key: None,
+            slow_us: None,
+            alpha: 0.001,
+            tolerated: 0.0,
+            tolerated_slow: 0.0,
+            allowed: None,
+            from: None,
+            driven: false,
+        }
+    }
+
+    /// A change that does it in no steps, and keeps nothing warm.
+    pub(crate) fn fake_change(&self, id: &str, to: &str) -> Change {
+        Change {
+            id: id.to_owned(),
+            kind: Kind::Deploy,
+            target: self.upstream.clone(),
+            to: to.to_owned(),
+            steps: Vec::new(),
+            needs: Vec::new(),
+            offers: Vec::new(),
+            undecided: change::Undecided::default(),
+            probation_ms: 0,
+            hold_back: 0.0,
+            how: serde_json::to_string(self).unwrap(),
         }
     }
 }
@@ -206,40 +269,18 @@ pub(crate) fn epoch(standing: &Standing, now: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use change::{Transition, Undecided};
+    use change::Transition;
 
     use super::*;
     use crate::config::Config;
 
     fn final_at(changes: &mut Changes, number: u64, at: u64, replaces: &str, in_file: &str, to: &str) {
         let deploy = Deploy {
-            upstream: "orders".to_owned(),
-            endpoints: vec![to.to_owned()],
             replaces: vec![replaces.to_owned()],
             in_file: vec![in_file.to_owned()],
-            key: None,
-            slow_us: None,
-            alpha: 0.001,
-            tolerated: 0.0,
-            tolerated_slow: 0.0,
-            allowed: None,
+            ..Deploy::fake(to)
         };
-        let change = Change {
-            id: format!("orders-{number}"),
-            kind: Kind::Deploy,
-            target: "orders".to_owned(),
-            to: format!("v{number}"),
-            steps: Vec::new(),
-            needs: Vec::new(),
-            offers: Vec::new(),
-            undecided: Undecided {
-                hold_ms: 0,
-                then: change::Then::Revert,
-            },
-            probation_ms: 0,
-            hold_back: 0.0,
-            how: serde_json::to_string(&deploy).unwrap(),
-        };
+        let change = deploy.fake_change(&format!("orders-{number}"), &format!("v{number}"));
         let id = change.id.clone();
         for said in [
             Transition::Proposed(Box::new(change)),

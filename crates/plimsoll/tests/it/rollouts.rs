@@ -1,5 +1,6 @@
 //! Versions in another language that are rolled out in front of users, by the command line.
 
+mod driven;
 mod together;
 
 use std::collections::BTreeMap;

@@ -148,13 +148,16 @@ fn python() -> PathBuf {
     prepared
 }
 
+/// The program and the script of a peer, for whoever starts it.
+pub(crate) fn programs(script: &str) -> [PathBuf; 2] {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/peers");
+    [python(), peers.join(script)]
+}
+
 pub(crate) fn peer(script: &str) -> Command {
-    let mut command = Command::new(python());
-    command.arg(
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/it/peers")
-            .join(script),
-    );
+    let [python, script] = programs(script);
+    let mut command = Command::new(python);
+    command.arg(script);
     command
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::driver::Driver;
 use crate::config::read::At;
 use crate::config::stanza::{stanza, words};
 use crate::config::value::Switch;
@@ -19,6 +20,8 @@ stanza! {
         version: Name = "stable";
         /// Where it is found: `http://host:port`, `https://host`, `unix:/path`. A name may lead to several addresses.
         endpoints: Vec<At<Endpoint>>;
+        /// What starts and stops its versions.
+        driver: Option<Driver> = "null";
         /// What is spoken.
         protocol: Protocol = "http1";
         /// How `https` endpoints are verified.

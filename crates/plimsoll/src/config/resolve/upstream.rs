@@ -16,6 +16,8 @@ pub(super) fn resolve(upstream: raw::Upstream, scope: &mut Scope<'_>) -> Upstrea
         name,
         version,
         endpoints,
+        // See `resolve::driver`.
+        driver: _,
         protocol,
         tls,
         rewrite_host,
