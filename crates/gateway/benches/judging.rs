@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway::objectives::ObjectiveCounts;
-use gateway::plan::{Good, ObjectivePlan, SplitPlan, WalkKey, WalkPlan};
+use gateway::plan::{Between, Good, ObjectivePlan, SplitPlan, WalkKey, WalkPlan};
 use gateway::splits::Split;
 use plimsoll_policy::SeededDice;
 use plimsoll_slo::{Class, Counts, Judge, Objective, Outcome, Reason, SLOTS, Second, Target, Window};
@@ -82,8 +82,10 @@ fn versions(key: Option<WalkKey>) -> Vec<f64> {
     let split = Split::new(
         SplitPlan {
             change: "orders-1".into(),
-            stable: "orders".into(),
-            candidate: "orders@v2".into(),
+            between: Between::Versions {
+                stable: "orders".into(),
+                candidate: "orders@v2".into(),
+            },
             key,
             slow: Some([10, 20, 30].map(Duration::from_millis)),
         },

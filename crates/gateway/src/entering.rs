@@ -22,6 +22,7 @@ fn version<'v>(
     ticket: &mut Ticket,
 ) -> (&'v CoreUpstream, Option<&'v CoreUpstream>) {
     let stable = &*view.upstreams[route.upstream];
+    ticket.settings(&route.flags, fields);
     let Some(split) = &route.split else {
         return (stable, None);
     };

@@ -15,7 +15,7 @@ use plimsoll_slo::{
 
 use self::walk::{Step, Walks};
 
-pub(crate) use self::walk::{Name, key_of};
+pub(crate) use self::walk::{Name, key_of, written_key};
 use crate::fields::Fields;
 use crate::identity::Trace;
 use crate::plan::{Good, ListenerPlan, ObjectivePlan, Plan, RoutePlan, WalkPlan};

@@ -21,7 +21,7 @@ mod split;
 
 pub use self::network::Network;
 pub use self::objective::{Good, ObjectivePlan, WalkKey, WalkPlan};
-pub use self::split::SplitPlan;
+pub use self::split::{Between, SplitPlan};
 
 /// Everything the data plane needs to know.
 #[derive(Clone, Debug)]
@@ -459,11 +459,11 @@ impl Plan {
         );
         unique(
             "split of upstream",
-            self.splits.iter().map(|split| &split.stable),
+            self.splits.iter().filter_map(|split| Some(split.versions()?.0)),
             &mut problems,
         );
         for split in &self.splits {
-            for name in [&split.stable, &split.candidate] {
+            for name in split.upstreams() {
                 if !self.upstreams.iter().any(|upstream| upstream.name == *name) {
                     problems.push(format!(
                         "the split of {} is of unknown upstream {name}",

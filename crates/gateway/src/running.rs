@@ -74,6 +74,8 @@ pub(crate) struct Route {
     pub(crate) series: Vec<SeriesId>,
     /// Another version may get its requests.
     pub(crate) split: Option<RouteSplit>,
+    /// Flags that the service evaluates, of which it is told what becomes of who gets which setting.
+    pub(crate) flags: Vec<Arc<Split>>,
     pub(crate) rates: Vec<Arc<RateLimit>>,
     pub(crate) times: Arc<RouteTimes>,
     /// The objectives that its requests count for, and what is watched beside them.
@@ -279,18 +281,25 @@ impl ListenerBuild<'_> {
         };
         let upstream = place(&route.upstream);
         let series = self.series(listener, &route.name, Some((upstream, upstream)));
-        let split = self
+        let mut between_versions = self
             .splits
             .iter()
-            .find(|split| split.plan.stable == route.upstream);
-        let split = split.map(|split| {
-            let candidate = place(&split.plan.candidate);
+            .filter_map(|split| Some((split, split.plan.versions()?)));
+        let split = between_versions.find(|(_, (stable, _))| **stable == route.upstream);
+        let split = split.map(|(split, (_, candidate))| {
+            let candidate = place(candidate);
             RouteSplit {
                 split: Arc::clone(split),
                 candidate,
                 series: self.series(listener, &route.name, Some((upstream, candidate))),
             }
         });
+        let flags = self
+            .splits
+            .iter()
+            .filter(|split| split.tells_apart(&route.upstream))
+            .cloned()
+            .collect();
         let rates = route.rates.iter().map(|rate| self.rate(rate)).collect();
         let before = old.and_then(|old| old.routes.iter().find(|r| r.plan.name == route.name));
         let times = before.map_or_else(Arc::default, |before| Arc::clone(&before.times));
@@ -304,6 +313,7 @@ impl ListenerBuild<'_> {
             upstream,
             series,
             split,
+            flags,
             rates,
             times,
             objectives: self.objectives(listener, route),

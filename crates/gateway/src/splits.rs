@@ -16,14 +16,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderName;
-use plimsoll_policy::{Dice, hash_key};
+use plimsoll_policy::{Dice, hash_key, slot};
 use plimsoll_slo::{Arm, KeySlots, SLOTS, Seen, SlotSet};
 
 use crate::fields::Fields;
 use crate::identity::Trace;
 use crate::ledger::SeriesId;
 use crate::objectives;
-use crate::plan::SplitPlan;
+use crate::plan::{Between, SplitPlan};
 
 /// Epochs of one change: those of its steps, and of its probation.
 pub const EPOCHS_MAX: usize = 64;
@@ -217,6 +217,33 @@ impl Split {
         }
     }
 
+    /// Whether it is of a flag whose settings are told apart in the requests of this upstream.
+    pub(crate) fn tells_apart(&self, upstream: &Arc<str>) -> bool {
+        match &self.plan.between {
+            Between::Flag { upstreams, .. } => upstreams.contains(upstream),
+            Between::Versions { .. } => false,
+        }
+    }
+
+    /// The setting of the flag that the service finds for a request: by its key, as every evaluator draws it. `None` if it
+    /// has no key, or one that is no text, so that nobody can tell.
+    pub(crate) fn setting(&self, fields: &Fields) -> Option<Assigned> {
+        let (Between::Flag { bucketing, .. }, Some(key)) = (&self.plan.between, &self.plan.key) else {
+            return None;
+        };
+        let key = std::str::from_utf8(objectives::written_key(key, fields)?).ok()?;
+        let slot = slot(*bucketing, &self.plan.change, key, SLOTS.into()) as u16;
+        let (epoch, boundary) = self.current();
+        (boundary > 0).then_some(Assigned {
+            arm: if slot < boundary {
+                Arm::Candidate
+            } else {
+                Arm::Stable
+            },
+            counts: Some((epoch, slot)),
+        })
+    }
+
     /// Counts a request that is over: whether its first attempt failed, and how long it took, if that says something.
     ///
     /// # Panics
@@ -362,8 +389,10 @@ mod tests {
     fn split(key: Option<WalkKey>) -> Split {
         let plan = SplitPlan {
             change: "orders-1".into(),
-            stable: "orders".into(),
-            candidate: "orders@v2".into(),
+            between: Between::Versions {
+                stable: "orders".into(),
+                candidate: "orders@v2".into(),
+            },
             key,
             slow: Some([10, 20, 30].map(Duration::from_millis)),
         };
@@ -496,5 +525,52 @@ mod tests {
         let none = Fields::default();
         let trace = Trace::of(&none, &mut dice, 0.0);
         assert!(split.assign(&none, &trace, false, &mut dice).counts.is_none());
+    }
+
+    #[test]
+    fn the_setting_of_a_flag_follows_from_the_key_as_evaluators_draw_it() {
+        use plimsoll_policy::Bucketing;
+
+        let plan = SplitPlan {
+            change: "new-tax-1".into(),
+            between: Between::Flag {
+                upstreams: vec!["orders".into()],
+                bucketing: Bucketing::V2,
+            },
+            key: Some(WalkKey::Header(HeaderName::from_static("x-user"))),
+            slow: None,
+        };
+        let flag = Split::new(plan, 1);
+        let of = |user: &str| {
+            let map = [("x-user", user)].map(|(name, value)| {
+                let value = http::HeaderValue::from_str(value).unwrap();
+                (HeaderName::from_static(name), value)
+            });
+            flag.setting(&Fields::from(&map.into_iter().collect::<http::HeaderMap>()))
+        };
+        assert!(of("ada").is_none(), "nobody is exposed yet");
+        flag.set(0, SLOTS / 4);
+        assert!(of("").is_none());
+        let mut exposed = 0;
+        for user in 0..400 {
+            let user = format!("user-{user}");
+            let setting = of(&user).unwrap();
+            let is_exposed = slot(Bucketing::V2, "new-tax-1", &user, SLOTS.into()) < u32::from(SLOTS / 4);
+            assert_eq!(setting.arm == Arm::Candidate, is_exposed, "{user}");
+            flag.record(0, setting, is_exposed, None);
+            exposed += usize::from(is_exposed);
+        }
+        assert!((60..140).contains(&exposed), "{exposed}");
+        assert!(flag.tells_apart(&"orders".into()) && !flag.tells_apart(&"payments".into()));
+        let readings = flag.readings();
+        let SplitSeen::Keys(keys) = &readings[0].seen else {
+            panic!("{readings:?}");
+        };
+        let failed = keys.epoch(SLOTS / 4, 0).candidate.failed as usize;
+        // Two keys in one slot are one.
+        assert!(
+            failed <= exposed && failed + 10 > exposed,
+            "{failed} of {exposed}"
+        );
     }
 }

@@ -24,7 +24,7 @@ use crate::message::Target;
 use crate::objectives::{Counting, Name};
 use crate::percore::{Core, World};
 use crate::running::Route;
-use crate::splits::Assigned;
+use crate::splits::{Assigned, Split};
 use crate::wire::Wire;
 
 /// See the module's header.
@@ -58,18 +58,20 @@ pub(crate) struct Ticket {
     /// The journey that it is a call of, and that it is out.
     pub(crate) called_by: Option<(Arc<Journey>, Calling)>,
     drawn: Option<Version>,
+    /// The settings of flags that the service finds for it, in the order of the route's.
+    settings: Vec<Option<Assigned>>,
+    /// Its first attempt failed, whatever became of it then.
+    failed_once: bool,
+    /// How long it takes says nothing: it is a tunnel.
+    is_untimed: bool,
     counted: bool,
 }
 
 /// The version that a request got, where there are two.
 struct Version {
     assigned: Assigned,
-    /// Its first attempt failed, whatever became of it then.
-    has_failed: bool,
     /// The stable version has it now.
     went_back: bool,
-    /// How long it takes says nothing: it is a tunnel.
-    is_untimed: bool,
 }
 
 /// What a ticket is drawn with.
@@ -113,6 +115,9 @@ impl Ticket {
             under_way: None,
             called_by: None,
             drawn: None,
+            settings: Vec::new(),
+            failed_once: false,
+            is_untimed: false,
             counted: false,
         }
     }
@@ -173,17 +178,18 @@ impl Ticket {
     pub(crate) fn assigned(&mut self, assigned: Assigned) {
         self.drawn = Some(Version {
             assigned,
-            has_failed: false,
             went_back: false,
-            is_untimed: false,
         });
     }
 
-    /// The version that it got has failed it once.
+    /// What the service is told of flags by its evaluator, if their settings are told apart on its route.
+    pub(crate) fn settings(&mut self, flags: &[Arc<Split>], fields: &Fields) {
+        self.settings = flags.iter().map(|flag| flag.setting(fields)).collect();
+    }
+
+    /// Its first attempt has failed.
     pub(crate) fn failed_once(&mut self) {
-        if let Some(drawn) = &mut self.drawn {
-            drawn.has_failed = true;
-        }
+        self.failed_once = true;
     }
 
     /// The stable version has it now, since the candidate has failed it.
@@ -196,9 +202,7 @@ impl Ticket {
 
     /// It is a tunnel, of which it does not matter how long it stands.
     pub(crate) fn untimed(&mut self) {
-        if let Some(drawn) = &mut self.drawn {
-            drawn.is_untimed = true;
-        }
+        self.is_untimed = true;
     }
 
     /// The place of what answers it among the upstreams.
@@ -303,12 +307,17 @@ impl Ticket {
             for objective in &route.objectives {
                 objective.record(counting, &mut walks, caller);
             }
+            let has_failed = self.failed_once || matches!(class, Class::Bad(_));
+            let took = (!self.is_untimed).then_some(latency);
             if let (Some(split), Some(drawn)) = (&route.split, &self.drawn) {
-                let has_failed = drawn.has_failed || matches!(class, Class::Bad(_));
-                let took = (!drawn.is_untimed).then_some(latency);
                 split
                     .split
                     .record(self.core.index, drawn.assigned, has_failed, took);
+            }
+            for (flag, setting) in route.flags.iter().zip(&self.settings) {
+                if let Some(setting) = setting {
+                    flag.record(self.core.index, *setting, has_failed, took);
+                }
             }
         }
         let observe = &self.world.view.running.plan.observe;

@@ -311,7 +311,8 @@ pub(crate) fn stable(parts: &Parts, upstream: &str) -> Option<Stable> {
         .plan
         .splits
         .iter()
-        .any(|split| split.candidate == plan.name)
+        .filter_map(gateway::plan::SplitPlan::versions)
+        .any(|(_, candidate)| *candidate == plan.name)
     {
         return None;
     }

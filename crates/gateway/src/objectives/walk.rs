@@ -188,13 +188,20 @@ pub(crate) fn name(key: &WalkKey, fields: &Fields, trace: &Trace) -> Name {
 
 /// A hash of what a request has in common with others by this key; `None` if it does not say.
 pub(crate) fn key_of(key: &WalkKey, fields: &Fields, trace: &Trace) -> Option<u64> {
+    if *key == WalkKey::Trace {
+        return Some(hash_key(0, &[&trace.trace_id.to_be_bytes()]));
+    }
+    written_key(key, fields).map(|value| hash_key(0, &[value]))
+}
+
+/// The same as the caller has written it; a trace is no text.
+pub(crate) fn written_key<'a>(key: &WalkKey, fields: &'a Fields) -> Option<&'a [u8]> {
     let named = match key {
-        WalkKey::Trace => return Some(hash_key(0, &[&trace.trace_id.to_be_bytes()])),
+        WalkKey::Trace => None,
         WalkKey::Header(name) => fields.named(name),
         WalkKey::Cookie(name) => cookie(fields, name),
     };
-    let named = named.filter(|value| !value.is_empty());
-    named.map(|value| hash_key(0, &[value]))
+    named.filter(|value| !value.is_empty())
 }
 
 /// The value of a cookie. A request by HTTP/2 may have a field for each (RFC 9113, section 8.2.3).

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::plan::{EndpointPlan, Plan, SplitPlan, WalkKey};
+use gateway::plan::{Between, EndpointPlan, Plan, SplitPlan, WalkKey};
 use gateway::splits::{Split, SplitSeen};
 use http::Response;
 use plimsoll_slo::{SLOTS, Seen};
@@ -29,8 +29,10 @@ fn split(plan: &mut Plan, candidate: &Origin, key: Option<WalkKey>) {
     plan.upstreams.push(upstream);
     plan.splits = vec![SplitPlan {
         change: "origin-1".into(),
-        stable: "origin".into(),
-        candidate: "origin@v2".into(),
+        between: Between::Versions {
+            stable: "origin".into(),
+            candidate: "origin@v2".into(),
+        },
         key,
         slow: Some([1, 2, 3].map(Duration::from_secs)),
     }];

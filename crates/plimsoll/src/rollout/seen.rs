@@ -121,7 +121,8 @@ pub(crate) fn is_drained(parts: &Parts, standing: &Standing) -> bool {
         return true;
     };
     let wall = env.wall().as_millis() as u64;
-    pending(&running, &split.plan.candidate, env.now()) == 0
+    let candidate = split.plan.versions().map(|(_, candidate)| candidate);
+    candidate.is_none_or(|candidate| pending(&running, candidate, env.now()) == 0)
         || wall.saturating_sub(standing.since()) >= UNDONE_AFTER
 }
 
@@ -174,7 +175,8 @@ pub(super) fn health(
     let running = parts.gateway.running();
     let candidate = split.and_then(|split| {
         let mut upstreams = running.upstreams.iter();
-        upstreams.find(|upstream| upstream.plan.name == split.plan.candidate)
+        let (_, candidate) = split.plan.versions()?;
+        upstreams.find(|upstream| upstream.plan.name == *candidate)
     });
     let id = &standing.change.id;
     let mut rollouts = parts.rollouts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use change::{Change, Kind, Phase, Standing};
-use gateway::plan::{EndpointPlan, Plan, SplitPlan, UpstreamPlan, WalkKey};
+use gateway::plan::{Between, EndpointPlan, Plan, SplitPlan, UpstreamPlan, WalkKey};
 use serde::{Deserialize, Serialize};
 
 use crate::config;
@@ -209,8 +209,10 @@ pub(crate) fn compose(mut plan: Plan, changes: &Changes, file: FileRead<'_>) -> 
         }
         plan.splits.push(SplitPlan {
             change: standing.change.id.as_str().into(),
-            stable: stable.name.clone(),
-            candidate: candidate.name.clone(),
+            between: Between::Versions {
+                stable: stable.name.clone(),
+                candidate: candidate.name.clone(),
+            },
             key: deploy.key(),
             slow: deploy.slow_us.map(|slow| slow.map(Duration::from_micros)),
         });
