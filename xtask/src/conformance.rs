@@ -9,6 +9,7 @@
     reason = "it starts real programs, waits for them and talks to them; nothing here is ever simulated"
 )]
 
+mod flags;
 mod framing;
 mod grpc;
 mod h2spec;
@@ -16,6 +17,7 @@ mod origin;
 mod plimsoll;
 mod websocket;
 
+use std::cell::OnceCell;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
@@ -48,6 +50,11 @@ const SUITES: &[Suite] = &[
         run: h2spec::run,
     },
     Suite {
+        name: "flags",
+        about: "flags evaluated by flagd's own evaluators too; `--pairs=N` of them (needs npm, Python or Go)",
+        run: flags::run,
+    },
+    Suite {
         name: "framing",
         about: "malformed requests, through the gateway to servers that read them in their own ways; with `--all`, to every server that is known",
         run: framing::run,
@@ -66,8 +73,8 @@ const SUITES: &[Suite] = &[
 
 /// What every suite needs.
 pub(crate) struct Bench {
-    /// The binary.
-    pub(crate) plimsoll: PathBuf,
+    /// The binary, once somebody has asked for it.
+    plimsoll: OnceCell<PathBuf>,
     /// A place for what is installed, made and logged.
     pub(crate) place: PathBuf,
 }
@@ -89,7 +96,7 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<ExitCode> {
 /// Runs the suites of these names, or all of them; how many passed and failed.
 ///
 /// # Errors
-/// A name is not known, or the binary does not build.
+/// A name is not known, or there is no place for what suites need.
 pub(crate) fn run_suites(names: &[String], options: &[String]) -> anyhow::Result<(u64, u64)> {
     for name in names {
         let known = SUITES.iter().any(|suite| suite.name == name);
@@ -123,9 +130,21 @@ impl Bench {
         let place = crate::root().join("target/conformance");
         std::fs::create_dir_all(&place).with_context(|| format!("creating {}", place.display()))?;
         Ok(Self {
-            plimsoll: crate::bench::build::binary_in("plimsoll", "dev")?,
+            plimsoll: OnceCell::new(),
             place,
         })
+    }
+
+    /// The gateway, which is built when the first suite wants it: some want only a library.
+    ///
+    /// # Errors
+    /// It does not build.
+    pub(crate) fn plimsoll(&self) -> anyhow::Result<&Path> {
+        if let Some(built) = self.plimsoll.get() {
+            return Ok(built);
+        }
+        let built = crate::bench::build::binary_in("plimsoll", "dev")?;
+        Ok(self.plimsoll.get_or_init(|| built))
     }
 
     /// A directory of that name, which is there then.

@@ -120,7 +120,7 @@ upstreams: [{{ name: server, endpoints: ['http://{address}'], breaker: off, outl
 admin: {{ listen: '127.0.0.1:0' }}
 "
     );
-    let mut plimsoll = Plimsoll::start(&bench.plimsoll, &place.directory, &yaml, 1)?;
+    let mut plimsoll = Plimsoll::start(bench.plimsoll()?, &place.directory, &yaml, 1)?;
     let gateway = plimsoll.listeners[0];
     let mut wrong = Vec::new();
     for (number, case) in cases.iter().enumerate() {

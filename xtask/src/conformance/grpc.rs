@@ -54,7 +54,7 @@ admin: {{ listen: '127.0.0.1:0' }}
 ",
         server.port
     );
-    let mut plimsoll = Plimsoll::start(&bench.plimsoll, &place, &yaml, 1)?;
+    let mut plimsoll = Plimsoll::start(bench.plimsoll()?, &place, &yaml, 1)?;
     let address = plimsoll.listeners[0];
     let (mut said, mut wrong) = (Vec::new(), Vec::new());
     let mut clients = vec![("grpc-go", by_go(&place, address.port()))];

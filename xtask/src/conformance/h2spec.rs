@@ -52,7 +52,7 @@ admin: {{ listen: '127.0.0.1:0' }}
         certificate.display(),
         key.display()
     );
-    let mut plimsoll = Plimsoll::start(&bench.plimsoll, &place, &yaml, 2)?;
+    let mut plimsoll = Plimsoll::start(bench.plimsoll()?, &place, &yaml, 2)?;
     let mut said = Vec::new();
     let mut wrong = Vec::new();
     for (name, address, options) in [

@@ -52,7 +52,7 @@ admin: {{ listen: '127.0.0.1:0' }}
 ",
             running.address
         );
-        let plimsoll = Plimsoll::start(&bench.plimsoll, &place, &yaml, 1)?;
+        let plimsoll = Plimsoll::start(bench.plimsoll()?, &place, &yaml, 1)?;
         for (client, talking) in PEERS {
             let talk = command(*talking, &["talk", &plimsoll.listeners[0].to_string()]).output();
             let talk = talk.with_context(|| (*client).to_owned())?;

@@ -9,6 +9,7 @@ use super::{Finding, Package, Tree, rust};
 /// Which of our own packages each of our packages may lean on, also in its tests.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("plimsoll-slo", &[]),
+    ("plimsoll-flags", &["plimsoll-policy"]),
     ("plimsoll-policy", &["plimsoll-slo"]),
     ("plimsoll-tower", &["plimsoll-policy", "plimsoll-slo"]),
     ("gateway", &["plimsoll-policy", "plimsoll-slo"]),
@@ -38,7 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "plimsoll-slo",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["plimsoll-flags"]),
 ];
 
 /// Crates that decide and never act. Without a dependency they cannot reach a clock, a runtime or a log.
