@@ -148,8 +148,17 @@ pub struct Change {
     pub probation_ms: u64,
     /// The share that stays with what it replaces in that time, to be compared with: 0 to 0.5.
     pub hold_back: f64,
+    /// It takes risk away, as a kill switch does: a person has said so, and no comparison, budget, freeze or objective that
+    /// fails meanwhile holds it up or takes it back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub relief: bool,
     /// What the shell needs to do it, in its own words.
     pub how: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(is: &bool) -> bool {
+    !is
 }
 
 impl Change {

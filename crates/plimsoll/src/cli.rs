@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod demo;
 mod explain;
+mod flag;
 mod incident;
 mod init;
 mod run;
@@ -75,6 +76,7 @@ enum Verb {
     Incident(incident::Args),
     Silence(silence::Args),
     Change(change::Args),
+    Flag(flag::Args),
     State(state::Args),
     Token(token::Args),
     Check(check::Args),
@@ -112,6 +114,7 @@ pub(crate) fn main() -> anyhow::Result<Exit> {
         Verb::Incident(args) => incident::run(&args),
         Verb::Silence(args) => silence::run(&args),
         Verb::Change(args) => change::run(&args),
+        Verb::Flag(args) => flag::run(&args),
         Verb::State(args) => state::run(&args),
         Verb::Token(args) => token::run(&args),
         Verb::Check(args) => check::run(&args),

@@ -6,6 +6,7 @@
 //! made from it. `plimsoll run --upstream URL` goes the same way, from a text that is made of its flags.
 
 mod broken;
+mod definitions;
 mod diff;
 mod driving;
 pub(crate) mod near;
@@ -32,8 +33,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use change::Undecided;
-use gateway::plan::{Plan, TlsClientPlan, TlsServerPlan};
+use gateway::plan::{Plan, TlsClientPlan, TlsServerPlan, WalkKey};
 use jiff::tz::TimeZone;
+use plimsoll_flags::Bucketing;
 use plimsoll_slo::{Ladder, Measure, Objective};
 use store::Database;
 
@@ -46,8 +48,9 @@ pub(crate) use problem::Problems;
 use problem::{Mark, Place, Problem};
 use raw::TopLevel;
 pub(crate) use raw::{LogFormat, LogLevel};
-use read::{Reader, Value};
+use read::{Reader, Value as _};
 use secrets::TokenSource;
+use serde_json::Value;
 use tree::{Bounds, Node};
 pub(crate) use value::Scalar;
 pub(crate) use value::address::Endpoint;
@@ -73,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) changes: Arc<ChangesConfig>,
     /// What starts and stops versions, by the names of upstreams.
     pub(crate) drivers: Arc<BTreeMap<Arc<str>, DriverConfig>>,
+    /// What services ask for at run time.
+    pub(crate) flags: Option<FlagsConfig>,
     /// Where what outlives a restart is kept.
     pub(crate) state: StateConfig,
     pub(crate) admin: AdminConfig,
@@ -143,6 +148,18 @@ pub(crate) struct ChangesConfig {
     /// When changes go on, by the clock of a zone; at all hours if there are none.
     pub(crate) hours: Vec<Hours>,
     pub(crate) zone: TimeZone,
+}
+
+/// Flags, and where they are served.
+#[derive(Clone, Debug)]
+pub(crate) struct FlagsConfig {
+    /// The definitions, as they were written.
+    pub(crate) written: Arc<Value>,
+    pub(crate) bucketing: Bucketing,
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Where requests carry the targeting key.
+    pub(crate) key: Option<WalkKey>,
+    pub(crate) token: Option<TokenSource>,
 }
 
 /// Who is told of alerts.
@@ -374,15 +391,21 @@ impl Config {
     /// What changes from `self` to `new`, in lines for people; none if nothing does.
     pub(crate) fn changes(&self, new: &Self) -> Vec<String> {
         let changes = diff::changes(&self.effective, &new.effective);
-        changes.into_iter().map(|change| change.line).collect()
+        let lines = changes.into_iter().map(|change| change.line);
+        let written = |config: &Self| config.flags.as_ref().map(|flags| Arc::clone(&flags.written));
+        let flags = diff::flags(written(self).as_deref(), written(new).as_deref());
+        lines.chain(flags).collect()
     }
 
     /// The keys that are other ones in `new` and that a process which was started with `self` reads no more.
     pub(crate) fn at_next_start(&self, new: &Self) -> Vec<String> {
         let changes = diff::changes(&self.effective, &new.effective);
         let waiting = changes.into_iter().filter(diff::Change::waits);
+        // A port that was not opened at the start is opened at the next.
+        let opens = (self.flags.is_none() && new.flags.is_some()).then(|| "flags.file".to_owned());
         waiting
             .map(|change| change.path)
+            .chain(opens)
             .filter(|path| !(self.cores_by_flag && path == "cores"))
             .collect()
     }

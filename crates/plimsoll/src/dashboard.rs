@@ -16,6 +16,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use crate::access::Caller;
+use crate::api::flags::Known;
 use crate::api::history::Latencies;
 use crate::reading::ObjectiveReading;
 use crate::record::State;
@@ -25,7 +26,7 @@ use crate::status::Status;
 use crate::status::tables::Table;
 
 pub(crate) use self::html::login_page;
-pub(crate) use self::pages::refusal;
+pub(crate) use self::pages::{moved, refusal};
 
 /// What pages are made of.
 pub(crate) struct View<'a> {
@@ -40,6 +41,8 @@ pub(crate) struct View<'a> {
     pub(crate) latencies: Option<Latencies>,
     /// What was seen of changes that are on their way, by their names.
     pub(crate) looked: BTreeMap<String, Looked>,
+    /// The flags that are served.
+    pub(crate) flags: Option<Known>,
 }
 
 /// A page that can be asked for. `{}` in its path is one segment.
@@ -88,6 +91,8 @@ pub(crate) static PAGES: &[Entry] = &[
     open("/incidents/{}", pages::incident::page),
     listed("/changes", "Changes", |view, _| Some(pages::changes::page(view))),
     open("/changes/{}", pages::change::page),
+    listed("/flags", "Flags", |view, _| Some(pages::flags::page(view))),
+    open("/flags/{}", pages::flag::page),
     listed("/budget", "Budget", |view, _| Some(pages::budget::page(view))),
     listed("/audit", "Audit", |view, _| Some(pages::audit::page(view))),
     listed("/meta", "Meta", |view, _| Some(pages::meta::page(view))),
@@ -201,6 +206,8 @@ enum Field {
     Given(&'static str, String),
     /// A line that somebody writes, under its label.
     Line(&'static str, &'static str),
+    /// A text of several lines, under its label, and what it is to begin with.
+    Text(&'static str, &'static str, String),
     /// One of several numbers, each in words.
     Choice(&'static str, &'static str, &'static [(u32, &'static str)]),
 }

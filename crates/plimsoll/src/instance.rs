@@ -6,6 +6,8 @@
 
 mod opening;
 
+pub(crate) use self::opening::FLAGS;
+
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -17,11 +19,13 @@ use std::time::Duration;
 use anyhow::Context;
 use gateway::env::Env;
 use gateway::{Acceptor, CoreSeat, Gateway, Phase, Plan};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
 use self::opening::{
-    collector, control_runtime, meter, named, open_journal, open_ports, record, start_cores, start_meter,
+    collector, control_runtime, meter, named, open_flags, open_journal, open_ports, record, start_cores,
+    start_meter,
 };
 use crate::admin::Admin;
 use crate::alerting::{Desk, Office};
@@ -31,6 +35,7 @@ use crate::api::outcomes::Heard;
 use crate::api::stream::Judged;
 use crate::config::Config;
 use crate::drivers::{Drivers, DriversSeen};
+use crate::flags::{Flags, port};
 use crate::history::History;
 use crate::inheritance::Inheritance;
 use crate::journal::{Journal, Value, Writer};
@@ -97,6 +102,7 @@ pub(crate) struct Parts {
     watching: Mutex<Watching>,
     pub(crate) rollouts: Mutex<Rollouts>,
     pub(crate) drivers: Mutex<DriversSeen>,
+    pub(crate) flags: Flags,
     /// The reports from elsewhere that were heard lately.
     pub(crate) heard: Mutex<Heard>,
     /// What is judged cannot be written down.
@@ -147,6 +153,7 @@ impl Instance {
         let control = control_runtime()?;
         let env = Env::real();
         let (journal, writer) = open_journal(&env, &config, out)?;
+        let asked = control.block_on(open_flags(&config, &mut inheritance))?;
         let (admin, (gateway, seats, events)) =
             control.block_on(open_ports(env, &config, &mut inheritance))?;
         gateway.give_back_by(allocator::give_back);
@@ -156,6 +163,7 @@ impl Instance {
         let points = meter.as_ref().map(Meter::counts);
         let state = config.state_place(file.as_deref(), state_directory.as_deref());
         let name = named(&gateway);
+        let flags = Flags::opened(&asked, config.flags.as_ref())?;
         let (telemetry, told) =
             Telemetry::start(gateway.env(), journal.clone(), events, collector.as_ref(), points);
         let parts = Arc::new(Parts {
@@ -170,6 +178,7 @@ impl Instance {
             watching: Mutex::default(),
             rollouts: Mutex::default(),
             drivers: Mutex::default(),
+            flags,
             heard: Mutex::default(),
             state_failing: AtomicBool::new(false),
             keeper: OnceLock::new(),
@@ -185,6 +194,7 @@ impl Instance {
         });
         let keeper = state.map(|place| Keeper::start(place, &parts)).transpose()?;
         control.block_on(parts.hear_versions());
+        parts.serve_flags(asked);
         let (cores, drivers) = parts.begin(seats, inheritance.predecessor.take())?;
         let admin_address = admin.address();
         parts.tell_addresses(&inheritance, admin_address);
@@ -352,6 +362,21 @@ impl Parts {
                 parts.gateway.env().sleep(limit / 2).await;
             }
         });
+    }
+
+    /// Answers those who ask for flags, until the ports are closed.
+    fn serve_flags(self: &Arc<Self>, listeners: Vec<(SocketAddr, TcpListener)>) {
+        self.flags.refresh(self);
+        let config = Arc::new(self.flags.port(self.gateway.env()));
+        for (_, listener) in listeners {
+            let address = listener
+                .local_addr()
+                .map_or_else(|_| "?".to_owned(), |at| at.to_string());
+            self.journal
+                .info("services may ask for flags", &[("address", address.into())]);
+            let serve = port::serve(listener, Arc::clone(&config), self.admin_closed.subscribe());
+            self.gateway.env().spawn(serve);
+        }
     }
 
     /// Answers operators, until the port is closed; then the receiver hears of it.

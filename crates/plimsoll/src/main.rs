@@ -17,6 +17,7 @@ mod doubts;
 mod drivers;
 mod exemplars;
 mod export;
+mod flags;
 mod heat;
 mod history;
 mod inheritance;

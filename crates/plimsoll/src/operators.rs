@@ -16,19 +16,21 @@ use crate::access::{Kept, Key};
 use crate::admin::{AdminBackend, AdminConfig};
 use crate::api::ApiBackend;
 use crate::api::changes::Stable;
+use crate::api::flags::Known;
 use crate::api::history::{Counted, Latencies, Past};
 use crate::api::outcomes::{Event, Heard, Reported};
 use crate::api::stream::Judged;
-use crate::config::{self, ChangesConfig, Watch};
+use crate::config::{self, ChangesConfig, Scalar, Watch};
 use crate::doubts::{self, Doubtful};
 use crate::exemplars::Exemplars;
+use crate::flags::edit;
 use crate::history::Window;
 use crate::instance::Parts;
 use crate::observe;
 use crate::reading::{FallReading, ObjectiveReading, Reading, TelemetryReading};
 use crate::record::Record;
 use crate::reload::Reloaded;
-use crate::rollout::{self, Looked};
+use crate::rollout::{self, Looked, Usual};
 use crate::spread::Part;
 use crate::upgrade;
 
@@ -106,6 +108,37 @@ impl ApiBackend for Operators {
     fn reach(&self, endpoints: &[String]) -> Result<(), String> {
         // Whoever asks waits for it, and the other thread of the control runtime serves the rest.
         tokio::task::block_in_place(|| rollout::reach(endpoints))
+    }
+
+    fn flags(&self) -> Option<Known> {
+        let config = self.0.reloader.asked().flags?;
+        let running = self.0.gateway.running();
+        let all = running.plan.upstreams.iter();
+        let upstreams = all
+            .map(|upstream| upstream.name.to_string())
+            // A candidate is no upstream of its own.
+            .filter(|name| !name.contains('@'));
+        let file = self.0.reloader.file_read();
+        let settled = self
+            .0
+            .record
+            .read(|state| edit::compose(&config.written, &state.changes, file, &BTreeMap::new()));
+        Some(Known {
+            served: self.0.flags.served(),
+            written: config.written,
+            settled,
+            key: config.key.as_ref().map(Scalar::render),
+            upstreams: upstreams.collect(),
+        })
+    }
+
+    fn refresh_flags(&self) {
+        self.0.flags.refresh(&self.0);
+    }
+
+    fn usual(&self, upstreams: &[String]) -> Usual {
+        let names: Vec<&str> = upstreams.iter().map(String::as_str).collect();
+        rollout::usual(&self.0, &names)
     }
 
     fn looked(&self, change: &str) -> Option<Looked> {

@@ -17,7 +17,9 @@ use gateway::{ApplyError, Gateway, Phase, Plan};
 use plimsoll_slo::Ladder;
 
 use crate::access::Key;
-use crate::config::{AlertsConfig, ChangesConfig, Config, ConfigError, DriverConfig, ObjectiveConfig};
+use crate::config::{
+    AlertsConfig, ChangesConfig, Config, ConfigError, DriverConfig, FlagsConfig, ObjectiveConfig,
+};
 use crate::journal::{Journal, Value};
 use crate::reading::ConfigReading;
 use crate::rollout::versions::{self, FileRead};
@@ -57,6 +59,8 @@ pub(crate) struct Asked {
     pub(crate) changes: Arc<ChangesConfig>,
     /// What starts and stops versions, by the names of upstreams.
     pub(crate) drivers: Arc<BTreeMap<Arc<str>, DriverConfig>>,
+    /// What services ask for at run time.
+    pub(crate) flags: Option<FlagsConfig>,
     /// Where the upstreams are, as the file says.
     pub(crate) places: Arc<BTreeMap<Arc<str>, Vec<String>>>,
     /// Who may ask the port for operators.
@@ -74,6 +78,7 @@ impl Asked {
             ladder: config.ladder,
             changes: Arc::clone(&config.changes),
             drivers: Arc::clone(&config.drivers),
+            flags: config.flags.clone(),
             places: Arc::new(places.collect()),
             keys: Arc::clone(&config.admin.keys),
         }

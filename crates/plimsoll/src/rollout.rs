@@ -7,6 +7,7 @@
 //! **If it is slow or fails**, shares stay what they are; a cut that this process says takes effect in it at once, and
 //! waits for no store.
 
+pub(crate) mod judged;
 mod seen;
 pub(crate) mod sharing;
 pub(crate) mod versions;
@@ -24,10 +25,11 @@ use change::{Evidence, Next, Seen, Standing, Transition};
 use gateway::splits::{EpochReading, Split, SplitSeen};
 use plimsoll_slo::{Comparison, Epoch, Finding, HistogramSnapshot, Instant, Rung, SLOTS, SLOW, Terms};
 
+use self::judged::{Judged, What};
 use self::sharing::Others;
-use self::versions::Deploy;
 use crate::api::changes::Stable;
 use crate::config::{Endpoint, Scalar as _};
+use crate::flags::edit;
 use crate::instance::Parts;
 use crate::journal::Value;
 use crate::reading::ObjectiveReading;
@@ -91,6 +93,7 @@ pub(crate) async fn run_once(parts: &Parts) {
         .record
         .read(|state| state.changes.machine.all().next().is_none());
     if is_none && parts.gateway.running().splits.is_empty() {
+        parts.flags.refresh(parts);
         return;
     }
     yield_to_file(parts);
@@ -105,6 +108,13 @@ pub(crate) async fn run_once(parts: &Parts) {
             .error("versions cannot be set up", &[("cause", Value::from(&*problem))]);
     }
     log(parts);
+    look_at_all(parts);
+    // By the shares that follow from it.
+    parts.flags.refresh(parts);
+}
+
+/// Looks at every change that is not over.
+fn look_at_all(parts: &Parts) {
     let active: Vec<Standing> = parts.record.read(|state| {
         let all = state.changes.machine.all();
         all.filter(|standing| !standing.phase().is_over())
@@ -125,8 +135,8 @@ pub(crate) async fn run_once(parts: &Parts) {
         judging.reading(&parts.reloader.asked().ladder)
     };
     for standing in &active {
-        if let Some(deploy) = Deploy::of(&standing.change) {
-            look(parts, standing, &deploy, &readings);
+        if let Some(what) = What::of(&standing.change) {
+            look(parts, standing, &what, &readings);
         }
     }
     // What was counted and said is for others as well.
@@ -137,9 +147,13 @@ pub(crate) async fn run_once(parts: &Parts) {
 
 /// Says of changes that are in force against a file that it has its own word again.
 pub(crate) fn yield_to_file(parts: &Parts) {
-    let (places, file) = (parts.reloader.asked().places, parts.reloader.file_read().place);
+    let (asked, file) = (parts.reloader.asked(), parts.reloader.file_read().place);
     let outdated: Vec<String> = parts.record.read(|state| {
-        let outdated = versions::outdated(&places, &state.changes, file);
+        let written = asked.flags.as_ref().map(|flags| &*flags.written);
+        let flags = written
+            .into_iter()
+            .flat_map(|written| edit::outdated(written, &state.changes, file));
+        let outdated = versions::outdated(&asked.places, &state.changes, file).chain(flags);
         outdated.map(|standing| standing.change.id.clone()).collect()
     });
     for id in outdated {
@@ -149,9 +163,11 @@ pub(crate) fn yield_to_file(parts: &Parts) {
 }
 
 /// Looks at one change, and says what is to be said of it.
-fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[ObjectiveReading]) {
+fn look(parts: &Parts, standing: &Standing, what: &What, readings: &[ObjectiveReading]) {
     let now = parts.gateway.env().wall().as_millis() as u64;
     let running = parts.gateway.running();
+    let judged = what.judged();
+    let touched = seen::touched(&running.plan, &what.upstreams());
     let id = &standing.change.id;
     let split = running.splits.iter().find(|split| *split.plan.change == **id);
     let (mut comparison, mut evidence) = (None, None);
@@ -159,7 +175,7 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
         let compare = || {
             let others = others(parts, id);
             let counted = sharing::together(split.readings(), &others);
-            compare(&counted, standing, deploy, readings, &running.plan, now)
+            compare(&counted, standing, &judged, seen::rung(readings, &touched), now)
         };
         let (compared, kept) = compare();
         if !matches!(compared.finding, Finding::Bad(_)) {
@@ -170,11 +186,11 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
         }
         (comparison, evidence) = (Some(compared), Some(kept));
     }
-    let health = seen::health(parts, standing, deploy, split);
-    let ended = seen::ended(parts, standing, deploy);
-    let touched = seen::touched(&running.plan, &deploy.upstream);
+    let health = seen::health(parts, standing, what, split);
+    let deploy = what.deploy();
+    let ended = deploy.and_then(|deploy| seen::ended(parts, standing, deploy));
     let burning = seen::burning(parts, standing, &touched)
-        .or_else(|| seen::beyond_objective(parts, standing, deploy.alpha, evidence.as_ref(), &touched));
+        .or_else(|| seen::beyond_objective(parts, standing, judged.alpha, evidence.as_ref(), &touched));
     let closed = seen::closed(parts, now);
     let (needed_by, need_gone) = parts.record.read(|state| {
         let machine = &state.changes.machine;
@@ -190,7 +206,7 @@ fn look(parts: &Parts, standing: &Standing, deploy: &Deploy, readings: &[Objecti
         health,
         ended: ended.as_ref().map(|(times, how)| (*times, &**how)),
         comparison: comparison.as_ref(),
-        replaced_idle: seen::is_idle(parts, standing, deploy, now),
+        replaced_idle: deploy.is_none_or(|deploy| seen::is_idle(parts, standing, deploy, now)),
         guarded: seen::is_guarded(standing, comparison.as_ref()),
         burning: burning.as_deref(),
         rung: seen::rung(readings, &touched),
@@ -268,25 +284,19 @@ pub(crate) fn leads(parts: &Parts) -> bool {
 fn compare(
     counted: &[EpochReading],
     standing: &Standing,
-    deploy: &Deploy,
-    readings: &[ObjectiveReading],
-    plan: &gateway::Plan,
+    judged: &Judged,
+    rung: Rung,
     now: u64,
 ) -> (Comparison, Evidence) {
     let (epochs, from) = epochs(counted, versions::epoch(standing, now));
-    let touched = seen::touched(plan, &deploy.upstream);
     // With less of the budget left, less may be lost by the next step.
-    let harm = if seen::rung(readings, &touched) >= Rung::Careful {
-        0.5
-    } else {
-        1.0
-    };
+    let harm = if rung >= Rung::Careful { 0.5 } else { 1.0 };
     let terms = Terms {
-        alpha: deploy.alpha,
-        tolerated: deploy.tolerated,
-        tolerated_slow: deploy.tolerated_slow,
-        times_known: deploy.slow_us.is_some(),
-        allowed: deploy.allowed,
+        alpha: judged.alpha,
+        tolerated: judged.tolerated,
+        tolerated_slow: judged.tolerated_slow,
+        times_known: judged.slow_us.is_some(),
+        allowed: judged.allowed,
         next: standing.next_share(),
         harm,
         ..Terms::default()
@@ -298,6 +308,46 @@ fn compare(
 const TIMES_KNOWN: u64 = 1_000;
 /// How long something may take to be reached, that somebody says is there.
 const REACHED_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is usual at some upstreams, before a change of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usual {
+    /// Microseconds of the median, 90th and 99th percentile, and what nobody notices; if enough has been seen.
+    pub(crate) slow_us: Option<[u64; 3]>,
+    /// The share that an objective of theirs allows to fail.
+    pub(crate) allowed: Option<f64>,
+}
+
+/// What is usual at these upstreams.
+pub(crate) fn usual(parts: &Parts, upstreams: &[&str]) -> Usual {
+    let running = parts.gateway.running();
+    let is_stable = |name: &str, version: &str| {
+        let mut plans = running.plan.upstreams.iter();
+        plans.any(|plan| *plan.name == *name && *plan.version == *version)
+    };
+    let mut times = HistogramSnapshot::default();
+    for (key, tally) in parts.gateway.ledger().snapshot() {
+        if upstreams.contains(&&*key.upstream) && is_stable(&key.upstream, &key.version) {
+            times.merge(&tally.latency);
+        }
+    }
+    let unnoticed = parts.reloader.asked().changes.unnoticed;
+    let quantile = |share| {
+        let time = times.quantile(share)? + unnoticed;
+        Some(time.as_micros() as u64)
+    };
+    let slow_us = match SLOW.map(quantile) {
+        [Some(half), Some(most), Some(nearly_all)] if times.count() >= TIMES_KNOWN => {
+            Some([half, most, nearly_all])
+        }
+        _ => None,
+    };
+    let tightest = seen::tightest(parts, &seen::touched(&running.plan, upstreams));
+    Usual {
+        slow_us,
+        allowed: tightest.map(|(_, allowed)| allowed),
+    }
+}
 
 /// What is known of the upstream of this name.
 pub(crate) fn stable(parts: &Parts, upstream: &str) -> Option<Stable> {
@@ -316,23 +366,7 @@ pub(crate) fn stable(parts: &Parts, upstream: &str) -> Option<Stable> {
     {
         return None;
     }
-    let mut times = HistogramSnapshot::default();
-    for (key, tally) in parts.gateway.ledger().snapshot() {
-        if *key.upstream == *upstream && key.version == plan.version {
-            times.merge(&tally.latency);
-        }
-    }
-    let unnoticed = parts.reloader.asked().changes.unnoticed;
-    let quantile = |share| {
-        let time = times.quantile(share)? + unnoticed;
-        Some(time.as_micros() as u64)
-    };
-    let slow_us = match SLOW.map(quantile) {
-        [Some(half), Some(most), Some(nearly_all)] if times.count() >= TIMES_KNOWN => {
-            Some([half, most, nearly_all])
-        }
-        _ => None,
-    };
+    let usual = usual(parts, &[upstream]);
     Some(Stable {
         name: upstream.to_owned(),
         endpoints: versions::texts(plan),
@@ -344,8 +378,7 @@ pub(crate) fn stable(parts: &Parts, upstream: &str) -> Option<Stable> {
             .cloned()
             .unwrap_or_default(),
         version: plan.version.to_string(),
-        slow_us,
-        allowed: seen::tightest(parts, &seen::touched(&running.plan, upstream)).map(|(_, allowed)| allowed),
+        usual,
         driver: parts.reloader.asked().drivers.get(upstream).cloned(),
     })
 }

@@ -176,10 +176,11 @@ async fn attempt(parts: &Arc<Parts>) -> Result<u32, UpgradeError> {
 
 /// What the new process is handed.
 fn sockets(parts: &Parts) -> Result<Sockets, UpgradeError> {
-    let listeners = parts.gateway.sockets().map_err(UpgradeError::Sockets)?;
+    let mut listeners = parts.gateway.sockets().map_err(UpgradeError::Sockets)?;
     if listeners.iter().any(|handed| handed.sockets.is_empty()) {
         return Err(UpgradeError::CoreLost);
     }
+    listeners.extend(parts.flags.handed().map_err(UpgradeError::Sockets)?);
     let admin = parts.admin.try_clone().map_err(UpgradeError::Sockets)?;
     let stderr = io::stderr().as_fd().try_clone_to_owned();
     let stderr = stderr.map_err(UpgradeError::Sockets)?;

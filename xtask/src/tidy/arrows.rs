@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "change",
             "gateway",
             "order-desk",
+            "plimsoll-flags",
             "plimsoll-policy",
             "plimsoll-slo",
             "private-postgres",

@@ -31,6 +31,10 @@ const POLICIES: &[(&str, &str)] = &[
 const NOT_POLICIES: &[(&str, &str)] = &[
     ("lib", "the list of the crate's modules"),
     ("backoff", "arithmetic of retries, told on their page"),
+    (
+        "bucketing",
+        "how users are drawn for a flag, told where flags are",
+    ),
     ("dice", "randomness as an argument"),
     ("grpc_timeout", "how a deadline is written on the wire"),
     ("judged", "which answers are failures, for all policies alike"),

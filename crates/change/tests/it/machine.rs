@@ -18,6 +18,7 @@ pub(crate) fn canary(id: &str) -> Change {
         undecided: Undecided::default(),
         probation_ms: 600_000,
         hold_back: 0.05,
+        relief: false,
         how: String::new(),
     }
 }
@@ -388,4 +389,40 @@ fn a_candidate_that_never_comes_up_is_given_up() {
             }
         );
     }
+}
+
+#[test]
+fn what_takes_risk_away_asks_nobody_and_nothing_takes_it_back() {
+    let step = change::Step {
+        share: 1.0,
+        assignment: Assignment::Global,
+        reversibility: Reversibility::Instant,
+    };
+    let change = Change {
+        kind: Kind::Flag,
+        steps: vec![step],
+        relief: true,
+        ..canary("kill-1")
+    };
+    let mut standing = Standing::new(change, 0);
+    let bad = compared(2_000, true).0;
+    let held = Seen {
+        rung: Rung::Frozen,
+        closed: Some("lunch"),
+        burning: Some("checkout"),
+        comparison: Some(&bad),
+        ..seen(1_000)
+    };
+    for said in [
+        Transition::Armed,
+        Transition::Entered {
+            step: 0,
+            evidence: None,
+        },
+        Transition::Promoted { evidence: None },
+    ] {
+        assert_eq!(say(&standing, &held), said);
+        standing.hear(1_000, &said);
+    }
+    assert_eq!(waits(&standing, &held), Wait::Probation(600_000));
 }

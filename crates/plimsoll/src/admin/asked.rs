@@ -101,6 +101,11 @@ impl<B: AdminBackend> Serving<B> {
                 let page = dashboard::refusal(title, &detail).to_html(form.back(), None, None);
                 Answer::new(status, "text/html; charset=utf-8", page)
             }
+            // What was only tried is shown, and changes nothing to go back to.
+            Reply::Json(status, tried) if path.ends_with("/preview") => {
+                let page = dashboard::moved(&tried).to_html(form.back(), None, None);
+                Answer::new(status, "text/html; charset=utf-8", page)
+            }
             _ => answer::redirect(form.back()),
         })
     }

@@ -20,7 +20,7 @@ use crate::upgrade;
 const EVERY: std::ops::RangeInclusive<u64> = 1..=3600;
 
 /// What there is, for whoever mistypes.
-const PAGES: &str = "There are GET /, /objectives, /objectives/NAME, /business, /traffic, /saturation, /incidents, /incidents/ID, /changes, /changes/ID, /budget, /audit, /meta, /status, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
+const PAGES: &str = "There are GET /, /objectives, /objectives/NAME, /business, /traffic, /saturation, /incidents, /incidents/ID, /changes, /changes/ID, /flags, /flags/KEY, /budget, /audit, /meta, /status, /metrics, /livez, /readyz, /reasons, /reasons/CODE and /api/v1, \
     and POST /reload, /upgrade and /drain.";
 
 impl<B: AdminBackend> Serving<B> {
@@ -77,6 +77,7 @@ impl<B: AdminBackend> Serving<B> {
         let breakdown = of.map_or_else(Vec::new, |name| self.backend.breakdown(name));
         let latencies = of.and_then(|name| self.backend.latencies(name));
         let looked = self.backend.looked_at();
+        let flags = self.backend.flags();
         let page = self.backend.record().read(|state| {
             let view = View {
                 status: &status,
@@ -86,6 +87,7 @@ impl<B: AdminBackend> Serving<B> {
                 breakdown,
                 latencies,
                 looked,
+                flags,
             };
             dashboard::page(&view, asked.path)
         });

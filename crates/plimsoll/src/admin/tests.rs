@@ -109,6 +109,16 @@ impl ApiBackend for Arc<Fake> {
         }
     }
 
+    fn flags(&self) -> Option<crate::api::flags::Known> {
+        Some(crate::api::flags::Known::fake())
+    }
+
+    fn refresh_flags(&self) {}
+
+    fn usual(&self, _: &[String]) -> crate::rollout::Usual {
+        crate::api::changes::Stable::fake().usual
+    }
+
     fn looked(&self, _: &str) -> Option<Looked> {
         None
     }

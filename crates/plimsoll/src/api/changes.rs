@@ -18,7 +18,7 @@ use crate::config::{self, ChangesConfig, DriverConfig, Scalar as _};
 use crate::record::changes::Line;
 use crate::record::{Said, State, who};
 use crate::rollout::versions::Deploy;
-use crate::rollout::{self, Looked, words};
+use crate::rollout::{self, Looked, Usual, words};
 
 /// Endpoints of a candidate, and changes that are shown, at most.
 pub(super) const ENDPOINTS_MAX: usize = 16;
@@ -33,10 +33,7 @@ pub(crate) struct Stable {
     /// Where the file says that it is.
     pub(crate) in_file: Vec<String>,
     pub(crate) version: String,
-    /// Microseconds of its median, 90th and 99th percentile, if enough has been seen.
-    pub(crate) slow_us: Option<[u64; 3]>,
-    /// The share that an objective of it allows to fail.
-    pub(crate) allowed: Option<f64>,
+    pub(crate) usual: Usual,
     /// What starts and stops its versions.
     pub(crate) driver: Option<DriverConfig>,
 }
@@ -51,8 +48,10 @@ impl Stable {
             endpoints: place.clone(),
             in_file: place,
             version: "v1".to_owned(),
-            slow_us: Some([20_000, 80_000, 200_000]),
-            allowed: Some(0.001),
+            usual: Usual {
+                slow_us: Some([20_000, 80_000, 200_000]),
+                allowed: Some(0.001),
+            },
             driver: None,
         }
     }
@@ -172,11 +171,11 @@ pub(super) fn propose(ask: &Ask<'_>) -> Result<Reply, Reply> {
         replaces: stable.endpoints.clone(),
         in_file: stable.in_file.clone(),
         key,
-        slow_us: stable.slow_us,
+        slow_us: stable.usual.slow_us,
         alpha: defaults.alpha,
         tolerated: defaults.tolerated,
         tolerated_slow: defaults.tolerated_slow,
-        allowed: stable.allowed,
+        allowed: stable.usual.allowed,
         from: Some(stable.version.clone()),
         driven: stable.driver.is_some(),
     };
@@ -192,13 +191,10 @@ pub(super) fn propose(ask: &Ask<'_>) -> Result<Reply, Reply> {
         undecided: undecided(ask, &defaults)?,
         probation_ms: duration(ask, "probation", defaults.probation)?.as_millis() as u64,
         hold_back,
+        relief: false,
         how: serde_json::to_string(&deploy).unwrap_or_default(),
     };
-    let accepted = record.read(|state| state.changes.machine.accept(&change, &BTreeSet::new()));
-    if let Err(refusal) = accepted {
-        let title = "The change is not taken on";
-        return Err(Reply::Problem(StatusCode::CONFLICT, title, format!("{refusal}.")));
-    }
+    accept(ask, &change)?;
     let id = change.id.clone();
     record.say_for(
         &ask.author(),
@@ -206,11 +202,26 @@ pub(super) fn propose(ask: &Ask<'_>) -> Result<Reply, Reply> {
         Some(&id),
         Said::ChangeWent(Box::new(Transition::Proposed(Box::new(change)))),
     );
-    let made = record.read(|state| {
-        let standing = state.changes.machine.get(&id)?;
+    Ok(made(ask, &id))
+}
+
+/// Refuses a change that cannot be taken on.
+pub(super) fn accept(ask: &Ask<'_>, change: &Change) -> Result<(), Reply> {
+    let record = ask.backend.record();
+    let accepted = record.read(|state| state.changes.machine.accept(change, &BTreeSet::new()));
+    accepted.map_err(|refusal| {
+        let title = "The change is not taken on";
+        Reply::Problem(StatusCode::CONFLICT, title, format!("{refusal}."))
+    })
+}
+
+/// The answer to whoever has made a change.
+pub(super) fn made(ask: &Ask<'_>, id: &str) -> Reply {
+    let made = ask.backend.record().read(|state| {
+        let standing = state.changes.machine.get(id)?;
         Some(shown(ask, state, standing))
     });
-    Ok(Reply::Json(StatusCode::CREATED, made.unwrap_or_default()))
+    Reply::Json(StatusCode::CREATED, made.unwrap_or_default())
 }
 
 fn is_label(name: &str) -> bool {
@@ -298,7 +309,11 @@ fn key(ask: &Ask<'_>) -> Result<Option<String>, Reply> {
 }
 
 /// The steps, and what is held back after them.
-fn steps(ask: &Ask<'_>, defaults: &ChangesConfig, by_key: bool) -> Result<(Vec<Step>, f64), Reply> {
+pub(super) fn steps(
+    ask: &Ask<'_>,
+    defaults: &ChangesConfig,
+    by_key: bool,
+) -> Result<(Vec<Step>, f64), Reply> {
     if ask.body["at_once"] == true {
         let step = Step {
             share: 1.0,
@@ -324,7 +339,7 @@ fn steps(ask: &Ask<'_>, defaults: &ChangesConfig, by_key: bool) -> Result<(Vec<S
     Ok((Change::canary(&shares, assignment), defaults.hold_back))
 }
 
-fn undecided(ask: &Ask<'_>, defaults: &ChangesConfig) -> Result<Undecided, Reply> {
+pub(super) fn undecided(ask: &Ask<'_>, defaults: &ChangesConfig) -> Result<Undecided, Reply> {
     let hold = duration(ask, "hold_max", Duration::from_millis(defaults.undecided.hold_ms))?;
     let then = match optional(ask, "undecided")? {
         None => defaults.undecided.then,
@@ -338,14 +353,14 @@ fn undecided(ask: &Ask<'_>, defaults: &ChangesConfig) -> Result<Undecided, Reply
     })
 }
 
-fn duration(ask: &Ask<'_>, field: &str, usual: Duration) -> Result<Duration, Reply> {
+pub(super) fn duration(ask: &Ask<'_>, field: &str, usual: Duration) -> Result<Duration, Reply> {
     let Some(text) = optional(ask, field)? else {
         return Ok(usual);
     };
     config::flag(text).map_err(|wrong| unfit(format!("`{field}` is {wrong}.")))
 }
 
-fn names(ask: &Ask<'_>, field: &str) -> Result<Vec<String>, Reply> {
+pub(super) fn names(ask: &Ask<'_>, field: &str) -> Result<Vec<String>, Reply> {
     let wrong = || unfit(format!("`{field}` has to be a list of names."));
     match &ask.body[field] {
         Value::Null => Ok(Vec::new()),
@@ -357,7 +372,7 @@ fn names(ask: &Ask<'_>, field: &str) -> Result<Vec<String>, Reply> {
     }
 }
 
-fn optional<'a>(ask: &'a Ask<'_>, field: &str) -> Result<Option<&'a str>, Reply> {
+pub(super) fn optional<'a>(ask: &'a Ask<'_>, field: &str) -> Result<Option<&'a str>, Reply> {
     match &ask.body[field] {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
@@ -440,7 +455,7 @@ fn going<T>(ask: &Ask<'_>, read: impl FnOnce(&State) -> T) -> Result<T, Reply> {
     })
 }
 
-fn say(ask: &Ask<'_>, id: &str, said: Transition) {
+pub(super) fn say(ask: &Ask<'_>, id: &str, said: Transition) {
     let said = Said::ChangeWent(Box::new(said));
     ask.backend
         .record()

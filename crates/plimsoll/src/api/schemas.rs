@@ -1,5 +1,7 @@
 //! What bodies are, as JSON Schema: the same that the rooms beside this one write and read.
 
+pub(super) mod flags;
+
 use serde_json::{Map, Value, json};
 
 /// A value and what it means; every field of an object is always there.
@@ -417,41 +419,44 @@ pub(super) fn new_change() -> Value {
         "type": "array", "items": text(), "minItems": 1, "maxItems": super::changes::ENDPOINTS_MAX,
         "description": "where the candidate is, such as `http://10.0.0.7:3000`; without it, the driver of the upstream says where, and starts it",
     });
-    let shares = json!({
-        "type": "array", "items": text(), "maxItems": super::changes::STEPS_MAX,
-        "description": "shares of traffic such as `5%`, growing; after the last, everybody has it",
-    });
+    let key = words("`cookie:sid` or `header:x-user`, if users keep to a version");
     told(
         &[
             ("upstream", words("the upstream whose version it is to be")),
             ("version", words("what the candidate is called")),
         ],
         &[
-            ("candidate", or_null(&endpoints)),
-            ("steps", or_null(&shares)),
-            (
-                "at_once",
-                json!({ "type": ["boolean", "null"], "description": "in one switch, blue/green" }),
-            ),
-            (
-                "key",
-                or_null(&words(
-                    "`cookie:sid` or `header:x-user`, if users keep to a version",
-                )),
-            ),
-            (
-                "hold_max",
-                or_null(&words("how long a step is held while nobody can tell")),
-            ),
-            ("undecided", json!({ "enum": ["revert", "ask", null] })),
-            (
-                "probation",
-                or_null(&words("how long the version before is kept warm")),
-            ),
-            ("needs", or_null(&list(&text()))),
-            ("offers", or_null(&list(&text()))),
-        ],
+            vec![("candidate", or_null(&endpoints)), ("key", or_null(&key))],
+            how(),
+        ]
+        .concat(),
     )
+}
+
+/// How a change goes on, for whoever asks for one.
+fn how() -> Vec<(&'static str, Value)> {
+    let shares = json!({
+        "type": "array", "items": text(), "maxItems": super::changes::STEPS_MAX,
+        "description": "shares of traffic such as `5%`, growing; after the last, everybody has it",
+    });
+    vec![
+        ("steps", or_null(&shares)),
+        (
+            "at_once",
+            json!({ "type": ["boolean", "null"], "description": "in one switch, blue/green" }),
+        ),
+        (
+            "hold_max",
+            or_null(&words("how long a step is held while nobody can tell")),
+        ),
+        ("undecided", json!({ "enum": ["revert", "ask", null] })),
+        (
+            "probation",
+            or_null(&words("how long the version before is kept warm")),
+        ),
+        ("needs", or_null(&list(&text()))),
+        ("offers", or_null(&list(&text()))),
+    ]
 }
 
 pub(super) fn why_revert() -> Value {

@@ -1,6 +1,8 @@
+use super::routes::{DELETE, GET, POST};
 use super::*;
 
 mod changes;
+mod flags;
 
 use crate::reading::sample;
 use crate::record::Said;
@@ -102,6 +104,16 @@ impl ApiBackend for Fake {
             Some(endpoint) => Err(format!("{endpoint}: Connection refused")),
             None => Ok(()),
         }
+    }
+
+    fn flags(&self) -> Option<Known> {
+        Some(Known::fake())
+    }
+
+    fn refresh_flags(&self) {}
+
+    fn usual(&self, _: &[String]) -> Usual {
+        Stable::fake().usual
     }
 
     fn looked(&self, _: &str) -> Option<Looked> {

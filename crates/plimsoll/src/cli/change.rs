@@ -152,15 +152,22 @@ struct DeployArgs {
     /// What it is called. [default: the time of day]
     #[arg(long, value_name = "NAME")]
     version: Option<String>,
-    /// A share of traffic, such as `5%`; once for each step. After the last, everybody has it.
-    #[arg(long, value_name = "SHARE", conflicts_with = "at_once")]
-    step: Vec<String>,
-    /// In one switch, blue/green.
-    #[arg(long)]
-    at_once: bool,
     /// Have users keep to a version: `cookie:sid` or `header:x-user`.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// How a change goes on.
+#[derive(Debug, clap::Args)]
+pub(super) struct HowArgs {
+    /// A share of traffic, such as `5%`; once for each step. After the last, everybody has it.
+    #[arg(long, value_name = "SHARE", conflicts_with = "at_once")]
+    step: Vec<String>,
+    /// For everybody in one step.
+    #[arg(long)]
+    at_once: bool,
     /// How long a step is held while nobody can tell whether the candidate is good.
     #[arg(long, value_name = "DURATION")]
     hold_max: Option<String>,
@@ -271,30 +278,37 @@ fn deploy(args: &DeployArgs) -> anyhow::Result<Exit> {
     if !args.candidate.is_empty() {
         body["candidate"] = json!(args.candidate);
     }
-    if !args.step.is_empty() {
-        body["steps"] = json!(args.step);
+    if let Some(key) = &args.key {
+        body["key"] = json!(key);
     }
-    if args.at_once {
+    begin(&args.port, "/changes", body, &args.how)
+}
+
+/// Asks for a change, and waits for it if that is wanted.
+pub(super) fn begin(port: &PortArgs, path: &str, mut body: Value, how: &HowArgs) -> anyhow::Result<Exit> {
+    if !how.step.is_empty() {
+        body["steps"] = json!(how.step);
+    }
+    if how.at_once {
         body["at_once"] = json!(true);
     }
     for (field, value) in [
-        ("key", &args.key),
-        ("hold_max", &args.hold_max),
-        ("undecided", &args.undecided),
-        ("probation", &args.probation),
+        ("hold_max", &how.hold_max),
+        ("undecided", &how.undecided),
+        ("probation", &how.probation),
     ] {
         if let Some(value) = value {
             body[field] = json!(value);
         }
     }
-    let made = match call(&args.port, Method::POST, "/changes", Some(&body))? {
+    let made = match call(port, Method::POST, path, Some(&body))? {
         Ok(made) => made,
         Err(exit) => return Ok(exit),
     };
-    if !args.wait {
+    if !how.wait {
         return print(&line(&made));
     }
-    wait(&args.port, made["id"].as_str().unwrap_or_default())
+    wait(port, made["id"].as_str().unwrap_or_default())
 }
 
 /// What nobody has named is named by when it came.
@@ -407,7 +421,7 @@ fn list(answer: &Value) -> String {
     listed(answer, "changes", "no change\n", line)
 }
 
-fn line(change: &Value) -> String {
+pub(super) fn line(change: &Value) -> String {
     let text = |field: &str| change[field].as_str().unwrap_or("-");
     let exposed = words::share(change["exposed"].as_f64().unwrap_or_default());
     let waits = change["waits"]

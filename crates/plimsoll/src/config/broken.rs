@@ -14,10 +14,13 @@ use super::{Config, parse};
 /// The lists of what is judged, and carries nothing.
 const JUDGED: [&str; 2] = ["objectives", "kpis"];
 
+/// What services ask for, and do without.
+const FLAGS: &str = "flags";
+
 /// See [`Config::load_to_start`].
 ///
 /// # Errors
-/// [`Problems`] with everything that is wrong, if anything but objectives and figures is.
+/// [`Problems`] with everything that is wrong, if anything but objectives, figures and flags is.
 pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Config, Problems> {
     let mut problems = Vec::new();
     let mut node = parse(bytes, Bounds::CONFIG, &mut problems);
@@ -54,7 +57,14 @@ fn without(root: &Node, wrong: &[Problem]) -> Option<Node> {
     let Kind::Map(entries) = &mut rest.kind else {
         return None;
     };
-    let mut about = 0;
+    // Flags that nobody can read are not served, and whoever has some goes on with them.
+    let mut about = wrong
+        .iter()
+        .filter(|problem| is_within(&problem.place.path, FLAGS))
+        .count();
+    if about > 0 {
+        entries.retain(|(key, _)| key.text != FLAGS);
+    }
     for (key, list) in entries {
         let list_name = &*key.text;
         let Kind::List(items) = &mut list.kind else {

@@ -5,12 +5,17 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::tree::{Kind, Node};
 
 /// Top-level keys that are read once, at the start, since what they are about cannot change under traffic: the port
 /// that operators hold on to, the threads, the log and the collector. All others are the gateway's plan, and a reload
 /// applies them.
 pub(super) const AT_START: [&str; 4] = ["state", "admin", "telemetry", "cores"];
+
+/// The same of flags: where they are served.
+const SERVED: [&str; 3] = ["flags.listen", "flags.token_file", "flags.token_env"];
 
 /// What of those is asked anew for each request: `token_file`, `token_env` and `tokens`.
 const TOKENS: &str = "admin.token";
@@ -28,7 +33,8 @@ impl Change {
     /// Whether it has no effect before the next start.
     pub(super) fn waits(&self) -> bool {
         let first = self.path.split('.').next().unwrap_or_default();
-        AT_START.contains(&first) && !self.path.starts_with(TOKENS)
+        let is_served = SERVED.iter().any(|key| self.path.starts_with(key));
+        is_served || AT_START.contains(&first) && !self.path.starts_with(TOKENS)
     }
 }
 
@@ -117,4 +123,22 @@ fn join(path: &str, name: &str) -> String {
     } else {
         format!("{path}.{name}")
     }
+}
+
+/// What differs between the definitions of flags, in lines for people.
+pub(super) fn flags(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
+    let of = |written: Option<&Value>| -> BTreeMap<String, Value> {
+        let flags = written.and_then(|written| written["flags"].as_object());
+        let flags = flags.into_iter().flatten();
+        flags.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let (before, after) = (of(before), of(after));
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    let gone = gone.map(|key| format!("- the flag {key}"));
+    let others = after.iter().filter_map(|(key, value)| match before.get(key) {
+        None => Some(format!("+ the flag {key}")),
+        Some(old) if old != value => Some(format!("~ the flag {key}")),
+        Some(_) => None,
+    });
+    gone.chain(others).collect()
 }

@@ -7,6 +7,7 @@ pub(crate) mod admin;
 pub(crate) mod alerts;
 pub(crate) mod changes;
 pub(crate) mod driver;
+pub(crate) mod flags;
 pub(crate) mod kpi;
 pub(crate) mod listener;
 pub(crate) mod objective;
@@ -26,6 +27,7 @@ use crate::config::read::At;
 use admin::Admin;
 use alerts::Alerts;
 use changes::Changes;
+use flags::Flags;
 use kpi::Kpi;
 use listener::Listener;
 use objective::Objective;
@@ -52,6 +54,8 @@ stanza! {
         budget_policy: BudgetPolicy = "{}";
         /// How versions are rolled out.
         changes: Changes = "{}";
+        /// Flags that services ask for.
+        flags: Flags = "{}";
         /// What outlives a restart.
         state: State = "{}";
         /// The port for operators: metrics, state, the dashboard.

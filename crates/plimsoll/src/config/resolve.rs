@@ -9,6 +9,7 @@ mod changes;
 mod composite;
 mod counting;
 mod driver;
+mod flags;
 mod kpi;
 mod listener;
 mod objective;
@@ -28,6 +29,7 @@ use plimsoll_slo::Ladder;
 use super::near::nearest;
 use super::problem::{Mark, Place, Problem};
 use super::raw::kpi::Kpi;
+use super::raw::listener::Listener;
 use super::raw::objective::Objective;
 use super::raw::upstream::Upstream;
 use super::raw::{BudgetPolicy, Callers, Observe, ProcessLimits, TopLevel};
@@ -128,12 +130,20 @@ impl Scope<'_> {
 }
 
 /// What the operating system said, without its number, so that it reads the same everywhere.
-fn reason(error: &std::io::Error) -> String {
+pub(super) fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "there is none".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         kind => kind.to_string(),
     }
+}
+
+/// Traffic comes in somewhere and goes somewhere, and each of these has a name of its own.
+fn check_places(listeners: &At<Vec<Listener>>, upstreams: &At<Vec<Upstream>>, scope: &mut Scope<'_>) {
+    scope.unique("listener", listeners.iter().map(|listener| &listener.name));
+    scope.unique("upstream", upstreams.iter().map(|upstream| &upstream.name));
+    scope.some(listeners, "listener");
+    scope.some(upstreams, "upstream");
 }
 
 /// Resolves the whole file. What comes out is fit to run only if no problem was reported.
@@ -149,6 +159,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         alerts,
         budget_policy,
         changes,
+        flags,
         state,
         admin,
         telemetry,
@@ -159,15 +170,11 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         cores,
     } = root;
     let mut scope = Scope::over(&upstreams, &callers, reader);
-    scope.unique("listener", listeners.iter().map(|listener| &listener.name));
-    scope.unique("upstream", upstreams.iter().map(|upstream| &upstream.name));
-    scope.some(&listeners, "listener");
-    scope.some(&upstreams, "upstream");
+    check_places(&listeners, &upstreams, &mut scope);
     let listeners_place = listeners.place.clone();
     let drivers = driver::resolve(&upstreams, &mut scope);
-    let upstreams = upstreams.value.into_iter();
+    let (upstreams, listeners) = (upstreams.value.into_iter(), listeners.value.into_iter());
     let upstreams = upstreams.map(|one| upstream::resolve(one, &mut scope)).collect();
-    let listeners = listeners.value.into_iter();
     let listeners = listeners.map(|one| listener::resolve(one, &mut scope)).collect();
     let mut plan = Plan {
         objectives: Vec::new(),
@@ -189,6 +196,7 @@ pub(super) fn resolve(root: TopLevel, reader: &mut Reader) -> Config {
         ladder: resolve_policy(&budget_policy.value, &mut scope),
         changes: changes::resolve(changes.value, &mut scope).into(),
         drivers: drivers.into(),
+        flags: flags::resolve(flags.value, &mut scope),
         state: state::resolve(state.value, &mut scope),
         admin: admin::resolve(admin.value, &mut scope),
         telemetry: telemetry::resolve(telemetry.value, &mut scope),

@@ -138,9 +138,9 @@ fn what_init_writes_is_right_and_says_nothing_but_defaults() {
 
 #[test]
 fn an_effective_configuration_reads_as_itself() {
-    fn flow(node: &Node) -> serde_json::Value {
+    fn flow(node: &Node) -> Value {
         match &node.kind {
-            Kind::Null => serde_json::Value::Null,
+            Kind::Null => Value::Null,
             Kind::Scalar { text, .. } => text.clone().into(),
             Kind::List(items) => items.iter().map(flow).collect(),
             Kind::Map(entries) => entries
@@ -273,9 +273,46 @@ fn every_key_is_applied_or_waits() {
     }
     let mut known: Vec<_> = applied.iter().map(|(key, _)| *key).collect();
     known.extend(diff::AT_START);
+    // What they are is applied, and where they are served waits: see the next test.
+    known.push("flags");
     let keys: Vec<_> = TopLevel::stanza().fields.iter().map(|field| field.name).collect();
     known.sort_by_key(|name| keys.iter().position(|key| key == name));
     assert_eq!(known, keys);
+}
+
+#[test]
+fn flags_are_applied_and_where_they_are_served_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("flags.yaml");
+    let write = |default: &str| {
+        let text = format!(
+            "flags: {{ new-tax: {{ state: ENABLED, variants: {{ a: 1, b: 2 }}, defaultVariant: {default} }} }}"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    let with = |more: &str| {
+        let text = SMALL.to_owned() + &format!("flags: {{ file: '{}'{more} }}", file.display());
+        read(&text).unwrap()
+    };
+    write("a");
+    let before = with("");
+    assert_eq!(read(SMALL).unwrap().at_next_start(&before), ["flags.file"]);
+    write("b");
+    let after = with("");
+    assert_eq!(before.changes(&after), ["~ the flag new-tax"]);
+    assert_eq!(before.at_next_start(&after), [""; 0]);
+    let elsewhere = with(", listen: ['127.0.0.1:0']");
+    assert_eq!(after.at_next_start(&elsewhere), ["flags.listen"]);
+    // A process that is started does without flags that nobody can read.
+    write("c");
+    let text = SMALL.to_owned() + &format!("flags: {{ file: '{}' }}", file.display());
+    assert!(read(&text).is_err());
+    let started = broken::read("test.yaml", text.as_bytes()).unwrap();
+    assert!(
+        started.flags.is_none() && started.broken[0].contains("/flags/new-tax/defaultVariant"),
+        "{:?}",
+        started.broken
+    );
 }
 
 /// Bytes, words of YAML and pieces of a right file, in any order: whatever is read, nothing panics.

@@ -206,6 +206,13 @@ fn form(out: &mut String, form: &Form, path: &str, csrf: Option<&str>) {
                     "<label>{label} <input name=\"{name}\" required maxlength=\"500\"></label>"
                 );
             }
+            Field::Text(name, label, value) => {
+                let value = Escaped(value);
+                let _ = writeln!(
+                    out,
+                    "<label>{label} <textarea name=\"{name}\" required rows=\"12\" spellcheck=\"false\">{value}</textarea></label>"
+                );
+            }
             Field::Choice(name, label, choices) => {
                 let _ = write!(out, "<label>{label} <select name=\"{name}\">");
                 for (value, words) in *choices {
@@ -270,6 +277,7 @@ impl std::fmt::Display for Cell<'_> {
             "objective" => "/objectives/",
             "incident" => "/incidents/",
             "change" => "/changes/",
+            "flag" => "/flags/",
             _ => return write!(f, "{}", Linked(cell)),
         };
         let name = Escaped(cell);

@@ -5,6 +5,8 @@ pub(super) mod budget;
 pub(super) mod business;
 pub(super) mod change;
 pub(super) mod changes;
+pub(super) mod flag;
+pub(super) mod flags;
 pub(super) mod incident;
 pub(super) mod incidents;
 pub(super) mod meta;
@@ -16,6 +18,8 @@ pub(super) mod traffic;
 pub(super) mod whole;
 
 use plimsoll_slo::{Severity, State as Met};
+
+use serde_json::Value;
 
 use super::{Form, Mood, Page};
 use crate::reading::ObjectiveReading;
@@ -29,6 +33,16 @@ fn table(title: &str, head: &[&str], rows: Vec<Vec<String>>, nothing: &'static s
         rows: [vec![head], rows].concat(),
         nothing,
         latest: Vec::new(),
+    }
+}
+
+/// Whom an edit of a flag would move.
+pub(crate) fn moved(answer: &Value) -> Page {
+    let mut lines = crate::api::flags::moved_in_words(answer).into_iter();
+    let headline = lines.next().unwrap_or_default();
+    Page {
+        facts: lines.collect(),
+        ..Page::new(headline, Mood::Leaving)
     }
 }
 

@@ -75,6 +75,7 @@ fn page_of(record: &Record, reading: &Reading, path: &str) -> Option<Page> {
             breakdown: vec![part("tier", "gold"), part("reason", "upstream-reset")],
             latencies: Some(latencies()),
             looked: changes::looked(),
+            flags: Some(Known::fake()),
         };
         page(&view, path)
     })
@@ -89,7 +90,7 @@ fn operator() -> Caller {
 }
 
 /// Every path that has a page.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 16] = [
     "/",
     "/objectives",
     "/objectives/checkout",
@@ -100,6 +101,8 @@ const PATHS: [&str; 14] = [
     "/incidents/checkout-1",
     "/changes",
     "/changes/orders-1",
+    "/flags",
+    "/flags/new-tax",
     "/budget",
     "/audit",
     "/meta",
@@ -127,7 +130,12 @@ fn every_page_is_there_and_nothing_else() {
     ] {
         assert!(!is_page(path), "{path}");
     }
-    for path in ["/objectives/nobody", "/incidents/nobody", "/changes/nobody"] {
+    for path in [
+        "/objectives/nobody",
+        "/incidents/nobody",
+        "/changes/nobody",
+        "/flags/nobody",
+    ] {
         assert!(
             is_page(path) && page_of(&record, &reading, path).is_none(),
             "{path}"

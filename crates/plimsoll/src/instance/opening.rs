@@ -1,13 +1,16 @@
 //! What an instance needs before it runs: addresses, the log, a name, a collector, a thread for each core.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
-use gateway::env::Env;
+use gateway::env::{Bound, Env};
 use gateway::event::Event;
+use gateway::plan::ListenAddress;
 use gateway::{CoreSeat, Gateway};
 use plimsoll_policy::Dice as _;
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{mpsc, watch};
 
@@ -50,6 +53,37 @@ pub(super) async fn open_ports(
     };
     let built = Gateway::build_on(env, config.plan.clone(), cores, &mut inheritance.listeners).await;
     Ok((admin, built.context("starting the gateway")?))
+}
+
+/// What a supervisor calls the sockets of the port for flags, and a predecessor too.
+pub(crate) const FLAGS: &str = "flags";
+
+/// Listens for those who ask for flags, or takes what was given for it: what each was asked for, and its socket.
+pub(super) async fn open_flags(
+    config: &Config,
+    inheritance: &mut Inheritance,
+) -> anyhow::Result<Vec<(SocketAddr, TcpListener)>> {
+    let mut opened = Vec::new();
+    for listen in config.flags.iter().flat_map(|flags| &flags.listen) {
+        let named = config
+            .plan
+            .listeners
+            .iter()
+            .any(|listener| *listener.name == *FLAGS);
+        let name = if named { "" } else { FLAGS };
+        let given = inheritance
+            .listeners
+            .take(&[(name, &ListenAddress::Tcp(*listen))]);
+        let given = given.into_iter().flatten().next().and_then(Bound::into_tcp);
+        let listener = match given {
+            Some(socket) => TcpListener::from_std(socket),
+            None => TcpListener::bind(listen).await,
+        };
+        let listener =
+            listener.with_context(|| format!("listening on {listen} for flags (`flags.listen`)"))?;
+        opened.push((*listen, listener));
+    }
+    Ok(opened)
 }
 
 pub(super) fn open_journal(

@@ -10,6 +10,7 @@ use gateway::splits::Split;
 use jiff::Timestamp;
 use plimsoll_slo::{Comparison, Instant, Rung, beyond};
 
+use super::judged::What;
 use super::versions::Deploy;
 use crate::civil;
 use crate::config;
@@ -25,13 +26,13 @@ const SETTLED_AFTER: u64 = 500;
 /// Milliseconds by which what burns may have begun before its cause was noted: clocks differ, and seconds are whole.
 const AT_ONCE: u64 = 2_000;
 
-/// The names of the objectives whose requests go to this upstream.
-pub(super) fn touched(plan: &gateway::Plan, upstream: &str) -> BTreeSet<Arc<str>> {
+/// The names of the objectives whose requests go to one of these upstreams.
+pub(super) fn touched(plan: &gateway::Plan, upstreams: &[&str]) -> BTreeSet<Arc<str>> {
     let leads = |(listener, route): &(Arc<str>, Arc<str>)| {
         let mut listeners = plan.listeners.iter().filter(|one| one.name == *listener);
         listeners.any(|listener| {
             let mut routes = listener.routes.iter();
-            routes.any(|one| one.name == *route && *one.upstream == *upstream)
+            routes.any(|one| one.name == *route && upstreams.contains(&&*one.upstream))
         })
     };
     let objectives = plan.objectives.iter();
@@ -153,12 +154,14 @@ pub(super) fn ended(parts: &Parts, standing: &Standing, deploy: &Deploy) -> Opti
     drivers.ended(&version).cloned()
 }
 
-pub(super) fn health(
-    parts: &Parts,
-    standing: &Standing,
-    deploy: &Deploy,
-    split: Option<&Arc<Split>>,
-) -> Health {
+pub(super) fn health(parts: &Parts, standing: &Standing, what: &What, split: Option<&Arc<Split>>) -> Health {
+    let What::Deploy(deploy) = what else {
+        // A setting of a flag is nothing that runs.
+        return match standing.phase() {
+            Phase::Reverting => Health::Gone,
+            _ => Health::Ready,
+        };
+    };
     let now = parts.gateway.env().now();
     if standing.phase() == Phase::Reverting {
         let version = deploy.candidate_version(&standing.change.to);

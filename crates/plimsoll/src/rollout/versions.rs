@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use change::{Change, Kind, Phase, Standing};
-use gateway::plan::{Between, EndpointPlan, Plan, SplitPlan, UpstreamPlan, WalkKey};
+use gateway::plan::{Between, EndpointPlan, Plan, SplitPlan, UpstreamPlan};
 use serde::{Deserialize, Serialize};
 
-use crate::config;
+use super::judged::{Judged, What};
 use crate::config::{Endpoint, Scalar};
 use crate::drivers::Version;
 use crate::record::changes::Changes;
@@ -74,8 +73,16 @@ impl Deploy {
         })
     }
 
-    fn key(&self) -> Option<WalkKey> {
-        config::flag(self.key.as_deref()?).ok()
+    /// How it is judged.
+    pub(super) fn judged(&self) -> Judged {
+        Judged {
+            key: self.key.clone(),
+            slow_us: self.slow_us,
+            alpha: self.alpha,
+            tolerated: self.tolerated,
+            tolerated_slow: self.tolerated_slow,
+            allowed: self.allowed,
+        }
     }
 
     /// The candidate beside the version that it is to replace: the same in all but where it is.
@@ -122,6 +129,7 @@ impl Deploy {
             undecided: change::Undecided::default(),
             probation_ms: 0,
             hold_back: 0.0,
+            relief: false,
             how: serde_json::to_string(self).unwrap(),
         }
     }
@@ -161,7 +169,7 @@ pub(crate) struct FileRead<'a> {
 impl FileRead<'_> {
     /// Whether it was read after this change had yielded to it. A process that still runs what it has read before goes on
     /// as it did: of two that have one file, as in an upgrade, one reads it first.
-    fn has_its_word(&self, standing: &Standing) -> bool {
+    pub(crate) fn has_its_word(&self, standing: &Standing) -> bool {
         standing
             .yielded_at(self.place)
             .is_some_and(|since| self.at >= since)
@@ -191,8 +199,13 @@ pub(crate) fn compose(mut plan: Plan, changes: &Changes, file: FileRead<'_>) -> 
         .all()
         .filter(|standing| !standing.phase().is_over())
     {
-        let Some(deploy) = Deploy::of(&standing.change) else {
-            continue;
+        let deploy = match What::of(&standing.change) {
+            Some(What::Deploy(deploy)) => deploy,
+            Some(What::Flag(edit)) => {
+                plan.splits.push(edit.split(&standing.change, &plan));
+                continue;
+            }
+            None => continue,
         };
         let mut upstreams = plan.upstreams.iter();
         let Some(stable) = upstreams.find(|upstream| *upstream.name == *deploy.upstream) else {
@@ -213,8 +226,8 @@ pub(crate) fn compose(mut plan: Plan, changes: &Changes, file: FileRead<'_>) -> 
                 stable: stable.name.clone(),
                 candidate: candidate.name.clone(),
             },
-            key: deploy.key(),
-            slow: deploy.slow_us.map(|slow| slow.map(Duration::from_micros)),
+            key: deploy.judged().key(),
+            slow: deploy.judged().slow(),
         });
         plan.upstreams.push(candidate);
     }

@@ -14,6 +14,7 @@ mod check;
 mod cli;
 mod demo;
 mod doubts;
+mod flags;
 mod journeys;
 mod memory;
 mod operators;

@@ -94,7 +94,11 @@ fn key(token: At<AdminToken>, scope: &mut Scope<'_>) -> Option<Key> {
     })
 }
 
-fn source(file: At<Option<PathBuf>>, env: At<Option<EnvName>>, scope: &mut Scope<'_>) -> Option<TokenSource> {
+pub(super) fn source(
+    file: At<Option<PathBuf>>,
+    env: At<Option<EnvName>>,
+    scope: &mut Scope<'_>,
+) -> Option<TokenSource> {
     if let Some(path) = &file.value {
         scope.readable(path, &file.place);
     }

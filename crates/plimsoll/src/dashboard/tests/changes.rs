@@ -18,6 +18,7 @@ pub(super) fn rolled_out(record: &Record) {
         undecided: Undecided::default(),
         probation_ms: 60_000,
         hold_back: 0.05,
+        relief: false,
         how: String::new(),
     };
     let step = Transition::Entered {
