@@ -8,6 +8,7 @@ mod accounting;
 mod aims;
 pub(crate) mod build;
 mod cases;
+mod flags;
 mod gateway;
 mod idle;
 mod judge;
@@ -68,6 +69,11 @@ const BENCHES: &[(&str, &str, Run)] = &[
         "rollouts",
         "how soon a bad candidate is found, and how seldom a good one is taken for one",
         rollouts::run,
+    ),
+    (
+        "flags",
+        "what it costs to evaluate a flag, and how soon an edit is everywhere",
+        flags::run,
     ),
     (
         "upgrades",

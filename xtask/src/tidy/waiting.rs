@@ -12,6 +12,14 @@ const MAY_SLEEP: &[(&str, &str)] = &[
         "the clock is paused, and sleeping turns it",
     ),
     (
+        "crates/plimsoll/src/flags/port/tests/ofrep.rs",
+        "the clock is paused, and sleeping turns it",
+    ),
+    (
+        "crates/plimsoll/src/flags/port/tests/streams.rs",
+        "the clock is paused, and sleeping turns it",
+    ),
+    (
         "crates/gateway/tests/it/failures.rs",
         "origins that are slow by so many milliseconds",
     ),

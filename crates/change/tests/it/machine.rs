@@ -393,7 +393,7 @@ fn a_candidate_that_never_comes_up_is_given_up() {
 
 #[test]
 fn what_takes_risk_away_asks_nobody_and_nothing_takes_it_back() {
-    let step = change::Step {
+    let step = Step {
         share: 1.0,
         assignment: Assignment::Global,
         reversibility: Reversibility::Instant,

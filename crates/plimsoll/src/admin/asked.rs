@@ -23,8 +23,8 @@ use crate::dashboard;
 /// What a session's script sends with what changes something.
 const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 
-/// Bytes of a body, and time for it to come: what people and scripts say is short.
-const BODY_MAX: usize = 64 << 10;
+/// Bytes of a body, and time for it to come: the longest is a preview with ten thousand contexts.
+const BODY_MAX: usize = 1 << 20;
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 impl<B: AdminBackend> Serving<B> {

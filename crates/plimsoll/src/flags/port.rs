@@ -67,7 +67,7 @@ const CONCURRENT_MAX: u32 = 200;
 const GREETING_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Time until a connection has asked something. A gRPC channel may be opened well before it is used.
-const FIRST_TIME_MAX: Duration = Duration::from_secs(60);
+const FIRST_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// Time for the head of a request over HTTP/1.1. hyper counts the rest between two requests as part of it, so it is
 /// longer than a head takes.
@@ -172,7 +172,7 @@ impl Port {
                     .header_read_timeout(HEAD_TIME_MAX)
                     .max_buf_size(HEAD_BYTES_MAX)
                     .serve_connection(TokioIo::new(stream), service);
-                self.drive(connection, &asked, |connection| connection.graceful_shutdown())
+                self.drive(connection, &asked, http1::Connection::graceful_shutdown)
                     .await;
             }
             Speaks::Http2 => {
@@ -184,7 +184,7 @@ impl Port {
                     .max_header_list_size(HEAD_BYTES_MAX as u32)
                     .max_send_buf_size(SEND_BYTES_MAX)
                     .serve_connection(TokioIo::new(stream), service);
-                self.drive(connection, &asked, |connection| connection.graceful_shutdown())
+                self.drive(connection, &asked, http2::Connection::graceful_shutdown)
                     .await;
             }
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::port::sync;
-use super::token::TokenCheck;
+pub(crate) use super::token::TokenCheck;
 
 /// See the module's header.
 #[derive(Debug)]

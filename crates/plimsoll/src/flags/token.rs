@@ -1,6 +1,6 @@
 //! Who may ask the port for flags.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use ring::digest::{SHA256, digest};
 
@@ -58,8 +58,12 @@ fn ticket(known: &[u8; 32]) -> [u8; 32] {
     hash(&[b"plimsoll flag events ", known.as_slice()].concat())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut digits = String::new();
+    for byte in bytes {
+        _ = write!(digits, "{byte:02x}");
+    }
+    digits
 }
 
 #[cfg(test)]

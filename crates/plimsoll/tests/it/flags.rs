@@ -265,3 +265,28 @@ fn a_kill_is_everywhere_at_once() {
         everybody(user, "off");
     }
 }
+
+#[test]
+fn an_upgrade_and_a_broken_file_leave_flags_where_they_were() {
+    let flags = Flags::new();
+    flags.write(&json!({ "new-tax": on_or_off("on") }));
+    let mut plimsoll = flags.start("127.0.0.1:9");
+    let lines = [json!({ "flag": "new-tax", "type": "boolean", "default": false, "context": {} })];
+    let heir = crate::upgrade::take_over(&mut plimsoll);
+    assert_eq!(
+        ask(&flags, "ofrep", &lines)[0]["value"],
+        true,
+        "on the same socket, by another process"
+    );
+    // What cannot be read keeps a reload out, and says why, with the place.
+    let mut broken = on_or_off("of");
+    broken["variants"] = json!({ "on": true });
+    flags.write(&json!({ "new-tax": broken }));
+    let answer = curl(&["-X", "POST", &plimsoll.admin_url("/reload?text")]);
+    assert!(
+        answer.starts_with("HTTP/1.1 409") && answer.contains("/flags/new-tax/defaultVariant"),
+        "{answer}"
+    );
+    assert_eq!(ask(&flags, "ofrep", &lines)[0]["value"], true);
+    heir.end(&mut plimsoll);
+}

@@ -59,10 +59,9 @@ impl Port {
         }
         let path = head.uri.path();
         let mut response = match path {
-            "/healthz" => Self::health(&head, StatusCode::OK),
             // There are always flags to serve; what may be missing is a future.
             "/readyz" if *self.closed.borrow() => Self::health(&head, StatusCode::SERVICE_UNAVAILABLE),
-            "/readyz" => Self::health(&head, StatusCode::OK),
+            "/healthz" | "/readyz" => Self::health(&head, StatusCode::OK),
             sse::PATH => self.events(&head),
             _ if path.starts_with(ofrep::ROOT) => self.ofrep(&head, body).await,
             _ => match rpc::method(path) {

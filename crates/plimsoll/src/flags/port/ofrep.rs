@@ -8,6 +8,7 @@
 //! a `targetingKey` a flag is evaluated for nobody in particular.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -127,7 +128,7 @@ impl Port {
             .config
             .token
             .as_ref()
-            .and_then(super::super::token::TokenCheck::ticket);
+            .and_then(super::super::served::TokenCheck::ticket);
         let body = json!({
             "flags": flags.collect::<Vec<_>>(),
             "metadata": metadata(served.set.metadata()),
@@ -230,9 +231,11 @@ fn shown(key: &str, evaluation: &Evaluation<'_>) -> Value {
 
 /// A strong entity tag: half of a SHA-256, in quotes.
 fn tag(body: &[u8]) -> String {
-    let hash = digest(&SHA256, body);
-    let digits = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}"));
-    format!("\"{}\"", digits.collect::<String>())
+    let mut tag = "\"".to_owned();
+    for byte in &digest(&SHA256, body).as_ref()[..16] {
+        _ = write!(tag, "{byte:02x}");
+    }
+    tag + "\""
 }
 
 /// Whether the tag is among those that somebody has. `*` says nothing of what they have, and counts for nothing.
@@ -268,15 +271,12 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut at = 0;
     while let Some(&byte) = text.as_bytes().get(at) {
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((16 * high + low) as u8);
-                at += 3;
-            }
-            _ => {
-                bytes.push(byte);
-                at += 1;
-            }
+        if let (b'%', Some(high), Some(low)) = (byte, digit(at + 1), digit(at + 2)) {
+            bytes.push((16 * high + low) as u8);
+            at += 3;
+        } else {
+            bytes.push(byte);
+            at += 1;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -7,6 +7,8 @@
 //!
 //! Nothing is compressed: messages are small, and clients have to take them as they are.
 
+use std::fmt::Write as _;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
@@ -171,11 +173,6 @@ impl Wire {
     }
 }
 
-/// Whether somebody speaks gRPC, of whatever kind.
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    Wire::of(headers, Edition::V2).is_some_and(|wire| wire.framing == Framing::Grpc)
-}
-
 /// The refusal of a gRPC method that is not here.
 pub(super) fn unknown_method(headers: &HeaderMap, path: &str) -> Option<Response<Body>> {
     let wire = Wire::of(headers, Edition::V2).filter(|wire| wire.framing == Framing::Grpc)?;
@@ -253,7 +250,7 @@ fn percent_encoded(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => _ = write!(encoded, "%{byte:02X}"),
         }
     }
     encoded

@@ -202,3 +202,24 @@ esac
         .collect();
     assert_eq!(lines, ["running", "start", "stop"]);
 }
+
+#[test]
+fn what_it_runs_is_taken_over_in_an_upgrade() {
+    let port = port();
+    let mut plimsoll = supervising(port);
+    let before = children("v1", port);
+    let heir = crate::upgrade::take_over(&mut plimsoll);
+    plimsoll.wait_for_log("stopped");
+    assert_eq!(
+        children("v1", port),
+        before,
+        "the old process has left it running"
+    );
+    assert!(curl(&[&plimsoll.url("/")]).ends_with("v1"));
+    heir.end(&mut plimsoll);
+    assert_eq!(
+        children("v1", port),
+        Vec::<u32>::new(),
+        "the new one has found it, and ends it"
+    );
+}
