@@ -208,6 +208,8 @@ enum Field {
     Line(&'static str, &'static str),
     /// A text of several lines, under its label, and what it is to begin with.
     Text(&'static str, &'static str, String),
+    /// Another button, and what the same fields are sent to by it.
+    Otherwise(&'static str, String),
     /// One of several numbers, each in words.
     Choice(&'static str, &'static str, &'static [(u32, &'static str)]),
 }

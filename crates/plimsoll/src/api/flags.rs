@@ -144,7 +144,11 @@ fn shown(flag: &Flag, known: &Known, state: &State) -> Value {
         },
         "kind": format!("{:?}", flag.kind()).to_lowercase(),
         "variants": flag.variants().map(|(name, value)| (name.to_owned(), value.clone())).collect::<Map<_, _>>(),
-        "default_variant": flag.default_variant(),
+        "default_variant": match known.before(flag.key()) {
+            // A ramp has no default, and is a rule for everybody.
+            Some(before) => before["defaultVariant"].as_str(),
+            None => flag.default_variant(),
+        },
         "reads": flag.variables().collect::<Vec<_>>(),
         "definition": flag.definition(),
         "is_in_file": is_in_file,

@@ -213,6 +213,10 @@ fn form(out: &mut String, form: &Form, path: &str, csrf: Option<&str>) {
                     "<label>{label} <textarea name=\"{name}\" required rows=\"12\" spellcheck=\"false\">{value}</textarea></label>"
                 );
             }
+            Field::Otherwise(label, action) => {
+                let action = Escaped(action);
+                let _ = writeln!(out, "<button formaction=\"{action}\">{label}</button>");
+            }
             Field::Choice(name, label, choices) => {
                 let _ = write!(out, "<label>{label} <select name=\"{name}\">");
                 for (value, words) in *choices {

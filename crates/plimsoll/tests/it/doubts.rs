@@ -7,7 +7,7 @@ use plimsoll_slo::Counts;
 use store::{Key, Sqlite, Store};
 
 use crate::blind_spots::before;
-use crate::world::{Plimsoll, curl, service};
+use crate::world::{Plimsoll, curl, curl_until, service};
 
 #[test]
 fn what_can_hardly_be_judged_is_told() {
@@ -46,6 +46,12 @@ state: {{ file: '{}' }}
         state.display()
     ));
     plimsoll.wait_for_log("an objective asks for a ticket");
+    // What was written down is read one objective after the other.
+    curl_until(&[&plimsoll.admin_url("/api/v1/doubts")], |doubts| {
+        ["\"little-happens\"", "\"never-met\""]
+            .iter()
+            .all(|doubt| doubts.contains(doubt))
+    });
     let output = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
         .args(["slo", "lint", "--admin", &plimsoll.admin_url("")])
         .output()

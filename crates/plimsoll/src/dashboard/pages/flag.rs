@@ -15,7 +15,7 @@ const USERS: u32 = 10_000;
 pub(in super::super) fn page(view: &View<'_>, key: &str) -> Option<Page> {
     let known = view.flags.as_ref()?;
     let flag = known.served.set.flag(key)?;
-    let by_default = flag.default_variant().unwrap_or("the code's default");
+    let by_default = flags::by_default(known, flag);
     let mut facts = vec![format!(
         "By default it is {by_default}, and its rule reads {}.",
         flags::reads(flag)
@@ -98,14 +98,19 @@ fn forms(key: &str, definition: &str) -> Vec<Form> {
         button,
         fields,
     };
-    let edit = |label| vec![Field::Text("definition", label, definition.to_owned())];
     vec![
         of(
             "kill",
             "Turn it off at once",
             vec![Field::Line("reason", "why it is turned off")],
         ),
-        of("preview", "See whom it would move", edit("another definition")),
-        of("ramp", "Ramp it", edit("the definition to ramp to")),
+        of(
+            "ramp",
+            "Ramp it",
+            vec![
+                Field::Text("definition", "what it is to be", definition.to_owned()),
+                Field::Otherwise("See whom it would move", format!("/flags/{key}/preview")),
+            ],
+        ),
     ]
 }

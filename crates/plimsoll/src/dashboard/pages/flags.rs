@@ -33,7 +33,7 @@ pub(in super::super) fn page(view: &View<'_>) -> Page {
         vec![
             flag.key().to_owned(),
             state(flag).to_owned(),
-            flag.default_variant().unwrap_or("the code's default").to_owned(),
+            by_default(known, flag).to_owned(),
             reads(flag),
             stands(view, known, flag.key()),
         ]
@@ -57,6 +57,16 @@ pub(super) fn state(flag: &Flag) -> &'static str {
         State::Enabled => "enabled",
         State::Disabled => "disabled",
     }
+}
+
+/// What it is by default, but for a ramp that is under way: that has no default, and is a rule for everybody.
+pub(super) fn by_default<'a>(known: &'a Known, flag: &'a Flag) -> &'a str {
+    let settled = known.settled["flags"].get(flag.key());
+    let name = match settled {
+        Some(settled) => settled["defaultVariant"].as_str(),
+        None => flag.default_variant(),
+    };
+    name.unwrap_or("the code's default")
 }
 
 pub(super) fn reads(flag: &Flag) -> String {
