@@ -139,11 +139,11 @@ fn what_it_runs_lives_on_when_it_is_killed_and_is_found_again() {
     plimsoll.process.end();
     assert!(curl(&[&format!("http://127.0.0.1:{port}/")]).ends_with("v1"));
     let mut again = plimsoll.again();
-    again.wait_for_log("a version was found running");
     curl_until(&[&again.url("/")], |answer| answer.ends_with("v1"));
     assert_eq!(children("v1", port), before);
-    // One that ends by itself is started again, whoever had started it.
+    // One that ends by itself is started again, whoever had started it: it was found.
     crate::world::kill("-KILL", before[0]);
+    again.wait_for_log("a version has ended by itself");
     again.wait_for_log("a version was started");
     let new = children("v1", port);
     assert!(new.len() == 1 && new != before, "{new:?}");
