@@ -44,7 +44,9 @@ pub(super) fn read(path: &Path, bucketing: Bucketing) -> Result<Value, Vec<(Stri
             let wrong = format!("{file}:{mark}: {}: {}", problem.pointer, problem.problem);
             (
                 wrong,
-                problem.instead.unwrap_or_else(|| "something else".to_owned()),
+                problem
+                    .instead
+                    .map_or_else(|| "something else".to_owned(), |instead| format!("to {instead}")),
             )
         };
         problems.into_iter().map(said).collect::<Vec<_>>()

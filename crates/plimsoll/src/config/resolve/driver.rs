@@ -196,7 +196,7 @@ upstreams: [{{ name: orders, endpoints: ['http://127.0.0.1:3001'], driver: {driv
             ),
             (
                 format!("{{ at: 'unix:/run/{{vresion}}', {process} }}"),
-                "no other braces that look so",
+                "is not a text in which only `{version}`",
             ),
             (
                 "{ process: { command: [orders], environment: [MODE] } }".to_owned(),

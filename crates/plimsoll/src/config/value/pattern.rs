@@ -56,7 +56,7 @@ impl Pattern {
 
 impl Scalar for Pattern {
     const SHAPE: ScalarShape = ScalarShape {
-        what: "a text with `{version}`, `{upstream}`, `{endpoint}` or `{port}` in it, and no other braces that look so",
+        what: "a text in which only `{version}`, `{upstream}`, `{endpoint}` and `{port}` stand in braces",
         right: "`/srv/orders/{version}/orders`",
         json: Json::Text,
     };
